@@ -1,0 +1,102 @@
+"""Gaussian diffusion in discrete time, as pure functions.
+
+Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, arXiv:2006.11239 (DDPM);
+Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, arXiv:2010.02502 (DDIM);
+Nichol & Dhariwal, "Improved DDPM", ICML 2021, arXiv:2102.09672 (learned variance, respacing);
+Dhariwal & Nichol, "Diffusion Models Beat GANs", NeurIPS 2021, arXiv:2105.05233 (guided DDIM).
+
+Legend: abar = cumulative product of alpha; i = index in the respaced schedule; t = original step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Eps = Callable[[Tensor, int], Tensor]  # (x_t [n, 3, h, w], original t) -> predicted noise
+
+
+def linear_abar(num_steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
+    """abar_t for linear betas, float64 [num_steps] (DDPM, section 4)."""
+    return (1 - torch.linspace(first, last, num_steps, dtype=torch.float64)).cumprod(0)
+
+
+def respaced_timesteps(count: int, num_steps: int = 1000) -> list[int]:
+    """`count` original timesteps, both ends included (the "25" respacing of guided-diffusion)."""
+    if not 2 <= count <= num_steps:
+        raise ValueError(f"{count} sampling steps asked for; choose 2 to {num_steps}")
+    return [round(i * (num_steps - 1) / (count - 1)) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A respaced schedule: index i walks over original timesteps t[i]."""
+
+    t: list[int]
+    abar: list[float]
+
+    @classmethod
+    def respaced(cls, count: int) -> Schedule:
+        """`count` steps of the 1000-step linear schedule."""
+        t, table = respaced_timesteps(count), linear_abar()
+        return cls(t, [float(table[step]) for step in t])
+
+    def abar_prev(self, i: int) -> float:
+        """abar at the previous respaced index; 1 (a clean image) before index 0."""
+        return self.abar[i - 1] if i > 0 else 1.0
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+def q_sample(x0: Tensor, abar: float, noise: Tensor) -> Tensor:
+    """x_t = sqrt(abar) x_0 + sqrt(1 - abar) noise (DDPM, Eq. 4)."""
+    return math.sqrt(abar) * x0 + math.sqrt(1 - abar) * noise
+
+
+def predict_x0(x: Tensor, eps: Tensor, abar: float) -> Tensor:
+    """x_0 estimate, clamped to the image range (DDPM, Eq. 15)."""
+    return ((x - math.sqrt(1 - abar) * eps) / math.sqrt(abar)).clamp(-1, 1)
+
+
+def ddim_step(x: Tensor, x0: Tensor, *, abar: float, abar_prev: float) -> Tensor:
+    """x_{t-1} from x_t and a (guided or plain) x_0 estimate, sigma = 0 (DDIM, Eq. 12)."""
+    eps = (x - math.sqrt(abar) * x0) / math.sqrt(1 - abar)
+    return math.sqrt(abar_prev) * x0 + math.sqrt(1 - abar_prev) * eps
+
+
+def guidance_gains(*, abar: float, abar_prev: float, scale: float) -> tuple[float, float]:
+    """(c0, c1): what a unit of guidance G adds to x_0 and to x_{t-1} in guided DDIM.
+
+    Guided DDIM (Dhariwal & Nichol, Algorithm 2) takes eps - sqrt(1 - abar) scale G. Putting that
+    into Eq. 12 of DDIM gives x0_g = x0 + c0 G and x_{t-1} = x_{t-1} + c1 G.
+    """
+    c0 = scale * (1 - abar) / math.sqrt(abar)
+    c1 = math.sqrt(abar_prev) * c0 - scale * math.sqrt((1 - abar_prev) * (1 - abar))
+    return c0, c1
+
+
+def guided_step(
+    eps: Eps, x: Tensor, i: int, schedule: Schedule, *, guidance: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """One DDIM step at respaced index i -> (x_{t-1}, x_0 estimate).
+
+    `guidance` is scale * G, used like a classifier's gradient. The x_0 estimate is clamped before
+    guidance and not after it, as in guided-diffusion.
+    """
+    abar = schedule.abar[i]
+    x0 = predict_x0(x, eps(x, schedule.t[i]), abar)
+    if guidance is not None:
+        x0 = x0 + (1 - abar) / math.sqrt(abar) * guidance
+    return ddim_step(x, x0, abar=abar, abar_prev=schedule.abar_prev(i)), x0
+
+
+def ddim_loop(eps: Eps, x: Tensor, schedule: Schedule, *, start: int | None = None) -> Tensor:
+    """Plain DDIM from respaced index `start` (default: the noisiest) down to a clean image."""
+    for i in reversed(range(len(schedule) if start is None else start + 1)):
+        x, _ = guided_step(eps, x, i, schedule)
+    return x

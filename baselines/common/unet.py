@@ -1,0 +1,96 @@
+"""The pixel-space diffusion network: diffusers' `UNet2DModel` with a learned-variance head.
+
+One code path for the mini model and for ADM at 256 px (Dhariwal & Nichol, NeurIPS 2021,
+arXiv:2105.05233): predict epsilon and the variance interpolation v, 6 output channels.
+
+Shape legend: n images, h height, w width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsig_bench.assets import verified, write_safetensors
+
+
+class PixelUNet(nn.Module):
+    """A `UNet2DModel` seen from outside as (x [n, 3, h, w], t [n]) -> [n, 6, h, w].
+
+    With `unshuffle` u the network itself works on [n, 3 u^2, h/u, w/u]: a 64 px image enters as
+    12 channels of 32 px, four times cheaper at nearly the same quality.
+    """
+
+    def __init__(self, config: Mapping[str, Any], unshuffle: int = 1) -> None:
+        super().__init__()
+        from diffusers import UNet2DModel
+
+        self.config, self.unshuffle = dict(config), unshuffle
+        self.net = UNet2DModel(**self.config)
+        self.resolution = int(config["sample_size"]) * unshuffle
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Epsilon in the first 3 channels, variance interpolation v in the last 3."""
+        x = F.pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
+        out = self.net(x, t, return_dict=False)[0]
+        if self.unshuffle == 1:
+            return out
+        return torch.cat([F.pixel_shuffle(part, self.unshuffle) for part in out.chunk(2, 1)], 1)
+
+
+def save_unet(path: Path, unet: PixelUNet) -> str:
+    """Writes fp16 safetensors with the architecture in the metadata; returns the sha256."""
+    tensors = {k: v.detach().to(torch.float16) for k, v in unet.net.state_dict().items()}
+    config = json.dumps({"unet": unet.config, "unshuffle": unet.unshuffle}, sort_keys=True)
+    return write_safetensors(path, tensors, {"architecture": config})
+
+
+def load_unet(path: Path) -> PixelUNet:
+    """Reads what `save_unet` wrote, in float32 and eval mode.
+
+    Raises:
+        ValueError: the file carries no architecture, or its tensors do not fit it.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if "architecture" not in metadata:
+            raise ValueError(f"{path} carries no architecture; it is not a diffusion weight file")
+        tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+    config = json.loads(metadata["architecture"])
+    unet = PixelUNet(config["unet"], config["unshuffle"])
+    unet.net.load_state_dict(tensors)
+    return unet.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSource:
+    """The frozen source model of a suite."""
+
+    weights: str  # path of a file that `save_unet` wrote
+    device: str
+
+    @cached_property
+    def unet(self) -> PixelUNet:
+        unet = load_unet(verified(self.weights)).to(self.device)
+        return unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def resolution(self) -> int:
+        return self.unet.resolution
+
+    @torch.no_grad()
+    def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
+        """Predicted noise [n, 3, h, w] at original timestep t (0..999), one for all or [n]."""
+        steps = torch.as_tensor(t, device=x.device).expand(len(x))
+        out = self.unet(x.contiguous(memory_format=torch.channels_last), steps)
+        return out[:, :3].contiguous()

@@ -1,0 +1,1 @@
+"""Recipes that make the weights which ship with the repository."""

@@ -1,0 +1,76 @@
+"""The words that the harness and the methods share; imports nothing of ours.
+
+Shape legend: n images, k shots, h height, w width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+Images = Tensor  # float32 [n, 3, h, w] in [-1, 1]: what methods speak
+Pixels = Tensor  # uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
+
+# Image i of a run depends on (seed, i) only, so indices may be asked for in any grouping.
+Sampler = Callable[[Sequence[int]], Images]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What adapting leaves behind: enough, with the method's settings, to draw every image."""
+
+    tensors: Mapping[str, Tensor]  # stored as safetensors
+    seed: int  # the run's seed; image i draws from (seed, i)
+    trained_params: int  # numbers that adapting fitted
+    nfe_adapt: int  # network evaluations that adapting took, counted per image
+    nfe_per_image: float  # network evaluations to draw one image
+    meta: Mapping[str, Any] = field(default_factory=dict)  # plain JSON values
+
+
+class Progress(Protocol):
+    """The rim of a long adaptation: where it reports and keeps its checkpoints."""
+
+    def report(self, done: int, total: int, **values: float) -> None:
+        """Moves the bar to `done` of `total` steps and adds a point to the adaptation curve."""
+
+    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
+        """Keeps a checkpoint taken after `done` steps; may skip it if the last one is recent."""
+
+    def load(self) -> tuple[int, dict[str, Tensor]]:
+        """The last checkpoint as (steps done, tensors); (0, {}) when there is none."""
+
+
+class Method(Protocol):
+    """Turns k shots into a sampler. It is never given the reference set."""
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Learns from shots [k, 3, h, w]; continues from `progress.load()` after a kill."""
+        ...
+
+    def sampler(self, state: State) -> Sampler:
+        """Returns the function from image indices to float32 [n, 3, h, w] in [-1, 1]."""
+        ...
+
+
+class Reconstructs(Protocol):
+    """A method that can also rebuild the shots themselves from its state."""
+
+    def reconstruct(self, state: State) -> Images:
+        """The k shots as the method remembers them, float32 [k, 3, h, w] in [-1, 1]."""
+        ...
+
+
+class NoProgress:
+    """A `Progress` that keeps nothing: for tests and for use as a library."""
+
+    def report(self, done: int, total: int, **values: float) -> None:
+        return None
+
+    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
+        return None
+
+    def load(self) -> tuple[int, dict[str, Tensor]]:
+        return 0, {}
