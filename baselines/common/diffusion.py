@@ -46,7 +46,7 @@ class Schedule:
         return cls(t, [float(table[step]) for step in t])
 
     def abar_prev(self, i: int) -> float:
-        """abar at the previous respaced index; 1 (a clean image) before index 0."""
+        """The previous respaced index's abar; 1 (a clean image) before index 0."""
         return self.abar[i - 1] if i > 0 else 1.0
 
     def __len__(self) -> int:

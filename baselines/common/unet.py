@@ -34,7 +34,7 @@ class PixelUNet(nn.Module):
         from diffusers import UNet2DModel
 
         self.config, self.unshuffle = dict(config), unshuffle
-        self.net = UNet2DModel(**self.config)
+        self.net: nn.Module = UNet2DModel(**self.config)  # type: ignore[no-untyped-call, assignment]
         self.resolution = int(config["sample_size"]) * unshuffle
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def load_unet(path: Path) -> PixelUNet:
         metadata = file.metadata() or {}
         if "architecture" not in metadata:
             raise ValueError(f"{path} carries no architecture; it is not a diffusion weight file")
-        tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+        tensors = {k: file.get_tensor(k).float() for k in file.keys()}
     config = json.loads(metadata["architecture"])
     unet = PixelUNet(config["unet"], config["unshuffle"])
     unet.net.load_state_dict(tensors)

@@ -1,0 +1,28 @@
+"""Control `copy`: replays the shots. A metric that prefers this row rewards memorising."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fsig_bench.types import Images, Progress, Sampler, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """Image i is shot i mod k."""
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Keeps the shots."""
+        return State(
+            tensors={"shots": shots}, seed=seed, trained_params=0, nfe_adapt=0, nfe_per_image=0
+        )
+
+    def sampler(self, state: State) -> Sampler:
+        """Shots in turn."""
+
+        def draw(indices: Sequence[int]) -> Images:
+            shots = state.tensors["shots"]
+            return shots[[i % len(shots) for i in indices]]
+
+        return draw

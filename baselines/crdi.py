@@ -1,0 +1,303 @@
+"""CRDI: few-shot generation with conditional relaxing diffusion inversion.
+
+Cao & Gong, "Few-Shot Image Generation by Conditional Relaxing Diffusion Inversion", ECCV 2024,
+arXiv:2407.07249; upstream YuCao16/CRDI at 6fb0cd5 ("the official code" below).
+
+The source model stays frozen. For shot x0_n and each of eta segments of the guided window, a free
+image-shaped tensor G_n (the sample-wise guidance embedding, SGE) takes the place of a classifier's
+gradient in guided DDIM. It is fitted so that the guided estimates meet the shot:
+
+    L(G) = E || x0 - x0_g ||^2 + E || y_{t-1} - x_{t-1} ||^2 + w || G - mean_n G ||^2,
+
+a mean over pixels, with x0_g = x0_hat + c0 G and x_{t-1} = x_hat_{t-1} + c1 G. Sampling noises a
+shot to the top of the window and denoises it under permuted SGEs plus annealed noise.
+
+Differs from the official code: the network runs without gradients, because x_t does not depend on
+G; and the default solver writes the optimum of this exact quadratic down (`closed_form`). `adam`
+follows the official procedure.
+
+Legend: n or k shots, m segments (eta), i respaced index, h, w pixels. Images are in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from baselines.common.choices import check_choices
+from baselines.common.diffusion import Eps, Schedule, guidance_gains, guided_step, q_sample
+from baselines.common.unet import DiffusionSource
+from fsig_bench.seeding import ImageGenerators, generator
+from fsig_bench.types import Images, Progress, Sampler, State
+
+
+def split_window(start: int, end: int, count: int) -> list[range]:
+    """`count` contiguous segments of [start, end); the first, least noisy, take the remainder."""
+    count = min(count, end - start)
+    size, rest = divmod(end - start, count)
+    edges = [start + j * size + min(j, rest) for j in range(count + 1)]
+    return [range(a, b) for a, b in pairwise(edges)]
+
+
+def stratified_steps(segment: range, fraction: float, g: torch.Generator) -> list[int]:
+    """One step from each n-th of a segment of length L, n = max(int(fraction L), 1)."""
+    n = max(int(fraction * len(segment)), 1)
+    u = (torch.arange(n) + torch.rand(n, generator=g)) * len(segment) / n
+    return [segment.start + min(int(v), len(segment) - 1) for v in u]
+
+
+def residuals(
+    eps: Eps, x0: Tensor, i: int, s: Schedule, *, noise: Tensor, noise_prev: Tensor
+) -> tuple[Tensor, Tensor]:
+    """r0 = x0 - x0_hat and r1 = y_{t-1} - x_hat_{t-1}: what guidance at index i has to make up."""
+    x_t = q_sample(x0, s.abar[i], noise)
+    target = q_sample(x0, s.abar_prev(i), noise_prev)
+    x_prev, x0_hat = guided_step(eps, x_t, i, s)
+    return x0 - x0_hat, target - x_prev
+
+
+def loss(sge: Tensor, r0: Tensor, r1: Tensor, *, c0: float, c1: float, penalty: float) -> Tensor:
+    """The objective at one step: clean-image term, one-step term, distance to the mean SGE."""
+    spread = (sge - sge.mean(0)).square().mean()
+    return (r0 - c0 * sge).square().mean() + (r1 - c1 * sge).square().mean() + penalty * spread
+
+
+def optimum(pull: Tensor, weight: float, penalty: float) -> Tensor:
+    """Where the objective of a segment is least, [n, 3, h, w].
+
+    Stratified visits reach every index of a segment equally often and the penalty counts at each
+    visit. So with pull = mean_i E[c0 r0 + c1 r1] and weight = mean_i (c0^2 + c1^2) the objective
+    is, up to a constant, weight ||G - pull / weight||^2 + penalty ||G - mean_n G||^2: the mean over
+    the shots feels no penalty, and deviations from it shrink by weight / (weight + penalty).
+    """
+    free = pull / weight
+    mean = free.mean(0)
+    return mean + weight / (weight + penalty) * (free - mean)
+
+
+def adam_step(x: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, count: int, lr: float) -> None:
+    """Step number `count` >= 1, in place (Kingma & Ba, arXiv:1412.6980, Algorithm 1)."""
+    m.mul_(0.9).add_(grad, alpha=0.1)
+    v.mul_(0.999).addcmul_(grad, grad, value=0.001)
+    x.sub_(lr * (m / (1 - 0.9**count)) / ((v / (1 - 0.999**count)).sqrt() + 1e-8))
+
+
+def noise_for(x0: Tensor, seed: int, *purpose: str | int) -> Tensor:
+    """N(0, 1) in the shape and on the device of x0; the same on every device."""
+    return torch.randn(x0.shape, generator=generator(seed, "crdi", *purpose)).to(x0.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Settings that change the samples but not the embeddings."""
+
+    start: Literal["noised_shot", "noise"]
+    pick: Literal["permute_each_step", "permute_once", "own"]
+    anneal_scale: float  # 0: no perturbation
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CRDI:
+    """The method; its values stand in conf/method/crdi.yaml."""
+
+    source: DiffusionSource
+    num_steps: int
+    guidance_scale: float
+    t_start: int  # first guided respaced index
+    t_end: int  # one past the last
+    segments: int  # eta, the degree of rigidity
+    solver: Literal["closed_form", "adam"]
+    penalty_weight: float
+    fresh_noise: bool
+    draws: int  # closed_form: noise draws per shot and index
+    init: Literal["randn", "zeros"]  # adam
+    lr: float
+    epochs: int
+    timestep_fraction: float
+    order: Literal["high_to_low", "low_to_high"]
+    shared_adam_state: bool
+    sample: Sampling
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if not 0 < self.t_start < self.t_end <= self.num_steps:
+            raise ValueError(
+                f"guided window [{self.t_start}, {self.t_end}) must lie inside "
+                f"[1, num_steps={self.num_steps}): the last steps are unguided"
+            )
+        if self.segments < 1 or self.draws < 1 or self.epochs < 1:
+            raise ValueError(
+                f"segments={self.segments}, draws={self.draws}, epochs={self.epochs}: all need >= 1"
+            )
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        return Schedule.respaced(self.num_steps)
+
+    @cached_property
+    def windows(self) -> list[range]:
+        return split_window(self.t_start, self.t_end, self.segments)
+
+    def gains(self, i: int) -> tuple[float, float]:
+        """(c0, c1) at respaced index i."""
+        s = self.schedule
+        return guidance_gains(abar=s.abar[i], abar_prev=s.abar_prev(i), scale=self.guidance_scale)
+
+    def weight(self, segment: range) -> float:
+        """mean_i (c0^2 + c1^2) over a segment: the curvature of its objective."""
+        return sum(c * c for i in segment for c in self.gains(i)) / len(segment)
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Fits the SGEs of all shots in one batch."""
+        x0 = shots.to(self.source.device)
+        fit = self._adam if self.solver == "adam" else self._closed_form
+        sge, nfe = fit(x0, seed, progress)
+        if not torch.isfinite(sge).all():
+            raise FloatingPointError(
+                f"SGEs are not finite after solver={self.solver}; check the source model, and "
+                f"lower lr={self.lr} if the solver is adam"
+            )
+        top = self.t_end if self.sample.start == "noised_shot" else self.num_steps
+        return State(
+            tensors={"sge": sge.cpu(), "shots": shots},
+            seed=seed,
+            trained_params=sge.numel(),
+            nfe_adapt=nfe,
+            nfe_per_image=top,
+        )
+
+    def _closed_form(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
+        """The optimum of every segment from `draws` noise draws an index, in pairs z, -z."""
+        done, kept = progress.load()
+        blank = torch.zeros(len(x0), len(self.windows), *x0.shape[1:])
+        pull = kept.get("pull", blank).to(x0.device)
+        # One fixed noise is the whole expectation: the objective is exact after a single draw.
+        draws = self.draws if self.fresh_noise else 1
+        visits = [(j, i) for j, segment in enumerate(self.windows) for i in segment]
+        for n, (j, i) in enumerate(visits[done:], start=done + 1):
+            c0, c1 = self.gains(i)
+            for d in range(draws):
+                if self.fresh_noise:
+                    z = noise_for(x0, seed, "draw", i, d // 2) * (-1) ** d
+                    z_prev = torch.zeros_like(z)  # independent of z: only its mean counts
+                else:
+                    z = z_prev = noise_for(x0, seed, "fixed")
+                r0, r1 = residuals(
+                    self.source.eps, x0, i, self.schedule, noise=z, noise_prev=z_prev
+                )
+                pull[:, j] += (c0 * r0 + c1 * r1) / (draws * len(self.windows[j]))
+            progress.report(n, len(visits), unguided_mse=float(r0.square().mean()))
+            progress.save(n, {"pull": pull.cpu()})
+        fitted = [
+            optimum(pull[:, j], self.weight(segment), self.penalty_weight)
+            for j, segment in enumerate(self.windows)
+        ]
+        return torch.stack(fitted, 1), len(x0) * draws * len(visits)
+
+    def _adam(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
+        """The official loop: segment by segment, `epochs` Adam steps each."""
+        done, kept = progress.load()
+        shape = (len(x0), len(self.windows), *x0.shape[1:])
+        first = noise_for(torch.empty(shape), seed, "init") * (self.init == "randn")
+        sge = kept.get("sge", first).to(x0.device)
+        m, v = (kept.get(k, torch.zeros(shape)).to(x0.device) for k in ("adam_m", "adam_v"))
+        total, nfe = len(self.windows) * self.epochs, 0
+        for step in range(total):
+            j, visits = self.visits(step, seed)
+            nfe += len(x0) * len(visits)
+            if step < done:
+                continue
+            part = sge[:, j].clone().requires_grad_()
+            value = self.visit_loss(part, x0, seed, step)
+            grad = torch.zeros_like(sge)
+            (grad[:, j],) = torch.autograd.grad(value, part)
+            if self.shared_adam_state:  # official: one Adam over all, finished segments drift on
+                adam_step(sge, grad, m, v, count=step + 1, lr=self.lr)
+            else:
+                parts = (tensor[:, j] for tensor in (sge, grad, m, v))
+                adam_step(*parts, count=step % self.epochs + 1, lr=self.lr)
+            progress.report(step + 1, total, loss=float(value) / len(visits))
+            progress.save(step + 1, {"sge": sge.cpu(), "adam_m": m.cpu(), "adam_v": v.cpu()})
+        return sge, nfe
+
+    def visit_loss(self, part: Tensor, x0: Tensor, seed: int, step: int) -> Tensor:
+        """The objective of an Adam step for the SGEs `part` of its segment, summed over visits.
+
+        x_t does not depend on G, so no gradient passes through the network.
+        """
+        terms = []
+        for n, i in enumerate(self.visits(step, seed)[1]):
+            z, z_prev = self.noises(x0, seed, step, n)
+            r0, r1 = residuals(self.source.eps, x0, i, self.schedule, noise=z, noise_prev=z_prev)
+            c0, c1 = self.gains(i)
+            terms.append(loss(part, r0, r1, c0=c0, c1=c1, penalty=self.penalty_weight))
+        return torch.stack(terms).sum()
+
+    def visits(self, step: int, seed: int) -> tuple[int, list[int]]:
+        """Adam step -> (its segment, the respaced indices that it visits, noisiest first)."""
+        j = step // self.epochs
+        j = len(self.windows) - 1 - j if self.order == "high_to_low" else j
+        g = generator(seed, "crdi", "steps", step)
+        return j, stratified_steps(self.windows[j], self.timestep_fraction, g)[::-1]
+
+    def noises(self, x0: Tensor, seed: int, step: int, visit: int) -> tuple[Tensor, Tensor]:
+        """Noise of x_t and of y_{t-1}: independent and fresh, or one and the same throughout."""
+        if not self.fresh_noise:
+            return (noise_for(x0, seed, "fixed"),) * 2
+        z = noise_for(x0, seed, "adam", step, visit)
+        return z, noise_for(x0, seed, "adam", step, visit, "prev")
+
+    def sampler(self, state: State) -> Sampler:
+        """Image i starts from shot i mod k; pass i div k over the shots shares its permutations."""
+
+        def draw(indices: Sequence[int]) -> Images:
+            return self._denoise(state, indices, self.sample, "sample")
+
+        return draw
+
+    def reconstruct(self, state: State) -> Images:
+        """Each shot rebuilt under its own SGEs, unperturbed (the paper's figure 1)."""
+        own = Sampling(start="noised_shot", pick="own", anneal_scale=0.0)
+        return self._denoise(state, range(len(state.tensors["shots"])), own, "reconstruct")
+
+    def _denoise(
+        self, state: State, indices: Sequence[int], sample: Sampling, purpose: str
+    ) -> Images:
+        device, s = self.source.device, self.schedule
+        sge, shots = state.tensors["sge"], state.tensors["shots"]
+        k, segment_of = len(shots), {i: j for j, part in enumerate(self.windows) for i in part}
+        random = ImageGenerators(state.seed, indices, "crdi", purpose)
+        x = random.randn(*shots.shape[1:])
+        top = self.num_steps - 1
+        if sample.start == "noised_shot":
+            top = self.t_end - 1
+            x = q_sample(shots[[i % k for i in indices]], s.abar[top], x)
+        x = x.to(device)
+        for i in range(top, -1, -1):
+            guidance = None
+            if i in segment_of:
+                pick = [self._pick(sample.pick, state.seed, n, i, k) for n in indices]
+                guidance = self.guidance_scale * sge[pick, segment_of[i]]
+                ramp = (i - self.t_start) / (self.t_end - self.t_start)
+                if sample.anneal_scale > 0:  # fresh noise at each step, linear to 0 at t_start
+                    guidance = guidance + sample.anneal_scale * ramp * random.randn(*x.shape[1:])
+                guidance = guidance.to(device)
+            x, _ = guided_step(self.source.eps, x, i, s, guidance=guidance)
+        return x.clamp(-1, 1).cpu()
+
+    @staticmethod
+    def _pick(rule: str, seed: int, index: int, step: int, k: int) -> int:
+        """Which shot's SGE image `index` gets: a permutation for each pass over the shots."""
+        if rule == "own":
+            return index % k
+        words = ("sge", index // k) if rule == "permute_once" else ("sge", index // k, step)
+        return int(torch.randperm(k, generator=generator(seed, "crdi", *words))[index % k])

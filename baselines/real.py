@@ -1,0 +1,39 @@
+"""Control `real`: target images that nobody has seen. The floor of every distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from fsig_bench.images import to_float
+from fsig_bench.types import Images, Progress, Sampler, State
+
+
+class ImagesByIndex(Protocol):
+    """Fresh target images, apart from shots and reference."""
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        """uint8 [n, 3, h, w]."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Real:
+    """Image i is fresh target image (seed, i)."""
+
+    images: ImagesByIndex
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Nothing to learn."""
+        return State(tensors={}, seed=seed, trained_params=0, nfe_adapt=0, nfe_per_image=0)
+
+    def sampler(self, state: State) -> Sampler:
+        """Seeds take disjoint stretches of a million images each."""
+
+        def draw(indices: Sequence[int]) -> Images:
+            return to_float(self.images.load([state.seed * 1_000_000 + i for i in indices]))
+
+        return draw

@@ -1,0 +1,74 @@
+"""`python -m fsig_bench`: one run, or a sweep with -m. See --help."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import hydra
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+
+def control_configs(cfg: DictConfig) -> list[DictConfig]:
+    """The same cell with each control in the method's place; method.* overrides stay behind."""
+    own = cfg.method.card.name
+    words = [o for o in HydraConfig.get().overrides.task if not o.lstrip("+~").startswith("method")]
+    return [compose("config", [*words, f"method={c}"]) for c in cfg.controls if c != own]
+
+
+def bytes_needed(config: dict[str, Any]) -> int:
+    """A generous guess of what one run writes."""
+    side = config["suite"]["resolution"]
+    return int(config["num_images"] * side * side * 3 + 64 * side * side * 3 * config["k"] + 2**25)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(cfg: DictConfig) -> None:
+    """Runs the cell and its controls, prints the table and where the pictures are."""
+    from fsig_bench.assets import verified
+    from fsig_bench.console import console, fail
+    from fsig_bench.settings import cell, weight_files
+    from fsig_bench.store import Store
+    from fsig_bench.table import reasons, terminal_table
+
+    try:
+        if cfg.preflight not in ("auto", "only"):
+            raise ValueError(f"preflight={cfg.preflight}: choose auto or only")
+        store = Store(cfg.results_dir)
+        cells = [cell(c) for c in [cfg, *control_configs(cfg)]]
+        done = [store.record(c.folder) is not None for c in cells]
+        if not all(done):
+            store.check_writable(len(cells) * bytes_needed(cells[0].config))
+            for path in sorted({p for c in cells for p in weight_files(c.config)}):
+                verified(path)
+        if cfg.preflight == "only":
+            for c, there in zip(cells, done, strict=True):
+                console.print(f"{'done' if there else 'to do':<6} {store.root / c.folder}")
+            return
+        if all(done):
+            records = [r for c in cells if (r := store.record(c.folder))]
+        else:
+            from fsig_bench.runner import run
+
+            records = [run(c, store)[0] for c in cells]
+        console.print(terminal_table(records))
+        for line in reasons(records):
+            console.print(f"[dim]{line}[/]")
+        folder = store.root / cells[0].folder
+        console.print(f"pictures and record: {folder}")
+        for picture in ("samples", "tsne", "reconstruction"):
+            if (folder / f"{picture}.png").exists():
+                console.print(f"  {folder / f'{picture}.png'}")
+    except (ValueError, OSError, FloatingPointError) as error:
+        fail(error)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1 or {"--help", "-h"} & set(sys.argv):
+        from fsig_bench.usage import usage
+
+        print(usage())
+    else:
+        main()

@@ -1,0 +1,108 @@
+"""Progress on the rim: a rich bar on a terminal, a few plain lines in a log."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """One stage's progress, with its rate and the time that remains."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.start = time.perf_counter()
+        self.done = self.first = 0
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>14}"),
+            TimeRemainingColumn(),
+        )
+        self.live = console.is_terminal
+        self.progress = Progress(*columns, console=console, transient=True, disable=not self.live)
+
+    def __enter__(self) -> Bar:
+        self.progress.start()
+        self.task = self.progress.add_task(self.title, total=self.total, rate="")
+        return self
+
+    def update(self, done: int, total: int | None = None) -> None:
+        """Moves to `done` of `total`."""
+        self.done, self.total = done, total or self.total
+        spent = max(time.perf_counter() - self.start, 1e-9)
+        rate = f"{(done - self.first) / spent:.1f} {self.unit}/s"
+        self.progress.update(self.task, completed=done, total=self.total, rate=rate)
+
+    def resume_at(self, done: int) -> None:
+        """What an earlier run had finished does not count into the rate."""
+        self.first = done
+        self.update(done)
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+        if error[0] is None:
+            spent = time.perf_counter() - self.start
+            console.print(f"{self.title:<28} {self.done} {self.unit} in {spent:.1f} s")
+
+
+class StageProgress:
+    """The `Progress` of an adaptation: bar, curve.jsonl, time-throttled checkpoints."""
+
+    def __init__(self, folder: Path, bar: Bar, checkpoint_s: float) -> None:
+        self.folder, self.bar, self.checkpoint_s = folder, bar, checkpoint_s
+        self.start = self.last = time.perf_counter()
+        self.before_s = 0.0
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of this adaptation, those before a kill included."""
+        return self.before_s + time.perf_counter() - self.start
+
+    def report(self, done: int, total: int, **values: float) -> None:
+        self.bar.update(done, total)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = {"done": done, "total": total, **{k: round(v, 6) for k, v in values.items()}}
+        with (self.folder / "curve.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
+        from fsig_bench.store import write_tensors
+
+        if time.perf_counter() - self.last < self.checkpoint_s:
+            return
+        metadata = {"done": str(done), "wall_s": f"{self.wall_s:.3f}"}
+        write_tensors(self.folder / "checkpoint.safetensors", tensors, metadata)
+        self.last = time.perf_counter()
+
+    def load(self) -> tuple[int, dict[str, Any]]:
+        from fsig_bench.store import read_tensors
+
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return 0, {}
+        tensors, metadata = read_tensors(path)
+        self.before_s = float(metadata["wall_s"])
+        self.bar.resume_at(int(metadata["done"]))
+        console.print(f"continuing from the checkpoint after step {metadata['done']}")
+        return int(metadata["done"]), tensors
+
+
+def fail(error: Exception) -> None:
+    """A user's error: one sentence on stderr, no traceback."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/]: {error}", markup=True)
+    sys.exit(1)

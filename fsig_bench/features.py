@@ -1,0 +1,89 @@
+"""Feature networks behind one small interface: uint8 images in, float32 features out.
+
+Shape legend: n images, d features, c channels, f factors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+
+class Extractor(Protocol):
+    """A network whose features a metric compares."""
+
+    name: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the weights."""
+        ...
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 [n, 3, h, w] -> float32 [n, d]."""
+        ...
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """uint8 [n, 3, h, w] -> the perceptual trunk's maps [n, c, h', w'], shallow to deep."""
+        ...
+
+
+@runtime_checkable
+class FactorReading(Protocol):
+    """An extractor that can also read an image's factors and domain."""
+
+    factor_names: tuple[str, ...]
+    domain_names: tuple[str, ...]
+
+    def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [n, 3, h, w] -> factors [n, f], domain logits [n, domains]."""
+        ...
+
+
+def in_batches(fn: Callable[[Tensor], Tensor], images: Tensor, batch_size: int) -> Tensor:
+    """`fn` over batches of images, joined along the first axis."""
+    return torch.cat([fn(part) for part in images.split(batch_size)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomTrunk:
+    """A seeded random network: an exact oracle where no weights are wanted."""
+
+    seed: int
+    width: int
+
+    name = "random-trunk"
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.seed}/{self.width}".encode()).hexdigest()
+
+    @cached_property
+    def _stages(self) -> list[nn.Conv2d]:
+        widths = (3, self.width, 2 * self.width, 4 * self.width)
+        stages = [nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:], strict=False)]
+        g = torch.Generator().manual_seed(self.seed)
+        for conv in stages:
+            for p in conv.parameters():
+                p.requires_grad_(False).copy_(torch.randn(p.shape, generator=g) / p[0].numel() ** 0.5)
+        return stages
+
+    @torch.no_grad()
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Three maps, each half as wide as the one before."""
+        x, out = images.float() / 127.5 - 1, []
+        for conv in self._stages:
+            x = conv(x).relu()
+            out.append(x)
+        return out
+
+    def features(self, images: Tensor) -> Tensor:
+        """Mean and standard deviation of the deepest map's channels."""
+        deep = self.maps(images)[-1].flatten(2)
+        return torch.cat([deep.mean(2), deep.std(2)], 1)

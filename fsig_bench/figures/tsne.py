@@ -1,0 +1,78 @@
+"""The t-SNE plot of CRDI's figure 4: shots, source, target and generated in joint coordinates.
+
+van der Maaten & Hinton, JMLR 2008. All roles are embedded together, so their distances can be read
+against each other; the axes have no unit.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fsig_bench.figures import INK, ROLE_COLOURS, atomically
+
+Points = npt.NDArray[np.float64]
+ORDER = ("source", "target", "generated", "shots")  # later ones are drawn on top
+
+
+def tsne_coordinates(
+    features: Mapping[str, npt.NDArray[np.float32]], *, seed: int, limit: int
+) -> dict[str, Points]:
+    """Coordinates [n, 2] by role from features [n, d]; at most `limit` points a role."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    rng = np.random.default_rng(seed)
+    chosen = {}
+    for role in (r for r in ORDER if r in features):
+        x = np.asarray(features[role], dtype=np.float64)
+        chosen[role] = x if len(x) <= limit else x[np.sort(rng.choice(len(x), limit, replace=False))]
+    joint = np.concatenate(list(chosen.values()))
+    if not np.isfinite(joint).all():
+        raise ValueError("features for the t-SNE plot hold NaN or infinity")
+    joint = PCA(min(50, *joint.shape), random_state=seed).fit_transform(joint)
+    perplexity = min(30.0, max(2.0, (len(joint) - 1) / 4))
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed, n_jobs=1)
+    flat = tsne.fit_transform(joint)
+    edges = np.cumsum([len(x) for x in chosen.values()])[:-1]
+    return dict(zip(chosen, np.split(flat, edges), strict=True))
+
+
+def tsne_figure(path: Path, coordinates: Mapping[str, Points], *, title: str) -> None:
+    """Writes the plot as PNG and the coordinates as CSV beside it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 5.6), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for role in (r for r in ORDER if r in coordinates):
+        x, y = coordinates[role].T
+        if role == "shots":
+            style = {"marker": "*", "s": 190, "edgecolors": INK, "linewidths": 0.9, "zorder": 5}
+        else:
+            size = {"generated": 15, "target": 13, "source": 11}[role]
+            style = {"marker": "o", "s": size, "linewidths": 0, "alpha": 0.75}
+        label = f"{role} (n={len(x)})"
+        axes.scatter(x, y, c=ROLE_COLOURS[role], label=label, **style)
+    axes.set(xticks=[], yticks=[])
+    for side in axes.spines.values():
+        side.set_color("#bbbbbb")
+    axes.set_title(title, fontsize=11, loc="left", color=INK)
+    axes.set_xlabel("joint t-SNE of features; axes have no unit", fontsize=8, color="#555555")
+    legend = axes.legend(loc="best", fontsize=9, framealpha=0.9, edgecolor="#dddddd")
+    legend.set_zorder(6)
+    atomically(path, lambda p: figure.savefig(p, format="png"))
+
+    def write_csv(p: Path) -> None:
+        with p.open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(["role", "x", "y"])
+            for role, points in coordinates.items():
+                out.writerows([role, f"{x:.4f}", f"{y:.4f}"] for x, y in points)
+
+    atomically(path.with_suffix(".csv"), write_csv)

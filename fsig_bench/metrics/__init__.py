@@ -1,0 +1,1 @@
+"""The metrics: one file each, pure functions first, then the dataclass that wires them."""

@@ -1,0 +1,68 @@
+"""What only a suite with known factors can tell: coverage of free factors, leakage of the source.
+
+Both read the images with the factor reader, fakes and reference alike, so the reader's own errors
+enter both sides. These measures are ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from fsig_bench.metrics.base import Evidence
+
+BINS = 10
+
+
+def overlap(*, real: Tensor, fake: Tensor) -> float:
+    """Histogram intersection over the deciles of the real values: 1 same spread, 0 disjoint."""
+    r, f = real.double(), fake.double()
+    edges = torch.quantile(r, torch.linspace(0, 1, BINS + 1, dtype=torch.float64))
+    # Values beyond the real range fall outside every bin: they cover nothing.
+    slack = 0.02 * (edges[-1] - edges[0])
+    edges[0], edges[-1] = edges[0] - slack, edges[-1] + slack
+    share = [
+        torch.stack([((x >= a) & (x < b)).double().mean() for a, b in zip(edges, edges[1:], strict=False)])
+        for x in (r, f)
+    ]
+    return float(torch.minimum(*share).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorCoverage:
+    """`factor_coverage`: mean overlap over the factors that are free in the target."""
+
+    min_sd: float  # a factor is free when the reference's sd passes this share of its range
+
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors"})
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also the overlap of each free factor."""
+        real, fake = evidence.reading("real")[0], evidence.reading("fake")[0]
+        names = evidence.extractor.factor_names
+        free = [j for j in range(len(names)) if float(real[:, j].std()) > self.min_sd]
+        each = {names[j]: overlap(real=real[:, j], fake=fake[:, j]) for j in free}
+        value = sum(each.values()) / len(each) if each else float("nan")
+        by_factor = {n: round(v, 4) for n, v in each.items()}
+        return {"value": value, **evidence.counts(), "by_factor": by_factor}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceLeakage:
+    """`source_leakage`: share of samples that are read as the source domain."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"factors"})
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also the same share of the reference (`floor`) and of what the samples are read as."""
+        names = evidence.extractor.domain_names
+        source = names.index(evidence.source_domain)
+        guess = evidence.reading("fake")[1].argmax(1)
+        floor = None
+        if evidence.real is not None:
+            floor = float((evidence.reading("real")[1].argmax(1) == source).double().mean())
+        read_as = {name: float((guess == j).double().mean()) for j, name in enumerate(names)}
+        return {"value": read_as[names[source]], **evidence.counts(), "floor": floor, "read_as": read_as}

@@ -1,0 +1,106 @@
+"""Intra-LPIPS: how unlike each other are the samples that come from the same shot?
+
+Ojha et al., "Few-shot Image Generation via Cross-domain Correspondence", CVPR 2021,
+arXiv:2104.06820; LPIPS: Zhang et al., CVPR 2018, arXiv:1801.03924. B-LPIPS: Seo et al., "LFS-GAN",
+ICCV 2023, arXiv:2308.11917.
+
+Each sample goes to the shot nearest in LPIPS; within a cluster the mean LPIPS over all pairs; then
+the mean over clusters. 0 means copies of one image per cluster; a source model that was not
+adapted scores high, so higher is not better by itself.
+
+LPIPS is a squared Euclidean distance in z = concat_l sqrt(w_l / (H_l W_l)) unit(f_l), so all pairs
+come from one Gram matrix instead of n (n - 1) network passes. Trunks without LPIPS' trained
+channel weights (the mini suite's) use w_l = 1 / layers: the mean over layers of the squared
+distance between unit-length channel vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from fsig_bench.metrics.base import Evidence
+from fsig_bench.seeding import generator
+
+Maps = Callable[[Tensor], list[Tensor]]
+
+
+def embed(maps: list[Tensor]) -> Tensor:
+    """z [n, sum_l c_l h_l w_l] float32: squared distances between rows are LPIPS."""
+    parts = []
+    for f in maps:
+        unit = f / (f.square().sum(1, keepdim=True).sqrt() + 1e-10)  # lpips' normaliser
+        scale = math.sqrt(1 / (len(maps) * f.shape[2] * f.shape[3]))
+        parts.append((unit * scale).flatten(1))
+    return torch.cat(parts, 1)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """All squared distances between rows, float64 [n, m]; centred first, for accuracy."""
+    centre = b.mean(0)
+    a, b = (a - centre).double(), (b - centre).double()
+    gram = a.square().sum(1)[:, None] + b.square().sum(1)[None, :] - 2 * a @ b.T
+    return gram.clamp(min=0)
+
+
+def distances_to(maps: Maps, *, images: Tensor, to: Tensor, batch_size: int) -> Tensor:
+    """LPIPS of each image [n, 3, h, w] to each of a few others, float64 [n, k]."""
+    z = embed(maps(to))
+    return torch.cat([squared_distances(embed(maps(part)), z) for part in images.split(batch_size)])
+
+
+def paired_distances(*, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """LPIPS between image i of one list of maps and image i of the other, float32 [n]."""
+    return (embed(real) - embed(fake)).square().sum(1)
+
+
+def mean_pairwise(z: Tensor) -> float:
+    """Mean over all pairs of rows of z [n >= 2, e]."""
+    n = len(z)
+    return float(squared_distances(z, z).triu(1).sum() / (n * (n - 1) / 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntraLPIPS:
+    """`intra_lpips` under a named rule for sampling and for empty clusters."""
+
+    protocol: str
+    max_assigned: int  # samples that are assigned to shots
+    cluster_size: int  # members kept per cluster, at random
+    empty: Literal["drop", "zero"]  # clusters with fewer than two members
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also the clusters' sizes and means, their spread, and B-LPIPS."""
+        nearest = evidence.shot_distances("fake")[: self.max_assigned].argmin(1)
+        k, kept = len(evidence.shots), {}
+        sizes = [int((nearest == c).sum()) for c in range(k)]
+        for c in range(k):
+            members = (nearest == c).nonzero().flatten()
+            if len(members) < 2:
+                continue
+            g = generator(evidence.seed, "intra_lpips", c)
+            members = members[torch.randperm(len(members), generator=g)[: self.cluster_size]]
+            kept[c] = mean_pairwise(embed(evidence.extractor.maps(evidence.fake[members])))
+        means = list(kept.values())
+        empty = k - len(kept)
+        scored = means + ([0.0] * empty if self.empty == "zero" else [])
+        value = math.fsum(scored) / len(scored) if scored else float("nan")
+        spread = torch.tensor(scored).std().item() if len(scored) > 1 else 0.0
+        share = {c: sizes[c] / len(nearest) + 1e-5 for c in kept}
+        return {
+            "value": value,
+            **evidence.counts(),
+            "protocol": self.protocol,
+            "empty_clusters": empty,
+            "cluster_sizes": sizes,
+            "cluster_means": {str(c): round(v, 6) for c, v in kept.items()},
+            "spread_over_clusters": spread,
+            "b_lpips": -sum(share[c] * math.log10(share[c]) * v for c, v in kept.items()),
+        }

@@ -1,0 +1,52 @@
+"""Does a method replay its shots?
+
+The distance of each sample to its nearest shot in LPIPS (the nearest-LPIPS check of Zhu et al.,
+"Few-shot Image Generation with Diffusion Models", arXiv:2211.03264), and the share of samples that
+are closer to a shot than nearly all real images are. Fresh real images score about `quantile`,
+copies 1. The threshold is calibrated on the reference, so it means the same for every domain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from fsig_bench.metrics.base import Evidence
+
+
+def copy_threshold(real_nearest: Tensor, quantile: float) -> float:
+    """The distance below which only `quantile` of real images lie to their nearest shot [m]."""
+    return float(torch.quantile(real_nearest.double(), quantile))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestShot:
+    """`nearest_shot`: mean LPIPS to the nearest shot. Small is suspicious, not good."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also the 5th percentile, where copies hide."""
+        nearest = evidence.shot_distances("fake").min(1).values
+        low = float(torch.quantile(nearest, 0.05))
+        return {"value": float(nearest.mean()), **evidence.counts(), "percentile_5": low}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyRate:
+    """`copy_rate`: share of samples closer to a shot than the threshold."""
+
+    quantile: float
+
+    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also the threshold."""
+        real = evidence.shot_distances("real").min(1).values
+        fake = evidence.shot_distances("fake").min(1).values
+        threshold = copy_threshold(real, self.quantile)
+        value = float((fake <= threshold).double().mean())
+        return {"value": value, **evidence.counts(), "threshold": threshold, "quantile": self.quantile}

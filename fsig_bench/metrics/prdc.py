@@ -1,0 +1,76 @@
+"""Precision, recall, density and coverage.
+
+Kynkaanniemi et al., NeurIPS 2019, arXiv:1904.06991; Naeem et al., ICML 2020, arXiv:2002.09797.
+A ball around each image reaches its k-th nearest neighbour in its own set (itself not counted);
+inside means distance <= radius. Precision: fakes inside some real ball. Recall: reals inside some
+fake ball. Density: real balls a fake lies in, over k (can pass 1). Coverage: real balls that hold a
+fake. A collapsed cloud has high precision and low recall.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from fsig_bench.metrics.base import Evidence
+
+BLOCK = 1024  # rows of the distance matrix in memory at a time
+
+
+def radii(x: Tensor, k: int) -> Tensor:
+    """Distance of each row of x [n, d] to its k-th nearest other row, [n]."""
+    parts = [torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(BLOCK)]
+    return torch.cat(parts)
+
+
+def prdc(*, real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
+    """The four values for features real [m, d], fake [n, d].
+
+    Raises:
+        ValueError: a set has k or fewer images, or values are not finite.
+    """
+    for role, x in (("real", real), ("fake", fake)):
+        if len(x) <= k:
+            raise ValueError(f"{role} has {len(x)} images; k={k} neighbours need at least {k + 1}")
+        if not torch.isfinite(x).all():
+            raise ValueError(f"{role} features hold NaN or infinity")
+    x, y = real.double(), fake.double()
+    real_radii, fake_radii = radii(x, k), radii(y, k)
+    in_real = torch.zeros(len(y), dtype=torch.float64)  # real balls around each fake
+    recalled = torch.zeros(len(x), dtype=torch.bool)
+    covered = torch.zeros(len(x), dtype=torch.bool)
+    for start in range(0, len(x), BLOCK):
+        rows = slice(start, start + BLOCK)
+        d = torch.cdist(x[rows], y)
+        inside = d <= real_radii[rows, None]
+        in_real += inside.sum(0)
+        covered[rows] = inside.any(1)
+        recalled[rows] = (d <= fake_radii[None, :]).any(1)
+    return {
+        "precision": float((in_real > 0).double().mean()),
+        "recall": float(recalled.double().mean()),
+        "density": float(in_real.mean() / k),
+        "coverage": float(covered.double().mean()),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PRDC:
+    """One of the four; they share one computation."""
+
+    which: str
+    k: int
+
+    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also k."""
+
+        def compute() -> dict[str, float]:
+            return prdc(real=evidence.features("real"), fake=evidence.features("fake"), k=self.k)
+
+        values = evidence.once(f"prdc/{self.k}", compute)
+        return {"value": values[self.which], **evidence.counts(), "k": self.k}

@@ -1,0 +1,69 @@
+"""Can a method rebuild the shots? Errors per shot, over the method's own sweep.
+
+The sweep stands in the method's card (for CRDI: eta = 1, 8, 15, as in the paper's figure 1), so
+this file knows no method.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+from fsig_bench.images import to_uint8
+from fsig_bench.settings import Cell, content, digest
+from fsig_bench.store import Store
+
+
+def with_setting(cell: Cell, key: str, value: Any) -> Cell:
+    """The same cell with one method setting changed: other stages, same shots."""
+    config = copy.deepcopy(cell.config)
+    config["method"][key] = value
+    adapting = content({k: v for k, v in config["method"].items() if k != "sample"})
+    adapt_key = digest(["reconstruct", cell.adapt_key, adapting])
+    if adapting == content({k: v for k, v in cell.config["method"].items() if k != "sample"}):
+        adapt_key = cell.adapt_key
+    return Cell(
+        config=config,
+        dataset=cell.dataset,
+        adapt_key=adapt_key,
+        sample_key=cell.sample_key,
+        run_id=cell.run_id,
+    )
+
+
+def reconstruct(cell: Cell, store: Store, extractor: Any) -> dict[str, Any]:
+    """Per sweep value and shot: PSNR (dB) and perceptual distance; writes the panel."""
+    from fsig_bench.figures.reconstruction import reconstruction_panel
+    from fsig_bench.metrics.intra_lpips import paired_distances
+    from fsig_bench.metrics.psnr import psnr
+    from fsig_bench.runner import adapt, build_method
+
+    shots = cell.dataset.shots(cell.config["k"], cell.config["subset"])
+    sweep = cell.config["method"]["card"].get("reconstruct_sweep")
+    plan = (
+        [(sweep["label"].format(v), with_setting(cell, sweep["key"], v)) for v in sweep["values"]]
+        if sweep
+        else [("rebuilt", cell)]
+    )
+    rebuilt, errors, out = {}, {}, {}
+    for label, variant in plan:
+        method = build_method(variant)
+        state, _ = adapt(variant, method, store)
+        images = to_uint8(method.reconstruct(state))
+        db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
+        lpips = paired_distances(real=extractor.maps(shots), fake=extractor.maps(images)).tolist()
+        rebuilt[label] = images
+        errors[label] = list(zip(db, lpips, strict=True))
+        out[label] = {
+            "psnr_db": [round(v, 3) for v in db],
+            "lpips": [round(v, 6) for v in lpips],
+            "psnr_db_mean": round(math.fsum(db) / len(db), 3),
+            "lpips_mean": round(math.fsum(lpips) / len(lpips), 6),
+        }
+    folder = store.root / cell.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    reconstruction_panel(
+        folder / "reconstruction.png", originals=shots, rebuilt=rebuilt, errors=errors
+    )
+    return {"picture": "reconstruction.png", "extractor": extractor.name, "by_setting": out}

@@ -1,0 +1,122 @@
+"""From a composed config to stage keys: a key hashes exactly what can change a stage's output.
+
+Not in any key: device, batch size, workers, paths of results, tracker. Weights enter by their
+sha256, images by their content's fingerprint. Nothing here imports torch, so a finished run is
+recognised in well under a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fsig_bench.assets import manifest_entry
+
+STAGE_VERSION = 1  # raise when a change of the code changes what a stage makes
+PLACE_ONLY = ("device", "card")  # config keys that never change pixels
+
+
+class Dataset(Protocol):
+    """What the runner asks of a target domain; construction and fingerprints are cheap."""
+
+    name: str
+    source_domain: str | None
+
+    def check(self, k: int, subset: int) -> None: ...
+    def shots(self, k: int, subset: int) -> Any: ...
+    def shot_names(self, k: int, subset: int) -> list[str]: ...
+    def reference_images(self, k: int, subset: int) -> Any: ...
+    def fingerprint(self, k: int, subset: int) -> str: ...
+    def reference_fingerprint(self) -> str | None: ...
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content(node: Any) -> Any:
+    """A config node without what cannot change its output; weights by digest instead of path."""
+    if isinstance(node, Mapping):
+        out = {k: content(v) for k, v in node.items() if k not in PLACE_ONLY}
+        if isinstance(path := node.get("weights"), str):
+            out["weights"] = manifest_entry(path)["sha256"]
+        return out
+    return [content(v) for v in node] if isinstance(node, list) else node
+
+
+def weight_files(node: Any) -> list[str]:
+    """Every path under a key `weights`, at any depth."""
+    if isinstance(node, Mapping):
+        own = [node["weights"]] if isinstance(node.get("weights"), str) else []
+        return own + [p for k, v in node.items() if k != "weights" for p in weight_files(v)]
+    return [p for v in node for p in weight_files(v)] if isinstance(node, list) else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run's settings, resolved, with the keys of its stages."""
+
+    config: dict[str, Any]
+    dataset: Dataset
+    adapt_key: str
+    sample_key: str
+    run_id: str
+
+    @property
+    def label(self) -> str:
+        c = self.config
+        return f"{c['method']['card']['name']} on {c['dataset']['name']}"
+
+    @property
+    def folder(self) -> str:
+        """Where the record goes, below results_dir."""
+        c = self.config
+        head = f"runs/{c['suite']['name']}/{c['method']['card']['name']}/{c['dataset']['name']}"
+        return f"{head}/k{c['k']}-seed{c['seed']}-{self.run_id}"
+
+
+def cell(cfg: DictConfig) -> Cell:
+    """Resolves and keys a composed config.
+
+    Raises:
+        ValueError, FileNotFoundError: a setting or an asset is wrong; the message says which.
+    """
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    for name, least in (("k", 1), ("num_images", 2), ("batch_size", 1), ("workers", 1)):
+        if not isinstance(config[name], int) or config[name] < least:
+            raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
+    method, k, subset = config["method"], config["k"], config["subset"]
+    spec = {key: v for key, v in config["dataset"].items() if key != "fresh"}
+    dataset: Dataset = instantiate(spec, _convert_="all")
+    if "fresh" in method["card"].get("needs", []) and not config["dataset"].get("fresh"):
+        raise ValueError(
+            f"method={method['card']['name']} needs fresh target images, and "
+            f"dataset={config['dataset']['name']} has none; leave this control out (controls=[source,copy])"
+        )
+    dataset.check(k, subset)
+    adapting = content({key: v for key, v in method.items() if key != "sample"})
+    seen = dataset.fingerprint(k, subset) if method["card"]["uses_shots"] else None
+    adapt_key = digest([STAGE_VERSION, "adapt", adapting, seen, config["seed"]])
+    sampling = [content(method.get("sample")), config["suite"]["resolution"], config["suite"]["shard_size"]]
+    sample_key = digest([STAGE_VERSION, "sample", adapt_key, sampling])
+    scored = {
+        "num_images": config["num_images"],
+        "protocol": content(config["protocol"]),
+        "extractor": content(config["suite"]["extractor"]),
+        "shots": dataset.fingerprint(k, subset),
+        "reference": dataset.reference_fingerprint(),
+        "dataset": config["dataset"]["name"],
+        "suite": config["suite"]["name"],
+    }
+    run_id = digest([STAGE_VERSION, sample_key, scored])[:10]
+    return Cell(
+        config=config, dataset=dataset, adapt_key=adapt_key, sample_key=sample_key, run_id=run_id
+    )

@@ -1,0 +1,156 @@
+"""What a run leaves on disk: state, uint8 shards, features, record. All writes are atomic.
+
+<results_dir>/store/adapt/<key>/    state.safetensors, checkpoint.safetensors, curve.jsonl
+<results_dir>/store/sample/<key>/   000000-000050.safetensors ...
+<results_dir>/store/features/       reference features, by content
+<results_dir>/runs/...              record.json and pictures
+
+A stage's folder is named by its key, so runs that differ only later in the flow share it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.assets import write_safetensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fsig_bench.types import State
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON by rename, so a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file of the store, checked against the digest that it carries.
+
+    Raises:
+        ValueError: the file is damaged; it is named, with the remedy.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    remedy = "delete it and run the same command again: only this piece is made anew"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+    if metadata.get("content") != _content_digest(tensors):
+        raise ValueError(f"{path} is damaged: its content is not what was written; {remedy}")
+    return tensors, metadata
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes tensors with a digest of their content."""
+    write_safetensors(path, tensors, {**metadata, "content": _content_digest(tensors)})
+
+
+def _content_digest(tensors: Mapping[str, Tensor]) -> str:
+    import hashlib
+
+    import torch
+
+    head = hashlib.sha256()
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        head.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        head.update(t.flatten().view(torch.uint8).numpy().tobytes() if t.numel() else b"")
+    return head.hexdigest()
+
+
+class Store:
+    """The results folder."""
+
+    def __init__(self, results_dir: str | Path) -> None:
+        self.root = Path(results_dir).expanduser()
+
+    def check_writable(self, bytes_needed: int) -> None:
+        """Fails before any work if the folder cannot take the results.
+
+        Raises:
+            OSError: not writable or too little space.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe.{os.getpid()}"
+            probe.write_bytes(b"x")
+            probe.unlink()
+        except OSError as error:
+            raise OSError(
+                f"results_dir={self.root} cannot be written ({error.strerror}); "
+                "choose another with results_dir=FOLDER"
+            ) from error
+        if (free := shutil.disk_usage(self.root).free) < bytes_needed:
+            raise OSError(
+                f"results_dir={self.root} has {free / 2**20:.0f} MiB free and this run needs "
+                f"{bytes_needed / 2**20:.0f} MiB; free some space or choose results_dir=FOLDER"
+            )
+
+    def adapt_folder(self, key: str) -> Path:
+        return self.root / "store" / "adapt" / key[:16]
+
+    def sample_folder(self, key: str) -> Path:
+        return self.root / "store" / "sample" / key[:16]
+
+    def load_state(self, key: str) -> tuple[State, float] | None:
+        """The adapted state and the seconds it took; None when it is not there yet."""
+        path = self.adapt_folder(key) / "state.safetensors"
+        if not path.exists():
+            return None
+        from fsig_bench.types import State
+
+        tensors, metadata = read_tensors(path)
+        plain = json.loads(metadata["state"])
+        return State(tensors=tensors, **plain), float(metadata["wall_s"])
+
+    def save_state(self, key: str, state: State, wall_s: float) -> None:
+        """Keeps the state and drops the checkpoint."""
+        plain = {
+            "seed": state.seed,
+            "trained_params": state.trained_params,
+            "nfe_adapt": state.nfe_adapt,
+            "nfe_per_image": state.nfe_per_image,
+            "meta": dict(state.meta),
+        }
+        folder = self.adapt_folder(key)
+        metadata = {"state": json.dumps(plain, sort_keys=True), "wall_s": f"{wall_s:.3f}"}
+        write_tensors(folder / "state.safetensors", state.tensors, metadata)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def shard_path(self, key: str, start: int, end: int) -> Path:
+        return self.sample_folder(key) / f"{start:06d}-{end:06d}.safetensors"
+
+    def save_shard(self, key: str, start: int, images: Tensor, wall_s: float) -> None:
+        """uint8 images of the index range from `start`."""
+        path = self.shard_path(key, start, start + len(images))
+        write_tensors(path, {"images": images}, {"wall_s": f"{wall_s:.3f}"})
+
+    def load_shard(self, key: str, start: int, end: int) -> tuple[Tensor, float]:
+        """Images and the seconds they took."""
+        tensors, metadata = read_tensors(self.shard_path(key, start, end))
+        return tensors["images"], float(metadata["wall_s"])
+
+    def remembered(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        """A tensor that is computed once for all runs, by content key."""
+        path = self.root / "store" / "features" / f"{key[:24]}.safetensors"
+        if not path.exists():
+            write_tensors(path, {"value": compute()}, {})
+        return read_tensors(path)[0]["value"]
+
+    def record(self, folder: str) -> dict[str, Any] | None:
+        """The record of a finished run."""
+        path = self.root / folder / "record.json"
+        return json.loads(path.read_text()) if path.exists() else None
