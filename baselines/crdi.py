@@ -225,7 +225,7 @@ class CRDI:
             else:
                 parts = (tensor[:, j] for tensor in (sge, grad, m, v))
                 adam_step(*parts, count=step % self.epochs + 1, lr=self.lr)
-            progress.report(step + 1, total, loss=float(value) / len(visits))
+            progress.report(step + 1, total, loss=value.item() / len(visits))
             progress.save(step + 1, {"sge": sge.cpu(), "adam_m": m.cpu(), "adam_v": v.cpu()})
         return sge, nfe
 

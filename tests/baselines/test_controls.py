@@ -53,7 +53,7 @@ def test_source_draws_the_same_image_in_any_batch_and_ignores_the_shots(toy_sour
 
 
 def test_source_samples_have_the_source_distribution(toy_source):
-    method = Source(source=toy_source, num_steps=25)
+    method = Source(source=toy_source, num_steps=100)  # fewer steps shrink the spread
     state = method.adapt(torch.zeros(1, 3, 8, 8), seed=0, progress=NoProgress())
     images = method.sampler(state)(range(100))
     assert images.mean().item() == pytest.approx(toy_source.mean, abs=0.02)

@@ -277,17 +277,16 @@ def test_finished_segments_drift_only_under_the_shared_adam_state(toy_source, sh
 
 
 def test_more_segments_rebuild_the_shots_better(toy_source, shots):
-    """With an embedding a step, all the way down, the shots come back almost exactly."""
+    """With an embedding a step down to the last, images far outside the source come back."""
+    narrow = type(toy_source)(spread=0.05)
 
     def psnr(segments):
-        method = make(
-            toy_source, t_start=1, segments=segments, penalty_weight=0.0, fresh_noise=False
-        )
+        method = make(narrow, t_start=1, segments=segments, penalty_weight=0.0)
         state = method.adapt(shots, seed=0, progress=NoProgress())
         return 10 * math.log10(4 / float((method.reconstruct(state) - shots).square().mean()))
 
     rigid, middle, free = psnr(19), psnr(8), psnr(1)
-    assert rigid > 30
+    assert rigid > 35
     assert rigid > middle > free
 
 

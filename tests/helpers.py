@@ -1,0 +1,46 @@
+"""Composes and runs cells as the command line does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from fsig_bench.settings import cell
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def composed(*overrides):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def make_cell(*overrides):
+    return cell(composed(*overrides))
+
+
+def command(*overrides):
+    return [sys.executable, "-m", "fsig_bench", *overrides]
+
+
+def cli(*overrides, check=True):
+    done = subprocess.run(
+        command(*overrides),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{overrides} failed:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def records(results_dir):
+    found = [json.loads(p.read_text()) for p in Path(results_dir).glob("runs/**/record.json")]
+    return {(r["method"], r["dataset"], r["num_images"], r["seed"]): r for r in found}

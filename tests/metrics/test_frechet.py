@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+
+from fsig_bench.metrics.frechet import Moments, frechet_distance, gaussian_distance
+
+
+def exact(mean_r, cov_r, mean_f, cov_f):
+    tensors = [torch.tensor(a, dtype=torch.float64) for a in (mean_r, cov_r, mean_f, cov_f)]
+    names = ("real_mean", "real_cov", "fake_mean", "fake_cov")
+    return gaussian_distance(real_root=None, **dict(zip(names, tensors, strict=True)))
+
+
+EYE, ZERO = np.eye(3), np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("value", "args"),
+    [
+        (9.0, (ZERO, EYE, [1.0, 2.0, 2.0], EYE)),
+        (3.0, (ZERO, EYE, ZERO, 4 * EYE)),
+        (8 - 4 * 3**0.5, ([0.0, 0], [[2.0, 1], [1, 2]], [0.0, 0], [[2.0, -1], [-1, 2]])),
+        (0.3972795044568622, ([0.0, 0], [[2.0, 0], [0, 1]], [0.0, 0], [[2.0, 1], [1, 2]])),
+    ],
+)
+def test_closed_forms(value, args):
+    assert exact(*args) == pytest.approx(value, rel=1e-9)
+
+
+def features(n, d, seed, scale=1.0, shift=0.0):
+    g = torch.Generator().manual_seed(seed)
+    mix = torch.randn(d, d, generator=torch.Generator().manual_seed(d))
+    return (torch.randn(n, d, generator=g) @ mix) * scale + shift
+
+
+def test_agrees_with_scipy_where_covariances_have_full_rank():
+    a, b = features(200, 12, 0), features(150, 12, 1, 1.3, 0.2)
+    s, t = np.cov(a.double().T), np.cov(b.double().T)
+    m = (a.double().mean(0) - b.double().mean(0)).square().sum()
+    expected = float(m) + np.trace(s + t - 2 * sqrtm(s @ t).real)
+    assert frechet_distance(real=a, fake=b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_agrees_with_singular_values_where_they_do_not():
+    a, b = features(200, 40, 0), features(10, 40, 1, 1.3)
+    x, y = (v.double().numpy() - v.double().numpy().mean(0) for v in (a, b))
+    x, y = x / np.sqrt(199), y / np.sqrt(9)
+    m = float((a.double().mean(0) - b.double().mean(0)).square().sum())
+    cross = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    expected = m + (x**2).sum() + (y**2).sum() - 2 * cross
+    assert frechet_distance(real=a, fake=b) == pytest.approx(expected, rel=1e-8)
+
+
+def test_low_rank_and_full_forms_meet():
+    """One duplicated row more or less moves between the forms and hardly the value."""
+    a, b = features(60, 20, 0), features(20, 20, 1)
+    twice = torch.cat([b, b[:1], b[1:2]])  # 22 rows: the full form, nearly the same set
+    low, full = frechet_distance(real=a, fake=b), frechet_distance(real=a, fake=twice)
+    assert full == pytest.approx(low, rel=0.2)
+
+
+def test_moments_add_up_over_shards():
+    x = features(101, 6, 3)
+    whole = Moments.of(x)
+    parts = Moments.of(x[:7]) + Moments.of(x[7:64]) + Moments.of(x[64:])
+    torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(parts.cov, whole.cov, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(whole.cov, torch.cov(x.double().T), rtol=1e-10, atol=1e-10)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(3, 30), st.integers(2, 12))
+def test_identity_symmetry_and_order(seed, n, d):
+    a, b = features(n, d, seed), features(n + 3, d, seed + 1, 1.5)
+    assert frechet_distance(real=a, fake=a) == pytest.approx(0, abs=1e-6 * float(a.var() * d))
+    forward = frechet_distance(real=a, fake=b)
+    assert forward == pytest.approx(frechet_distance(real=b, fake=a), rel=1e-6)
+    assert forward == pytest.approx(frechet_distance(real=a.flip(0), fake=b), rel=1e-6)
+
+
+def test_grows_with_the_shift():
+    a = features(100, 5, 0)
+    d = [frechet_distance(real=a, fake=features(100, 5, 1, shift=s)) for s in (0.0, 1.0, 2.0)]
+    assert d[0] < d[1] < d[2]
+
+
+@pytest.mark.parametrize("role", ["real", "fake"])
+def test_bad_features_name_their_role(role):
+    good, bad = torch.randn(5, 3), torch.randn(5, 3)
+    bad[2, 1] = float("nan")
+    sets = {"real": good, "fake": good} | {role: bad}
+    with pytest.raises(ValueError, match=role):
+        frechet_distance(**sets)
+    with pytest.raises(ValueError, match=role):
+        frechet_distance(**({"real": good, "fake": good} | {role: good[:1]}))
+
+
+def test_constant_features_are_a_point():
+    a, b = torch.zeros(10, 3), torch.ones(10, 3)
+    assert frechet_distance(real=a, fake=b) == pytest.approx(3.0)

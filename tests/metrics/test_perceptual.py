@@ -1,0 +1,188 @@
+"""Intra-LPIPS, copies, factors: hand-made evidence with known answers."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from fsig_bench.features import RandomTrunk
+from fsig_bench.metrics.base import Evidence, missing
+from fsig_bench.metrics.factors import FactorCoverage, SourceLeakage, overlap
+from fsig_bench.metrics.frechet import Frechet
+from fsig_bench.metrics.intra_lpips import IntraLPIPS, embed, mean_pairwise, paired_distances
+from fsig_bench.metrics.memorisation import CopyRate, NearestShot
+from fsig_bench.metrics.psnr import psnr
+
+TRUNK = RandomTrunk(seed=3, width=8)
+
+
+def pictures(n, seed, low=0, high=256):
+    g = torch.Generator().manual_seed(seed)
+    blocks = torch.randint(low, high, (n, 3, 4, 4), generator=g, dtype=torch.uint8)
+    return blocks.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+def evidence(fake, shots, real=None, extractor=TRUNK, source="adults"):
+    return Evidence(
+        shots=shots,
+        fake=fake,
+        real=real,
+        extractor=extractor,
+        seed=0,
+        batch_size=16,
+        source_domain=source,
+    )
+
+
+def intra(**changes):
+    values = {"protocol": "test", "max_assigned": 1000, "cluster_size": 50, "empty": "drop"}
+    return IntraLPIPS(**(values | changes))
+
+
+def lpips_by_hand(a, b):
+    """Layer by layer: normalise channels, square the difference, average over places."""
+    total = 0.0
+    maps = list(zip(TRUNK.maps(a[None]), TRUNK.maps(b[None]), strict=True))
+    for f, g in maps:
+        f, g = (m / (m.norm(dim=1, keepdim=True) + 1e-10) for m in (f, g))
+        total += float((f - g).square().sum(1).mean()) / len(maps)
+    return total
+
+
+def test_gram_form_equals_the_pair_loop():
+    x = pictures(6, 0)
+    pairs = [lpips_by_hand(a, b) for a, b in itertools.combinations(x, 2)]
+    assert mean_pairwise(embed(TRUNK.maps(x))) == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+    got = paired_distances(real=TRUNK.maps(x[:1]), fake=TRUNK.maps(x[1:2]))
+    assert float(got) == pytest.approx(pairs[0], abs=1e-6)
+
+
+def test_duplicates_are_at_distance_zero():
+    x = pictures(1, 0).repeat(5, 1, 1, 1)
+    assert mean_pairwise(embed(TRUNK.maps(x))) == pytest.approx(0, abs=1e-9)
+
+
+def test_copies_of_one_shot_fill_one_cluster_and_empty_ones_follow_the_rule():
+    shots = pictures(4, 1)
+    near = shots[2:3].repeat(6, 1, 1, 1).clone()
+    for i in range(6):
+        near[i, :, i, :] = 255  # small differences within the cluster
+    drop, zero = intra()(evidence(near, shots)), intra(empty="zero")(evidence(near, shots))
+    assert drop["cluster_sizes"] == [0, 0, 6, 0]
+    assert drop["empty_clusters"] == zero["empty_clusters"] == 3
+    assert drop["value"] > 0
+    assert zero["value"] == pytest.approx(drop["value"] / 4)
+
+
+def test_replay_of_the_shots_has_no_diversity():
+    shots = pictures(3, 1)
+    result = intra()(evidence(shots.repeat(4, 1, 1, 1), shots))
+    assert result["cluster_sizes"] == [4, 4, 4]
+    assert result["value"] == pytest.approx(0, abs=1e-9)
+
+
+def test_value_is_the_mean_over_clusters_and_b_lpips_follows_its_formula():
+    shots = pictures(3, 1)
+    result = intra()(evidence(pictures(40, 2), shots))
+    means = list(result["cluster_means"].values())
+    assert result["value"] == pytest.approx(sum(means) / len(means), abs=1e-5)
+    share = [s / 40 + 1e-5 for s in result["cluster_sizes"] if s > 1]
+    by_hand = -sum(p * math.log10(p) * m for p, m in zip(share, means, strict=True))
+    assert result["b_lpips"] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_clusters_are_capped_by_a_seeded_choice():
+    shots, fake = pictures(1, 1), pictures(30, 2)
+    capped = intra(cluster_size=10)
+    assert capped(evidence(fake, shots))["value"] == capped(evidence(fake, shots))["value"]
+    assert capped(evidence(fake, shots))["value"] != intra()(evidence(fake, shots))["value"]
+
+
+def test_copies_score_one_and_fresh_images_about_the_quantile():
+    shots, real, fresh = pictures(5, 1), pictures(400, 2), pictures(400, 3)
+    rate = CopyRate(quantile=0.05)
+    assert rate(evidence(shots.repeat(3, 1, 1, 1), shots, real))["value"] == 1.0
+    assert rate(evidence(fresh, shots, real))["value"] == pytest.approx(0.05, abs=0.04)
+    near = NearestShot()
+    copied, free = (near(evidence(f, shots))["value"] for f in (shots, fresh))
+    assert copied == pytest.approx(0, abs=1e-9) and free > 0.01
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the mean red and green as factors; the domain is dark or bright."""
+
+    name = "toy"
+    digest = "0"
+    factor_names = ("red", "green")
+    domain_names = ("dark", "bright")
+
+    def features(self, images):
+        return self.read(images)[0]
+
+    maps = TRUNK.maps
+
+    def read(self, images):
+        x = images.float().mean((2, 3)) / 255
+        bright = x.mean(1) - 0.5
+        return x[:, :2], torch.stack([-bright, bright], 1)
+
+
+def plain(values):
+    return torch.tensor(values, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+
+
+def test_leakage_is_the_share_read_as_the_source():
+    fake = plain([10, 20, 30, 250])
+    result = SourceLeakage()(evidence(fake, fake[:1], plain([240, 10]), Reader(), "dark"))
+    assert result["value"] == 0.75
+    assert result["floor"] == 0.5
+    assert result["read_as"] == {"dark": 0.75, "bright": 0.25}
+
+
+def test_overlap_knows_same_half_and_disjoint():
+    x = torch.rand(4000, generator=torch.Generator().manual_seed(0))
+    y = torch.rand(4000, generator=torch.Generator().manual_seed(1))
+    assert overlap(real=x, fake=y) > 0.95
+    assert overlap(real=x, fake=y / 2) == pytest.approx(0.5, abs=0.03)
+    assert overlap(real=x, fake=y + 2) == 0.0
+
+
+def test_factor_coverage_looks_at_free_factors_only():
+    wide = plain(list(range(0, 256, 4)))
+    fixed = wide.clone()
+    fixed[:, 1] = 128
+    metric = FactorCoverage(min_sd=0.05)
+    result = metric(evidence(fixed, fixed[:1], fixed, Reader()))
+    assert set(result["by_factor"]) == {"red"}
+    assert result["value"] == pytest.approx(1.0)
+    narrow = metric(evidence(plain([128] * 64), fixed[:1], wide, Reader()))
+    assert narrow["value"] < 0.2
+
+
+def test_what_is_missing_is_said():
+    shots = pictures(2, 0)
+    assert "reference" in missing(Frechet(), evidence(shots, shots))
+    assert missing(intra(), evidence(shots, shots)) is None
+    assert "factor" in missing(SourceLeakage(), evidence(shots, shots, shots))
+    assert missing(SourceLeakage(), evidence(shots, shots, shots, Reader(), "dark")) is None
+    assert "known factors" in missing(SourceLeakage(), evidence(shots, shots, None, Reader(), None))
+
+
+def test_batch_size_changes_nothing():
+    shots, fake = pictures(3, 1), pictures(33, 2)
+    one, many = evidence(fake, shots), evidence(fake, shots)
+    many.batch_size = 7
+    torch.testing.assert_close(one.features("fake"), many.features("fake"), rtol=1e-6, atol=1e-6)
+    assert intra()(one)["value"] == pytest.approx(intra()(many)["value"], rel=1e-6)
+
+
+def test_psnr_by_hand():
+    black, white = torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.full((1, 3, 4, 4), 255).byte()
+    assert float(psnr(real=black, fake=white)) == pytest.approx(0)
+    assert float(psnr(real=black, fake=black)) == float("inf")
+    off = black.clone()
+    off[0, 0, 0, 0] = 48
+    assert float(psnr(real=black, fake=off)) == pytest.approx(10 * math.log10(255**2 / 48))

@@ -1,0 +1,92 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fsig_bench.figures.grid import labelled_rows, sample_grid, save_png
+from fsig_bench.figures.reconstruction import reconstruction_panel
+from fsig_bench.figures.tsne import tsne_coordinates, tsne_figure
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def array_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def pictures(n, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 3, 16, 16), generator=g, dtype=torch.uint8)
+
+
+def test_a_saved_png_holds_the_same_pixels(tmp_path):
+    image = pictures(1)[0]
+    save_png(image, tmp_path / "x.png")
+    assert np.array_equal(array_of(tmp_path / "x.png"), image.permute(1, 2, 0).numpy())
+    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_the_grid_holds_every_shot_and_sample(tmp_path):
+    shots, samples = pictures(3), pictures(25, 1)
+    sample_grid(tmp_path / "g.png", shots=shots, samples=samples, title="t", columns=10, scale=1)
+    sheet = array_of(tmp_path / "g.png")
+    assert sheet.shape[1] == 2 * 20 + 10 * 20 - 4
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, (16, 16, 3))[:, :, 0]
+    corners = windows[:, 20 : 20 + 10 * 20 : 20][:, :, 0, 0].reshape(-1, 3)
+    for image in (*shots, samples[0], samples[-1]):
+        corner = image[:, 0, 0].numpy()
+        assert (corners == corner).all(1).any()
+
+
+def test_rows_are_labelled_and_wide_enough(tmp_path):
+    rows = [("a", pictures(4)), ("b", pictures(2))]
+    labelled_rows(tmp_path / "r.png", rows, title="rows", scale=2)
+    assert size_of(tmp_path / "r.png")[0] == 2 * 20 + 120 + 4 * 36 - 4
+
+
+def test_tsne_is_joint_repeatable_and_separates_what_is_apart(tmp_path):
+    rng = np.random.default_rng(0)
+    features = {
+        "source": rng.normal(0, 1, (40, 20)).astype(np.float32),
+        "target": rng.normal(8, 1, (300, 20)).astype(np.float32),
+        "shots": rng.normal(8, 1, (5, 20)).astype(np.float32),
+    }
+    first = tsne_coordinates(features, seed=1, limit=60)
+    again = tsne_coordinates(features, seed=1, limit=60)
+    assert {k: v.shape for k, v in first.items()} == {
+        "source": (40, 2),
+        "target": (60, 2),
+        "shots": (5, 2),
+    }
+    assert all(np.array_equal(first[k], again[k]) for k in first)
+    near = np.linalg.norm(first["shots"].mean(0) - first["target"].mean(0))
+    far = np.linalg.norm(first["shots"].mean(0) - first["source"].mean(0))
+    assert near < far
+    tsne_figure(tmp_path / "t.png", first, title="t")
+    assert size_of(tmp_path / "t.png") == (1024, 896)
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert len(rows) == 105 and {r["role"] for r in rows} == set(first)
+
+
+def test_tsne_refuses_nan():
+    bad = np.zeros((10, 4), dtype=np.float32)
+    bad[0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        tsne_coordinates({"target": bad}, seed=0, limit=10)
+
+
+def test_the_panel_has_a_row_for_each_setting(tmp_path):
+    shots = pictures(4)
+    for rows in (1, 3):
+        rebuilt = {f"eta = {r}": shots for r in range(rows)}
+        errors = {label: [(30.0, 0.1)] * 4 for label in rebuilt}
+        reconstruction_panel(tmp_path / f"{rows}.png", originals=shots, rebuilt=rebuilt, errors=errors)
+    small, large = (size_of(tmp_path / f"{rows}.png") for rows in (1, 3))
+    assert large[1] - small[1] == 2 * (16 * 8 + 4 + 20)
+    assert small[0] == large[0] == 2 * 20 + 96 + 4 * (16 * 8 + 4) - 4

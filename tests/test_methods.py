@@ -1,0 +1,71 @@
+"""The contract: what every conf/method/*.yaml must keep."""
+
+import inspect
+from dataclasses import fields, is_dataclass
+
+import pytest
+import torch
+from helpers import ROOT, make_cell
+
+from fsig_bench.images import to_float
+from fsig_bench.runner import build_method
+from fsig_bench.store import Store
+from fsig_bench.types import NoProgress
+
+METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
+SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
+SMALL["source"] = ["method.num_steps=3"]
+
+
+def adapted(name, k, seed=3):
+    extra = SMALL.get(name, [])
+    cell = make_cell(f"method={name}", "dataset=babies", f"k={k}", f"seed={seed}", *extra)
+    method = build_method(cell)
+    shots = to_float(cell.dataset.shots(k, 0))
+    return method, method.adapt(shots, seed=seed, progress=NoProgress()), shots
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestContract:
+    def test_values_stand_in_the_yaml_only(self, name):
+        method = build_method(make_cell(f"method={name}", "dataset=babies"))
+        assert is_dataclass(method)
+        assert all(p.kind is p.KEYWORD_ONLY for p in inspect.signature(type(method)).parameters.values())
+        assert all(p.default is p.empty for p in inspect.signature(type(method)).parameters.values())
+        with pytest.raises(AttributeError):
+            setattr(method, fields(method)[0].name if fields(method) else "x", 1)
+
+    def test_adapting_takes_the_shots_and_nothing_of_the_reference(self, name):
+        method = build_method(make_cell(f"method={name}", "dataset=babies"))
+        assert set(inspect.signature(method.adapt).parameters) == {"shots", "seed", "progress"}
+        assert set(inspect.signature(method.sampler).parameters) == {"state"}
+
+    @pytest.mark.parametrize("k", [1, 5])
+    def test_images_are_in_shape_and_range_for_any_k(self, name, k):
+        method, state, shots = adapted(name, k)
+        images = method.sampler(state)([0, 4])
+        assert images.shape == (2, *shots.shape[1:]) and images.dtype == torch.float32
+        assert images.device.type == "cpu"
+        assert torch.isfinite(images).all() and images.abs().max() <= 1
+
+    def test_image_i_depends_on_seed_and_i_only(self, name):
+        method, state, _ = adapted(name, 3)
+        draw = method.sampler(state)
+        many = draw([11, 2, 7])
+        torch.testing.assert_close(many[1:2], draw([2]), rtol=0, atol=1e-3)
+        assert torch.equal(many, method.sampler(state)([11, 2, 7]))
+        assert not torch.allclose(many[0], many[1], atol=0.02)
+
+    def test_the_state_survives_the_store(self, name, tmp_path):
+        method, state, _ = adapted(name, 2)
+        store = Store(tmp_path)
+        store.save_state("a" * 20, state, 0.0)
+        again = store.load_state("a" * 20)[0]
+        assert torch.equal(method.sampler(state)([1]), method.sampler(again)([1]))
+
+    def test_adapting_twice_gives_the_same_state(self, name):
+        first, second = (adapted(name, 2)[1] for _ in range(2))
+        assert set(first.tensors) == set(second.tensors)
+        for key, tensor in first.tensors.items():
+            assert torch.equal(tensor, second.tensors[key])
+        assert first.nfe_per_image == second.nfe_per_image >= 0

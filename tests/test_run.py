@@ -1,0 +1,181 @@
+"""Whole runs through the command line: files, repetition, kills, shards, bad input."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from helpers import ROOT, cli, command, make_cell, records
+
+from fsig_bench.store import Store
+
+SMALL = ["dataset=babies", "k=3", "dataset.n_ref=150", "suite.shard_size=10", "num_images=30"]
+SMALL += ["batch_size=10", "figures.tsne_points=40", "controls=[]", "method=crdi"]
+SMALL += ["method.draws=2", "method.card.reconstruct_sweep=null"]
+KEY = ("crdi", "babies", 30, 0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = cli(*SMALL, f"results_dir={folder}")
+    return folder, records(folder)[KEY], done.stdout
+
+
+def test_a_run_leaves_what_it_promises(whole):
+    folder, record, out = whole
+    path = next(folder.glob("runs/mini/crdi/babies/k3-seed0-*"))
+    assert path.name.endswith(record["run_id"])
+    for picture in ("samples.png", "tsne.png", "tsne.csv", "reconstruction.png"):
+        assert (path / picture).stat().st_size > 500
+    names = {"fd", "kid", "intra_lpips", "precision", "recall", "density", "coverage", "vendi"}
+    names |= {"nearest_shot", "copy_rate", "factor_coverage", "source_leakage"}
+    assert set(record["metrics"]) == names
+    for metric in record["metrics"].values():
+        assert metric["value"] is not None and metric["extractor"] == "faceworld-reader"
+        assert metric["n_fake"] == 30 and metric["n_real"] == 150
+    assert set(record["timing_s"]) == {"adapt", "sample", "score"}
+    assert record["nfe_per_image"] == 20 and record["nfe_adapt"] == 3 * 15 * 2
+    assert record["trained_params"] == 3 * 15 * 3 * 64 * 64
+    assert 0 < record["peak_mem_gib"] < 8
+    assert str(ROOT) not in str(record["config"])
+    assert "CRDI" in out and str(path) in out
+
+
+def test_a_second_run_does_nothing_and_says_the_same(whole):
+    folder, _, out = whole
+    stamps = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    again = cli(*SMALL, f"results_dir={folder}")
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()} == stamps
+    assert out[out.index("babies  ·") :] == again.stdout[again.stdout.index("babies  ·") :]
+
+
+def test_more_images_reuse_the_shards(whole, tmp_path):
+    folder, record, _ = whole
+    shutil.copytree(folder, tmp_path / "r")
+    shards = sorted((tmp_path / "r" / "store" / "sample").glob("*/*.safetensors"))
+    stamps = [p.stat().st_mtime_ns for p in shards]
+    cli(*SMALL, f"results_dir={tmp_path / 'r'}", "num_images=40")
+    found = records(tmp_path / "r")
+    assert [p.stat().st_mtime_ns for p in shards] == stamps
+    more = found[("crdi", "babies", 40, 0)]
+    assert more["timing_s"]["adapt"] == record["timing_s"]["adapt"]
+    assert more["pixels_sha256"] != record["pixels_sha256"]
+
+
+def test_workers_give_the_same_bytes(whole, tmp_path):
+    folder, record, _ = whole
+    shutil.copytree(folder / "store" / "adapt", tmp_path / "store" / "adapt")
+    cli(*SMALL, f"results_dir={tmp_path}", "workers=2")
+    assert records(tmp_path)[KEY]["pixels_sha256"] == record["pixels_sha256"]
+
+
+def kill_when(condition, *overrides):
+    process = subprocess.Popen(
+        command(*overrides), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.time() + 120
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.time() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_while_adapting_it_continues_to_the_same_bytes(whole, tmp_path):
+    checkpoint = tmp_path / "store" / "adapt"
+    args = [*SMALL, f"results_dir={tmp_path}", "checkpoint_s=0"]
+    kill_when(lambda: list(checkpoint.glob("*/checkpoint.safetensors")), *args)
+    assert not list(checkpoint.glob("*/state.safetensors")) and not records(tmp_path)
+    out = cli(*args).stdout
+    assert "continuing from the checkpoint" in out
+    assert records(tmp_path)[KEY]["pixels_sha256"] == whole[1]["pixels_sha256"]
+
+
+def test_killed_while_sampling_it_continues_to_the_same_bytes(whole, tmp_path):
+    shards = tmp_path / "store" / "sample"
+    args = [*SMALL, f"results_dir={tmp_path}"]
+    kill_when(lambda: list(shards.glob("*/0*.safetensors")), *args)
+    first = {p: p.stat().st_mtime_ns for p in shards.glob("*/0*.safetensors")}
+    assert 1 <= len(first) < 3 and not records(tmp_path)
+    cli(*args)
+    assert {p: p.stat().st_mtime_ns for p in first} == first
+    assert records(tmp_path)[KEY]["pixels_sha256"] == whole[1]["pixels_sha256"]
+
+
+def test_other_batch_sizes_change_rounding_only(whole, tmp_path):
+    folder, record, _ = whole
+    base = make_cell(*SMALL, f"results_dir={folder}")
+    ranges = [(0, 10), (10, 20), (20, 30)]
+
+    def pixels(root):
+        shards = [Store(root).load_shard(base.sample_key, *r)[0] for r in ranges]
+        return torch.cat(shards).int()
+
+    for size in (1, 7, 64):
+        root = tmp_path / str(size)
+        shutil.copytree(folder / "store" / "adapt", root / "store" / "adapt")
+        cli(*SMALL, f"results_dir={root}", f"batch_size={size}")
+        gap = (pixels(root) - pixels(folder)).abs()
+        assert gap.max() <= 1 and (gap > 0).float().mean() <= 1e-3, size
+        other = records(root)[KEY]
+        for name, metric in record["metrics"].items():
+            assert other["metrics"][name]["value"] == pytest.approx(metric["value"], rel=2e-3, abs=1e-4)
+
+
+def test_a_damaged_shard_is_named(whole, tmp_path):
+    shutil.copytree(whole[0] / "store", tmp_path / "store")
+    shard = next((tmp_path / "store" / "sample").glob("*/000010-*.safetensors"))
+    data = bytearray(shard.read_bytes())
+    data[-100] ^= 4
+    shard.write_bytes(bytes(data))
+    done = cli(*SMALL, f"results_dir={tmp_path}", check=False)
+    assert done.returncode == 1 and shard.name in done.stderr and "delete it" in done.stderr
+    shard.unlink()
+    cli(*SMALL, f"results_dir={tmp_path}")
+    assert records(tmp_path)[KEY]["pixels_sha256"] == whole[1]["pixels_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["method=crdy", "dataset=babies"], ["crdi", "source", "copy", "real"]),
+        (["method=copy", "dataset=dogs"], ["babies", "sketches", "folder"]),
+        (["method=copy", "dataset=babies", "k=500"], ["k=500", "100"]),
+        (["method=copy", "dataset=babies", "k=0"], ["k=0"]),
+        (["method=copy", "dataset=babies", "dataset.n_ref=5"], ["n_ref=5", "100"]),
+        (["method=crdi", "dataset=babies", "method.ettta=3"], ["ettta"]),
+        (["method=crdi", "dataset=babies", "method.t_end=40"], ["40"]),
+        (["method=real", "dataset=folder", "dataset.path=tests"], ["real", "folder"]),
+        (["method=copy", "dataset=folder", "dataset.path=nowhere"], ["nowhere"]),
+        (["method=copy", "dataset=babies", "device=cuda:9"], ["cuda"]),
+    ],
+)
+def test_bad_input_is_refused_with_the_value_and_the_remedy(overrides, words, tmp_path):
+    done = cli(*overrides, f"results_dir={tmp_path}", "num_images=2", "controls=[]", check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert all(w in text for w in words), text
+    assert "Traceback" not in text
+    assert not list(tmp_path.glob("runs/**/record.json"))
+
+
+def test_preflight_only_does_no_work(tmp_path):
+    done = cli("method=crdi", "dataset=babies", "preflight=only", f"results_dir={tmp_path}")
+    assert done.stdout.count("to do") == 4
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "store").exists()
+
+
+def test_help_is_quick_and_needs_no_torch():
+    began = time.perf_counter()
+    done = cli("--help")
+    assert time.perf_counter() - began < 2
+    for word in ("method=", "babies", "crdi", "record.json", "-m"):
+        assert word in done.stdout
+    check = "import sys, fsig_bench.__main__, fsig_bench.settings; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([command()[0], "-c", check], cwd=ROOT).returncode == 0
