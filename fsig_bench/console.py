@@ -104,5 +104,7 @@ class StageProgress:
 
 def fail(error: Exception) -> None:
     """A user's error: one sentence on stderr, no traceback."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/]: {error}", markup=True)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]error[/]: {error}", markup=True
+    )
     sys.exit(1)

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -67,11 +68,13 @@ class RandomTrunk:
     @cached_property
     def _stages(self) -> list[nn.Conv2d]:
         widths = (3, self.width, 2 * self.width, 4 * self.width)
-        stages = [nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:], strict=False)]
+        stages = [nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(widths)]
         g = torch.Generator().manual_seed(self.seed)
         for conv in stages:
             for p in conv.parameters():
-                p.requires_grad_(False).copy_(torch.randn(p.shape, generator=g) / p[0].numel() ** 0.5)
+                p.requires_grad_(False).copy_(
+                    torch.randn(p.shape, generator=g) / p[0].numel() ** 0.5
+                )
         return stages
 
     @torch.no_grad()

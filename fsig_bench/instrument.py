@@ -63,10 +63,14 @@ def main() -> None:
     adults = real("adults", "reference", N_REF)
     rows = {
         f"source model, {N} samples": frechet_distance(real=adults, fake=features(fake)),
-        f"adults again, {N} images (floor)": frechet_distance(real=adults, fake=real("adults", "fresh", N)),
+        f"adults again, {N} images (floor)": frechet_distance(
+            real=adults, fake=real("adults", "fresh", N)
+        ),
     }
     targets = {
-        d: frechet_distance(real=adults, fake=real(d, "reference", N)) for d in DOMAIN_NAMES if d != "adults"
+        d: frechet_distance(real=adults, fake=real(d, "reference", N))
+        for d in DOMAIN_NAMES
+        if d != "adults"
     }
     table = Table(title=f"Frechet distance to adults (n={N_REF}), {extractor.name}")
     table.add_column("set")
@@ -89,7 +93,10 @@ def main() -> None:
     _note(config["method"]["source"]["weights"], quality)
     reader = held_out_quality(extractor)
     console.print(f"reader: domain accuracy {reader['domain_accuracy']}, R2 per visible factor:")
-    console.print("  " + "  ".join(f"{k} {v:.3f}" for k, v in sorted(reader["r2"].items(), key=lambda p: p[1])))
+    console.print(
+        "  "
+        + "  ".join(f"{k} {v:.3f}" for k, v in sorted(reader["r2"].items(), key=lambda p: p[1]))
+    )
     _note(config["suite"]["extractor"]["weights"], reader)
     pictures(fake, Path("docs"))
 

@@ -81,7 +81,9 @@ def make_shard(cell: Cell, sampler: Any, store: Store, start: int, end: int) -> 
         try:
             parts.append(to_uint8(images))
         except ValueError as error:
-            raise ValueError(f"{cell.label}, images {a} to {min(a + size, end)}: {error}") from error
+            raise ValueError(
+                f"{cell.label}, images {a} to {min(a + size, end)}: {error}"
+            ) from error
     store.save_shard(cell.sample_key, start, torch.cat(parts), time.perf_counter() - began)
 
 
@@ -104,7 +106,9 @@ def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor,
     todo = [r for r in ranges if not store.shard_path(cell.sample_key, *r).exists()]
     if todo:
         ready = (len(ranges) - len(todo)) * config["suite"]["shard_size"]
-        with Bar(f"sample {cell.label}", len(ranges) * config["suite"]["shard_size"], "images") as bar:
+        with Bar(
+            f"sample {cell.label}", len(ranges) * config["suite"]["shard_size"], "images"
+        ) as bar:
             bar.resume_at(ready)
             workers = min(config["workers"], len(todo))
             if workers == 1:
@@ -120,7 +124,9 @@ def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor,
     return torch.cat([images for images, _ in shards])[:count], wall_s
 
 
-def _sample_in_processes(cell: Cell, store: Store, todo: list[tuple[int, int]], workers: int) -> None:
+def _sample_in_processes(
+    cell: Cell, store: Store, todo: list[tuple[int, int]], workers: int
+) -> None:
     context = multiprocessing.get_context("spawn")
     threads = torch.get_num_threads()  # the same in every worker: the same kernels, the same bytes
     jobs = [
@@ -132,7 +138,9 @@ def _sample_in_processes(cell: Cell, store: Store, todo: list[tuple[int, int]], 
     for job in jobs:
         job.join()
     if bad := [job.exitcode for job in jobs if job.exitcode]:
-        raise RuntimeError(f"{len(bad)} of {workers} sampling workers stopped (exit {bad[0]}); run again")
+        raise RuntimeError(
+            f"{len(bad)} of {workers} sampling workers stopped (exit {bad[0]}); run again"
+        )
 
 
 def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
@@ -145,7 +153,14 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
     reference = cell.dataset.reference_fingerprint()
 
     def supplied(what: str, compute: Any) -> Tensor:
-        key = digest([reference, k if reference and not cell.dataset.source_domain else 0, extractor.digest, what])
+        key = digest(
+            [
+                reference,
+                k if reference and not cell.dataset.source_domain else 0,
+                extractor.digest,
+                what,
+            ]
+        )
         return store.remembered(key, compute)
 
     metrics = {n: instantiate(m, _convert_="all") for n, m in config["protocol"]["metrics"].items()}

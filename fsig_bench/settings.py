@@ -99,13 +99,18 @@ def cell(cfg: DictConfig) -> Cell:
     if "fresh" in method["card"].get("needs", []) and not config["dataset"].get("fresh"):
         raise ValueError(
             f"method={method['card']['name']} needs fresh target images, and "
-            f"dataset={config['dataset']['name']} has none; leave this control out (controls=[source,copy])"
+            f"dataset={config['dataset']['name']} has none; leave this control "
+            "out (controls=[source,copy])"
         )
     dataset.check(k, subset)
     adapting = content({key: v for key, v in method.items() if key != "sample"})
     seen = dataset.fingerprint(k, subset) if method["card"]["uses_shots"] else None
     adapt_key = digest([STAGE_VERSION, "adapt", adapting, seen, config["seed"]])
-    sampling = [content(method.get("sample")), config["suite"]["resolution"], config["suite"]["shard_size"]]
+    sampling = [
+        content(method.get("sample")),
+        config["suite"]["resolution"],
+        config["suite"]["shard_size"],
+    ]
     sample_key = digest([STAGE_VERSION, "sample", adapt_key, sampling])
     scored = {
         "num_images": config["num_images"],

@@ -9,18 +9,18 @@ from rich.table import Table
 
 # metric -> (heading, decimals, arrow, factor)
 COLUMNS = {
-    "fd": ("FD", 2, "↓", 1.0),
-    "kid": ("KID x1e3", 2, "↓", 1e3),
+    "fd": ("Frechet distance", 2, "↓", 1.0),
+    "kid": ("KID x 1000", 2, "↓", 1e3),
     "intra_lpips": ("Intra-LPIPS", 3, "↑", 1.0),
-    "precision": ("Prec.", 2, "↑", 1.0),
-    "recall": ("Rec.", 2, "↑", 1.0),
-    "density": ("Dens.", 2, "↑", 1.0),
-    "coverage": ("Cov.", 2, "↑", 1.0),
+    "precision": ("precision", 2, "↑", 1.0),
+    "recall": ("recall", 2, "↑", 1.0),
+    "density": ("density", 2, "↑", 1.0),
+    "coverage": ("coverage", 2, "↑", 1.0),
     "vendi": ("Vendi", 1, "↑", 1.0),
-    "nearest_shot": ("Nearest shot", 3, "", 1.0),
-    "copy_rate": ("Copies", 3, "↓", 1.0),
-    "factor_coverage": ("Factor cov.", 3, "↑", 1.0),
-    "source_leakage": ("Leakage", 3, "↓", 1.0),
+    "nearest_shot": ("nearest shot, LPIPS", 3, "", 1.0),
+    "copy_rate": ("copy rate", 3, "↓", 1.0),
+    "factor_coverage": ("factor coverage", 3, "↑", 1.0),
+    "source_leakage": ("source leakage", 3, "↓", 1.0),
 }
 
 
@@ -34,30 +34,30 @@ def shown(record: dict[str, Any], name: str) -> str:
 
 
 def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
-    """The first record's dataset and protocol head the table; controls follow the method."""
+    """Metrics down, the method and its controls across; all of one dataset and protocol."""
     first = records[0]
-    some = next((m for m in first["metrics"].values() if m.get("extractor")), {})
+    some: dict[str, Any] = next((m for m in first["metrics"].values() if m.get("extractor")), {})
     title = (
-        f"{first['dataset']}  ·  suite {first['suite']}, protocol {first['protocol']}, "
-        f"k={first['k']}, seed {first['seed']}, {first['num_images']} images"
+        f"{first['dataset']}, {first['k']} shots  (suite {first['suite']}, protocol "
+        f"{first['protocol']}, seed {first['seed']}, {first['num_images']} images)"
     )
-    features = f"features: {some.get('extractor', '-')}, reference n={some.get('n_real', '-')}"
-    caption = f"{features}; arrows point to better. mini numbers compare with nothing published."
+    caption = f"features: {some.get('extractor', '-')}; reference: {some.get('n_real', '-')} images"
+    if first["suite"] == "mini":
+        caption += "; mini numbers compare with nothing published"
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
-    table.add_column("method", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for record in records:
+        card = record["config"]["method"]["card"]
+        style = "bold" if card["kind"] == "method" else None
+        table.add_column(card["label"], justify="right", style=style)
     names = [n for n in COLUMNS if any(n in r["metrics"] for r in records)]
     for name in names:
         heading, _, arrow, _ = COLUMNS[name]
-        table.add_column(f"{heading}{arrow}", justify="right")
-    for heading in ("adapt s", "sample s", "NFE"):
-        table.add_column(heading, justify="right")
-    for record in records:
-        card = record["config"]["method"]["card"]
-        timing = record["timing_s"]
-        cells = [shown(record, n) for n in names]
-        cells += [f"{timing['adapt']:.1f}", f"{timing['sample']:.1f}", f"{record['nfe_per_image']:g}"]
-        style = "bold" if card["kind"] == "method" else "dim"
-        table.add_row(card["label"], *cells, style=style)
+        last = name == names[-1]
+        table.add_row(f"{heading} {arrow}", *(shown(r, name) for r in records), end_section=last)
+    for stage in ("adapt", "sample"):
+        table.add_row(f"{stage} s", *(f"{r['timing_s'][stage]:.1f}" for r in records))
+    table.add_row("network evaluations an image", *(f"{r['nfe_per_image']:g}" for r in records))
     return table
 
 

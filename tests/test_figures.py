@@ -86,7 +86,9 @@ def test_the_panel_has_a_row_for_each_setting(tmp_path):
     for rows in (1, 3):
         rebuilt = {f"eta = {r}": shots for r in range(rows)}
         errors = {label: [(30.0, 0.1)] * 4 for label in rebuilt}
-        reconstruction_panel(tmp_path / f"{rows}.png", originals=shots, rebuilt=rebuilt, errors=errors)
+        reconstruction_panel(
+            tmp_path / f"{rows}.png", originals=shots, rebuilt=rebuilt, errors=errors
+        )
     small, large = (size_of(tmp_path / f"{rows}.png") for rows in (1, 3))
     assert large[1] - small[1] == 2 * (16 * 8 + 4 + 20)
     assert small[0] == large[0] == 2 * 20 + 96 + 4 * (16 * 8 + 4) - 4

@@ -30,8 +30,12 @@ class TestContract:
     def test_values_stand_in_the_yaml_only(self, name):
         method = build_method(make_cell(f"method={name}", "dataset=babies"))
         assert is_dataclass(method)
-        assert all(p.kind is p.KEYWORD_ONLY for p in inspect.signature(type(method)).parameters.values())
-        assert all(p.default is p.empty for p in inspect.signature(type(method)).parameters.values())
+        assert all(
+            p.kind is p.KEYWORD_ONLY for p in inspect.signature(type(method)).parameters.values()
+        )
+        assert all(
+            p.default is p.empty for p in inspect.signature(type(method)).parameters.values()
+        )
         with pytest.raises(AttributeError):
             setattr(method, fields(method)[0].name if fields(method) else "x", 1)
 

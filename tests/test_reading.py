@@ -32,7 +32,9 @@ def test_modes_come_out_as_seen(tmp_path):
     solid(GREY, mode="L").save(tmp_path / "grey.png")
     assert colour_of(tmp_path / "grey.png") == [GREY] * 3
     Image.fromarray(np.full((16, 16), 32768, dtype=np.uint16)).save(tmp_path / "deep.png")
-    assert colour_of(tmp_path / "deep.png") == pytest.approx([128] * 3, abs=1)  # scaled, not clipped
+    assert colour_of(tmp_path / "deep.png") == pytest.approx(
+        [128] * 3, abs=1
+    )  # scaled, not clipped
     solid((*RED, 0), mode="RGBA").save(tmp_path / "clear.png")
     assert colour_of(tmp_path / "clear.png") == [255] * 3
     half = solid((*RED, 128), mode="RGBA")

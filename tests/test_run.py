@@ -125,7 +125,9 @@ def test_other_batch_sizes_change_rounding_only(whole, tmp_path):
         assert gap.max() <= 1 and (gap > 0).float().mean() <= 1e-3, size
         other = records(root)[KEY]
         for name, metric in record["metrics"].items():
-            assert other["metrics"][name]["value"] == pytest.approx(metric["value"], rel=2e-3, abs=1e-4)
+            assert other["metrics"][name]["value"] == pytest.approx(
+                metric["value"], rel=2e-3, abs=1e-4
+            )
 
 
 def test_a_damaged_shard_is_named(whole, tmp_path):

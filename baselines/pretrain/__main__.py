@@ -1,4 +1,4 @@
-"""`python -m baselines.pretrain RECIPE [key=value ...]` makes a weight file and its manifest entry."""
+"""`python -m baselines.pretrain RECIPE [key=value ...]` makes a weight file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def main(argv: list[str]) -> None:
     cost = recipe.run(out, Path("outputs") / "pretrain" / name)
     command = " ".join(["python -m baselines.pretrain", name, *overrides])
     entry = {"command": command, "recipe": f"conf/pretrain/{name}.yaml", "seed": config.loop.seed}
-    record_in_manifest(out, entry | {"cost": cost, "licence": "Apache-2.0", "trained_on": "faceworld"})
+    record_in_manifest(
+        out, entry | {"cost": cost, "licence": "Apache-2.0", "trained_on": "faceworld"}
+    )
     print(f"wrote {out}")
 
 

@@ -54,7 +54,9 @@ class Tables:
 
 def normal_kl(mean_p: Tensor, log_p: Tensor, mean_q: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) of diagonal Gaussians from means and log-variances, in nats."""
-    return 0.5 * (log_q - log_p - 1 + (log_p - log_q).exp() + (mean_p - mean_q) ** 2 * (-log_q).exp())
+    return 0.5 * (
+        log_q - log_p - 1 + (log_p - log_q).exp() + (mean_p - mean_q) ** 2 * (-log_q).exp()
+    )
 
 
 def discretised_nll(x0: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
@@ -70,7 +72,13 @@ def discretised_nll(x0: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 def hybrid_loss(
-    out: Tensor, x0: Tensor, x_t: Tensor, noise: Tensor, t: Tensor, tables: Tables, vlb_weight: float
+    out: Tensor,
+    x0: Tensor,
+    x_t: Tensor,
+    noise: Tensor,
+    t: Tensor,
+    tables: Tables,
+    vlb_weight: float,
 ) -> tuple[Tensor, Tensor]:
     """(L_hybrid, L_simple) for network output [n, 6, h, w]."""
 
@@ -81,7 +89,9 @@ def hybrid_loss(
     simple = (eps - noise).square().mean()
     fixed = eps.detach()  # the bound trains the variance only
     mix = (v + 1) / 2
-    log_var = mix * at(tables.log_beta) + (1 - mix) * at(tables.log_posterior)  # arXiv:2102.09672, Eq. 15
+    log_var = mix * at(tables.log_beta) + (1 - mix) * at(
+        tables.log_posterior
+    )  # arXiv:2102.09672, Eq. 15
     guess = ((x_t - (1 - at(tables.abar)).sqrt() * fixed) / at(tables.abar).sqrt()).clamp(-1, 1)
     mean = at(tables.coef_x0) * guess + at(tables.coef_xt) * x_t
     true = at(tables.coef_x0) * x0 + at(tables.coef_xt) * x_t

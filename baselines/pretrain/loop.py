@@ -51,9 +51,7 @@ class Loop:
         rest = (1 - seen / self.num_images) / (1 - self.decay_from)
         return self.lr * min(1.0, (seen + self.batch_size) / self.warmup_images, max(rest, 0.0))
 
-    def run(
-        self, model: nn.Module, loss: Loss, images: ImageSource, work: Path
-    ) -> dict[str, Any]:
+    def run(self, model: nn.Module, loss: Loss, images: ImageSource, work: Path) -> dict[str, Any]:
         """Trains in place and leaves the averaged weights in `model`; returns the cost."""
         work.mkdir(parents=True, exist_ok=True)
         pool = images.pool(work)
@@ -83,10 +81,14 @@ class Loop:
             if not torch.isfinite(norm):
                 raise FloatingPointError(f"gradient norm {norm} at step {step}; lower loop.lr")
             adam.step()
-            decay = 0.5 ** (self.batch_size / min(self.ema_images, (step + 1) * self.batch_size / 4))
+            decay = 0.5 ** (
+                self.batch_size / min(self.ema_images, (step + 1) * self.batch_size / 4)
+            )
             with torch.no_grad():
                 current = model.state_dict()
-                torch._foreach_lerp_([average[k] for k in names], [current[k] for k in names], 1 - decay)
+                torch._foreach_lerp_(
+                    [average[k] for k in names], [current[k] for k in names], 1 - decay
+                )
             if step % 50 == 0:
                 rate = (step + 1 - first) * self.batch_size / (time.perf_counter() - start)
                 line = {"step": step, "loss": float(value.detach()), **logs, "images_per_s": rate}
@@ -97,7 +99,7 @@ class Loop:
                 self._store(work, step + 1, wall_before + last - start, model, adam, average)
         model.load_state_dict(average, strict=False)
         model.eval()
-        return {"images_seen": steps * self.batch_size, "wall_before_s": wall_before}
+        return {"images_seen": max(steps, done) * self.batch_size, "wall_before_s": wall_before}
 
     def _store(
         self,
@@ -143,5 +145,3 @@ class Loop:
             moments.setdefault(int(number), {})[name] = v
         adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
         return int(meta["done"]), float(meta["wall_s"])
-
-

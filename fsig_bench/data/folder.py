@@ -87,7 +87,9 @@ class ImageFolder:
         shots = {s.numpy().tobytes() for s in self.shots(k, subset)}
         keep = [i for i, image in enumerate(images) if image.numpy().tobytes() not in shots]
         if len(keep) < 2:
-            raise ValueError(f"{self.reference} holds {len(keep)} images besides the shots; add images")
+            raise ValueError(
+                f"{self.reference} holds {len(keep)} images besides the shots; add images"
+            )
         return images[keep]
 
     def fingerprint(self, k: int, subset: int) -> str:

@@ -27,7 +27,9 @@ FILTERS = {
     "box": Image.Resampling.BOX,
 }
 # center_: the largest centred square, then resize; squash_: resize, proportions lost.
-RECIPES = {f"{fit}_pil_{name}": (fit, f) for fit in ("center", "squash") for name, f in FILTERS.items()}
+RECIPES = {
+    f"{fit}_pil_{name}": (fit, f) for fit in ("center", "squash") for name, f in FILTERS.items()
+}
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -39,7 +41,9 @@ def list_images(folder: str | Path) -> list[Path]:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; give a folder of images")
-    files = [p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    files = [
+        p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    ]
     if not files:
         raise ValueError(f"{root} holds no images ({' '.join(sorted(SUFFIXES))})")
 
@@ -70,7 +74,9 @@ def as_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N", "F"):
         grey = np.asarray(image, dtype=np.float64)
         top = 255.0 if grey.max() <= 255 and image.mode in ("I", "F") else 65535.0
-        return Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8)).convert(
+            "RGB"
+        )
     image = _srgb(image)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
@@ -117,7 +123,9 @@ def read_pil(paths: Sequence[Path], *, resolution: int, resize: str) -> list[Ima
         out.append(image.resize((resolution, resolution), resample))
     if bad:
         listed = "\n".join(bad)
-        raise ValueError(f"{len(bad)} of {len(paths)} images cannot be read; replace or remove:\n{listed}")
+        raise ValueError(
+            f"{len(bad)} of {len(paths)} images cannot be read; replace or remove:\n{listed}"
+        )
     return out
 
 
@@ -126,4 +134,8 @@ def read_images(paths: Sequence[Path], *, resolution: int, resize: str) -> Tenso
     import torch
 
     pictures = read_pil(paths, resolution=resolution, resize=resize)
-    return torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).permute(0, 3, 1, 2).contiguous()
+    return (
+        torch.from_numpy(np.stack([np.asarray(p) for p in pictures]))
+        .permute(0, 3, 1, 2)
+        .contiguous()
+    )

@@ -20,7 +20,9 @@ def smooth(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
 def hsv(hue: Tensor, saturation: Tensor | float, value: Tensor | float) -> Tensor:
     """Colours [n, 3] in [0, 1] from hue, saturation, value [n]."""
     k = (torch.tensor([5.0, 3.0, 1.0]) + hue[:, None] * 6) % 6
-    s, v = (torch.as_tensor(a, dtype=torch.float32).expand_as(hue)[:, None] for a in (saturation, value))
+    s, v = (
+        torch.as_tensor(a, dtype=torch.float32).expand_as(hue)[:, None] for a in (saturation, value)
+    )
     return v - v * s * torch.minimum(k, 4 - k).clamp(0, 1)
 
 
@@ -39,7 +41,9 @@ class Canvas:
         self.size = size
         self.pixel = 2.0 / size
         line = (torch.arange(size) + 0.5) * self.pixel - 1
-        self.y, self.x = (g[None].expand(n, -1, -1) for g in torch.meshgrid(line, line, indexing="ij"))
+        self.y, self.x = (
+            g[None].expand(n, -1, -1) for g in torch.meshgrid(line, line, indexing="ij")
+        )
         self.rgb = torch.zeros(n, 3, size, size)
         self.focus = (1.0, 0.0)
 

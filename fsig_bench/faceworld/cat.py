@@ -58,10 +58,15 @@ def cat(p: dict[str, Tensor], t: Tensor, size: int) -> Tensor:
             whisker = c.edge(line, 1.0) * c.edge((reach - 0.48).abs() - 0.28, 1.0)
             c.paint(0.8 * whisker, torch.tensor([[0.93, 0.93, 0.92]]))
         curve = (c.y - muzzle_y - 0.07 + 4.0 * (side * (c.x - shift) - 0.07).square()).abs() - 0.010
-        c.paint(0.8 * c.edge(curve, 1.0) * c.edge((side * (c.x - shift) - 0.07).abs() - 0.07, 1.0), fur * 0.15)
+        c.paint(
+            0.8 * c.edge(curve, 1.0) * c.edge((side * (c.x - shift) - 0.07).abs() - 0.07, 1.0),
+            fur * 0.15,
+        )
     w = 0.05 + 0.03 * q["nose_size"]
     drop = (c.y - 0.34) / 0.08
-    nose = c.edge(torch.maximum((c.x - shift).abs() - w * (1 - drop), -drop * 0.08), 1.0) * c.edge(drop - 1, 0.08)
+    nose = c.edge(torch.maximum((c.x - shift).abs() - w * (1 - drop), -drop * 0.08), 1.0) * c.edge(
+        drop - 1, 0.08
+    )
     c.paint(nose, torch.tensor([[0.70, 0.38, 0.38]]))
     warm = (p["light_warm"] - 0.5)[:, None, None]
     c.rgb[:, 0] *= 1 + 0.16 * warm

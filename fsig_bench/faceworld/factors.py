@@ -205,7 +205,11 @@ DOMAINS: dict[str, Domain] = {
         Domain(name="adults", laws=ADULT, inside=((0.03, "babies"), (0.03, "sunglasses"))),
         Domain(name="babies", laws=BABY),
         Domain(name="sunglasses", laws=SHADES),
-        Domain(name="sketches", laws=SITTER | {"smile": uniform(0.2, 0.7), "back_light": uniform(0.75, 1.0)}, medium="pencil"),
+        Domain(
+            name="sketches",
+            laws=SITTER | {"smile": uniform(0.2, 0.7), "back_light": uniform(0.75, 1.0)},
+            medium="pencil",
+        ),
         Domain(name="metfaces", laws=SITTER, medium="paint"),
         Domain(name="obama", laws=ONE_MAN),
         Domain(name="cats", laws=CAT, creature="cat"),

@@ -7,7 +7,13 @@ from torch import Tensor
 
 from fsig_bench.faceworld.canvas import Canvas, hsv, noise_field, ramp, shifted, smooth
 
-SKIN = [(0.24, 0.14, 0.10), (0.47, 0.29, 0.20), (0.72, 0.50, 0.38), (0.88, 0.68, 0.56), (0.97, 0.83, 0.75)]
+SKIN = [
+    (0.24, 0.14, 0.10),
+    (0.47, 0.29, 0.20),
+    (0.72, 0.50, 0.38),
+    (0.88, 0.68, 0.56),
+    (0.97, 0.83, 0.75),
+]
 HAIR = [(0.05, 0.04, 0.05), (0.22, 0.13, 0.08), (0.45, 0.29, 0.15), (0.86, 0.70, 0.40)]
 IRIS = [(0.22, 0.11, 0.05), (0.42, 0.34, 0.16), (0.28, 0.46, 0.42), (0.30, 0.55, 0.85)]
 STRANDS = noise_field(512, 128, seed=11, stretch=6)
@@ -74,7 +80,11 @@ def hair_behind(c: Canvas, h: Head, strands: Tensor) -> None:
     crown = c.edge((u * u + v * v).sqrt() - 1, rx) * c.edge(c.y - h.cy, 1.0)
     low = h.eye_y + 0.02 + 1.05 * q["hair_length"]
     wide = rx * (1 + 0.22 * q["hair_length"] * ((c.y - h.cy) / 0.9).clamp(0, 1))
-    fall = c.edge(c.x.abs() - wide, 1.0) * c.edge(c.y - low + 0.25 * u * u, 1.0, 2.0) * c.edge(h.cy - c.y, 1.0)
+    fall = (
+        c.edge(c.x.abs() - wide, 1.0)
+        * c.edge(c.y - low + 0.25 * u * u, 1.0, 2.0)
+        * c.edge(h.cy - c.y, 1.0)
+    )
     alpha = smooth(q["hair_length"] + 0.3 * (1 - q["baby"]), 0.0, 0.15)
     mask = torch.maximum(crown, fall) * alpha
     c.paint(mask, h.hair[:, :, None, None] * (0.55 + 0.35 * strands)[:, None])
@@ -85,7 +95,9 @@ def face(c: Canvas, h: Head) -> Tensor:
     q, x, y = h.q, c.x, c.y
     ear_rows = c.rows(-0.25, 0.55)
     for side in (-1.0, 1.0):
-        ear = c.ellipse(side * (h.rx + 0.01) - 0.05 * q["yaw"], h.eye_y + 0.08, 0.075, 0.13, ear_rows)
+        ear = c.ellipse(
+            side * (h.rx + 0.01) - 0.05 * q["yaw"], h.eye_y + 0.08, 0.075, 0.13, ear_rows
+        )
         c.paint(ear, h.skin * 0.82, ear_rows)
     v = y - h.cy
     vv = torch.where(v > 0, v / h.down, v / h.up)
@@ -99,7 +111,9 @@ def face(c: Canvas, h: Head) -> Tensor:
     c.paint(mask, (h.skin[:, :, None, None] * lit[:, None]).clamp(max=1))
     cheek_rows = c.rows(0.0, 0.75)
     for side in (-1.0, 1.0):
-        cheek = c.ellipse(h.shift + side * 0.55 * h.rx, h.nose_y + 0.02, 0.16, 0.12, cheek_rows, 9.0)
+        cheek = c.ellipse(
+            h.shift + side * 0.55 * h.rx, h.nose_y + 0.02, 0.16, 0.12, cheek_rows, 9.0
+        )
         rose = torch.cat([h.skin[:, :1] * 1.02, h.skin[:, 1:] * 0.78], 1).clamp(max=1)
         c.paint(cheek * (0.18 + 0.42 * q["baby"]) * mask[:, cheek_rows], rose, cheek_rows)
     return mask
@@ -110,7 +124,9 @@ def beard(c: Canvas, h: Head, mask: Tensor, strands: Tensor) -> None:
     q, rows = h.q, c.rows(0.1, 1.0)
     x, y = c.x[:, rows] - h.shift * 0.6, c.y[:, rows]
     line = h.nose_y + 0.06 - 0.30 * smooth(x.abs() / h.rx, 0.55, 1.0)
-    alpha = q["beard"] * smooth(y - line, 0.0, 0.08) * mask[:, rows] * (0.75 + 0.25 * strands[:, rows])
+    alpha = (
+        q["beard"] * smooth(y - line, 0.0, 0.08) * mask[:, rows] * (0.75 + 0.25 * strands[:, rows])
+    )
     c.paint(alpha * 0.95, h.hair[:, :, None, None] * (0.5 + 0.4 * strands[:, rows])[:, None], rows)
 
 
@@ -125,14 +141,24 @@ def eyes(c: Canvas, h: Head, p: dict[str, Tensor]) -> None:
         near = 1 - 0.10 * side * q["yaw"]
         cx = h.shift + side * (0.165 + 0.07 * q["eye_spacing"]) * near * (1 + 0.08 * q["baby"])
         ry = rx * open_
-        c.paint(0.35 * c.ellipse(cx, h.eye_y - 0.01, rx * 1.45, rx * 1.1, rows, 5.0), h.skin * 0.62, rows)
+        c.paint(
+            0.35 * c.ellipse(cx, h.eye_y - 0.01, rx * 1.45, rx * 1.1, rows, 5.0),
+            h.skin * 0.62,
+            rows,
+        )
         white = c.ellipse(cx, h.eye_y, rx, ry, rows)
         c.paint(white, torch.tensor([[0.95, 0.94, 0.93]]), rows)
         gaze = cx + 0.02 * q["yaw"]
         r = rx * 0.60
         c.paint(white * c.ellipse(gaze, h.eye_y, r, r, rows), iris, rows)
         c.paint(white * c.ellipse(gaze, h.eye_y, r * 0.5, r * 0.5, rows), torch.zeros(1, 3), rows)
-        glint = c.ellipse(gaze + 0.3 * r * (0.5 + q["light_x"].sign() * 0.5) - 0.1 * r, h.eye_y - 0.35 * r, r * 0.24, r * 0.24, rows)
+        glint = c.ellipse(
+            gaze + 0.3 * r * (0.5 + q["light_x"].sign() * 0.5) - 0.1 * r,
+            h.eye_y - 0.35 * r,
+            r * 0.24,
+            r * 0.24,
+            rows,
+        )
         c.paint(white * glint, torch.ones(1, 3), rows)
         u = (x - cx) / rx
         lid = h.eye_y - ry * (1 - u * u).clamp(min=0).sqrt()
@@ -140,8 +166,16 @@ def eyes(c: Canvas, h: Head, p: dict[str, Tensor]) -> None:
         c.paint(0.85 * line, h.skin * 0.22, rows)
         thick = 0.008 + 0.030 * q["brow_thick"]
         w = side * (x - cx)  # from the inner end outwards
-        arc = h.eye_y - 0.115 - 0.75 * rx * (open_ * 0.5 + 0.35) + (0.5 - q["brow_tilt"]) * 0.55 * w + 2.2 * w * w
-        brow = c.edge((y - arc).abs() - thick * (1 - 2.2 * w.clamp(min=0)), 1.0) * c.edge(w.abs() - 0.135, 1.0)
+        arc = (
+            h.eye_y
+            - 0.115
+            - 0.75 * rx * (open_ * 0.5 + 0.35)
+            + (0.5 - q["brow_tilt"]) * 0.55 * w
+            + 2.2 * w * w
+        )
+        brow = c.edge((y - arc).abs() - thick * (1 - 2.2 * w.clamp(min=0)), 1.0) * c.edge(
+            w.abs() - 0.135, 1.0
+        )
         alpha = (0.45 + 0.5 * q["brow_thick"]) * (1 - 0.45 * q["baby"])
         c.paint(brow * alpha, h.hair * 0.75, rows)
 
@@ -154,10 +188,18 @@ def nose(c: Canvas, h: Head) -> None:
     along = ((y - h.eye_y) / (h.nose_y - h.eye_y)).clamp(0, 1)
     inside = smooth(y, h.eye_y, h.eye_y + 0.08) * c.edge(y - h.nose_y, 1.0)
     side = (x - cx - 0.0 * x) / (w * (0.45 + 0.55 * along))
-    c.shade(inside * smooth(1.4 - (side.abs() - 0.7).abs() * 2, 0.0, 1.4) * (side * q["light_x"] < 0), 0.84, rows)
+    c.shade(
+        inside * smooth(1.4 - (side.abs() - 0.7).abs() * 2, 0.0, 1.4) * (side * q["light_x"] < 0),
+        0.84,
+        rows,
+    )
     c.paint(0.45 * inside * smooth(0.6 - side.abs(), 0.0, 0.6), (h.skin * 1.14).clamp(max=1), rows)
     c.shade(c.ellipse(cx, h.nose_y + 0.012, w * 1.15, 0.035, rows, 3.0), 0.80, rows)
-    c.paint(0.6 * c.ellipse(cx, h.nose_y - 0.02, w * 0.7, 0.04, rows, 4.0), (h.skin * 1.1).clamp(max=1), rows)
+    c.paint(
+        0.6 * c.ellipse(cx, h.nose_y - 0.02, w * 0.7, 0.04, rows, 4.0),
+        (h.skin * 1.1).clamp(max=1),
+        rows,
+    )
     for s in (-1.0, 1.0):
         nostril = c.ellipse(cx + s * 0.55 * w, h.nose_y + 0.012, 0.30 * w, 0.013, rows)
         c.paint(0.8 * nostril, h.skin * 0.28, rows)
@@ -174,14 +216,22 @@ def mouth(c: Canvas, h: Head) -> None:
     gap = 0.11 * q["mouth_open"] * bow
     upper = (0.018 + 0.036 * full) * bow.sqrt() * (1 - 0.25 * smooth(0.25 - u.abs(), 0, 0.25))
     lower = (0.022 + 0.045 * full) * bow
-    lip = torch.cat([h.skin[:, :1] * 0.80 + 0.08, h.skin[:, 1:2] * 0.52, h.skin[:, 2:] * 0.55 + 0.02], 1)
+    lip = torch.cat(
+        [h.skin[:, :1] * 0.80 + 0.08, h.skin[:, 1:2] * 0.52, h.skin[:, 2:] * 0.55 + 0.02], 1
+    )
     sides = c.edge(u.abs() - 1, w)
-    c.paint(sides * c.edge(torch.maximum(-y - upper - gap * 0.3, y - gap * 0.7 - lower), 1.0), lip, rows)
-    hole = sides * c.edge(torch.maximum(-y - gap * 0.3, y - gap * 0.7), 1.0) * smooth(gap, 0.0, 0.02)
+    c.paint(
+        sides * c.edge(torch.maximum(-y - upper - gap * 0.3, y - gap * 0.7 - lower), 1.0), lip, rows
+    )
+    hole = (
+        sides * c.edge(torch.maximum(-y - gap * 0.3, y - gap * 0.7), 1.0) * smooth(gap, 0.0, 0.02)
+    )
     c.paint(hole, torch.tensor([[0.22, 0.05, 0.06]]), rows)
     teeth = hole * c.edge(y + gap * 0.3 - 0.4 * gap, 1.0) * (1 - 0.8 * q["baby"])
     c.paint(teeth, torch.tensor([[0.94, 0.92, 0.88]]), rows)
-    c.paint(0.75 * sides * c.edge(y.abs() - 0.008, 1.0) * (1 - smooth(gap, 0, 0.02)), lip * 0.35, rows)
+    c.paint(
+        0.75 * sides * c.edge(y.abs() - 0.008, 1.0) * (1 - smooth(gap, 0, 0.02)), lip * 0.35, rows
+    )
 
 
 def hair_in_front(c: Canvas, h: Head, strands: Tensor) -> None:
@@ -193,10 +243,16 @@ def hair_in_front(c: Canvas, h: Head, strands: Tensor) -> None:
     cap = c.edge((u * u + v * v).sqrt() - 1, rx)
     middle = h.cy - h.up * (0.80 - 0.36 * q["fringe"])
     part = (x - 0.25 * h.rx - 0.03 * q["yaw"]) / h.rx
-    line = middle + (0.30 + 0.2 * q["hair_length"]) * part.abs() ** 3 + 0.02 * (strands[:, rows] - 0.5)
+    line = (
+        middle + (0.30 + 0.2 * q["hair_length"]) * part.abs() ** 3 + 0.02 * (strands[:, rows] - 0.5)
+    )
     alpha = smooth(q["hair_length"] + 0.3 * (1 - q["baby"]), -0.06, 0.15)
     lit = 0.70 + 0.45 * strands[:, rows] + 0.20 * u * q["light_x"] + 0.12 * smooth(-v, 0.5, 0.9)
-    c.paint(cap * c.edge(y - line, 1.0, 1.5) * alpha, (h.hair[:, :, None, None] * lit[:, None]).clamp(0, 1), rows)
+    c.paint(
+        cap * c.edge(y - line, 1.0, 1.5) * alpha,
+        (h.hair[:, :, None, None] * lit[:, None]).clamp(0, 1),
+        rows,
+    )
 
 
 def glasses(c: Canvas, h: Head) -> None:
@@ -220,7 +276,9 @@ def glasses(c: Canvas, h: Head) -> None:
         reach = side * (x - h.shift)
         temple = c.edge((y - h.eye_y + 0.02).abs() - 0.014, 1.0) * c.edge(0.36 * grow - reach, 1.0)
         c.paint(on * temple * c.edge(reach + side * h.shift - h.rx - 0.02, 1.0), rim_colour, rows)
-    bridge = c.edge((y - h.eye_y + 0.01).abs() - 0.013, 1.0) * c.edge((x - h.shift).abs() - 0.06, 1.0)
+    bridge = c.edge((y - h.eye_y + 0.01).abs() - 0.013, 1.0) * c.edge(
+        (x - h.shift).abs() - 0.06, 1.0
+    )
     c.paint(on * bridge, rim_colour, rows)
 
 

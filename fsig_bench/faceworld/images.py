@@ -22,7 +22,7 @@ class FaceworldPool:
     size: int
 
     def labelled(self, work: Path) -> dict[str, Tensor]:
-        """images uint8 [size, 3, 64, 64], factors [size, f], domain index [size]; kept in `work`."""
+        """Images uint8 [size, 3, 64, 64], factors [size, f], domain [size]; kept in `work`."""
         from safetensors.torch import load_file, save_file
 
         path = work / f"pool-{'-'.join(self.domains)}-{self.split}-{self.size}.safetensors"

@@ -22,7 +22,7 @@ def blur(x: Tensor, radius: int) -> Tensor:
 
 def pencil(rgb: Tensor, t: Tensor) -> Tensor:
     """Graphite on paper: contours, hatching in the dark parts, grain. [n, 3, h, w] in [0, 1]."""
-    n, _, size, _ = rgb.shape
+    size = rgb.shape[-1]
     luma = (rgb * LUMA[:, None, None]).sum(1, keepdim=True)
     contour = (blur(luma, 3) - blur(luma, 1)).clamp(min=0) * 10 + (blur(luma, 1) - luma).abs() * 4
     grain = shifted(PAPER, t[:, 4], t[:, 5], size)[:, None]
@@ -40,7 +40,7 @@ def pencil(rgb: Tensor, t: Tensor) -> Tensor:
 
 def paint(rgb: Tensor, t: Tensor) -> Tensor:
     """Oil under varnish: earth palette, brush strokes, vignette, canvas. [n, 3, h, w] in [0, 1]."""
-    n, _, size, _ = rgb.shape
+    size = rgb.shape[-1]
     dx = shifted(BRUSH_X, t[:, 4], t[:, 5], size) - 0.5
     dy = shifted(BRUSH_Y, t[:, 5], t[:, 6], size) - 0.5
     line = (torch.arange(size) + 0.5) * (2 / size) - 1
@@ -50,7 +50,9 @@ def paint(rgb: Tensor, t: Tensor) -> Tensor:
     luma = (daubed * LUMA[:, None, None]).sum(1, keepdim=True)
     muted = luma + 0.58 * (daubed - luma)
     earth = torch.lerp(
-        torch.tensor([0.13, 0.085, 0.05])[:, None, None], torch.tensor([1.0, 0.90, 0.70])[:, None, None], luma
+        torch.tensor([0.13, 0.085, 0.05])[:, None, None],
+        torch.tensor([1.0, 0.90, 0.70])[:, None, None],
+        luma,
     )
     colour = torch.lerp(muted, earth, 0.45)
     colour = colour * colour * (3 - 2 * colour) * 0.62 + colour * 0.42  # chiaroscuro

@@ -18,16 +18,31 @@ from fsig_bench.assets import manifest_entry, verified
 from fsig_bench.faceworld.factors import DOMAIN_NAMES, FACTORS
 
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
-DRAWN = ("photo", "pencil", "paint")
-COLOUR = ("skin_tone", "skin_warmth", "hair_light", "hair_red", "eye_blue", "light_x", "light_warm")
+COLOUR: tuple[str, ...] = (
+    "skin_tone",
+    "skin_warmth",
+    "hair_light",
+    "hair_red",
+    "eye_blue",
+    "light_x",
+    "light_warm",
+)
 COLOUR += ("back_hue", "back_light", "cloth_hue", "cloth_light")
 NOT_IN_PAINT = ("eye_blue", "light_warm", "skin_warmth", "back_hue", "cloth_hue", "hair_red")
-NOT_ON_CATS = ("jaw", "skin_tone", "skin_warmth", "hair_length", "hair_volume", "brow_thick", "lip_full")
+NOT_ON_CATS: tuple[str, ...] = (
+    "jaw",
+    "skin_tone",
+    "skin_warmth",
+    "hair_length",
+    "hair_volume",
+    "brow_thick",
+    "lip_full",
+)
 NOT_ON_CATS += ("brow_tilt", "mouth_width", "smile", "mouth_open", "cloth_hue", "cloth_light")
 
 
 def visible(table: Tensor, domain: Tensor) -> Tensor:
-    """bool [n, f]: which factors can be seen at all, from factors [n, f] and shown domain [n]."""
+    """Bool [n, f]: which factors can be seen at all, from factors [n, f] and shown domain [n]."""
     col = {name: j for j, name in enumerate(FACTORS)}
     mask = torch.ones_like(table, dtype=torch.bool)
 
@@ -86,7 +101,8 @@ class ReaderNet(nn.Module):
     def __init__(self, widths: tuple[int, ...], features: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
-            Stage(a, b, 1 if j == 0 else 2) for j, (a, b) in enumerate(zip((3, *widths), widths, strict=False))
+            Stage(a, b, 1 if j == 0 else 2)
+            for j, (a, b) in enumerate(zip((3, *widths), widths, strict=False))
         )
         side = 64 >> (len(widths) - 1)
         self.neck = nn.Linear(widths[-1] * side * side, features)
@@ -151,7 +167,9 @@ class FactorReader:
 
 def _prepare(images: Tensor) -> Tensor:
     if images.shape[1:] != (3, 64, 64) or images.dtype != torch.uint8:
-        raise ValueError(f"the reader takes uint8 [n, 3, 64, 64], got {images.dtype} {tuple(images.shape)}")
+        raise ValueError(
+            f"the reader takes uint8 [n, 3, 64, 64], got {images.dtype} {tuple(images.shape)}"
+        )
     x = images.float() / 127.5 - 1
     return x.contiguous(memory_format=torch.channels_last)
 
@@ -164,7 +182,7 @@ def load_reader(path: Path) -> tuple[ReaderNet, Tensor, Tensor]:
 
     with safe_open(path, framework="pt") as file:
         config = json.loads(file.metadata()["architecture"])
-        tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+        tensors = {k: file.get_tensor(k).float() for k in file.keys()}
     net = ReaderNet(tuple(config["widths"]), config["features"])
     mean, sd = tensors.pop("targets.mean"), tensors.pop("targets.sd")
     net.load_state_dict(tensors)

@@ -57,7 +57,10 @@ class ReaderRecipe:
             m = weight[picks]
             mse = ((factors.float() - normal[picks]).square() * m).sum() / m.sum()
             ce = F.cross_entropy(logits.float(), data["domain"][picks])
-            return mse + self.domain_weight * ce, {"mse": float(mse.detach()), "ce": float(ce.detach())}
+            return mse + self.domain_weight * ce, {
+                "mse": float(mse.detach()),
+                "ce": float(ce.detach()),
+            }
 
         start = time.perf_counter()
         cost = self.loop.run(net, loss, _Positions(len(normal)), work)
@@ -80,12 +83,12 @@ class _Positions:
 
 
 def held_out_quality(reader: FactorReader, n: int = 700) -> dict[str, Any]:
-    """R2 per visible factor over all domains, and domain accuracy, on `n` unseen images a domain."""
+    """R2 per visible factor and domain accuracy, on `n` unseen images of each domain."""
     tables, reads, domains, guesses = [], [], [], []
     for name in DOMAIN_NAMES:
-        images, table, shown = render(name, "held_out", range(n))
+        images, drawn, shown = render(name, "held_out", range(n))
         factors, logits = reader.read(images)
-        tables.append(torch.from_numpy(table))
+        tables.append(torch.from_numpy(drawn))
         reads.append(factors)
         domains.append(torch.tensor([DOMAIN_NAMES.index(s) for s in shown]))
         guesses.append(logits.argmax(1))

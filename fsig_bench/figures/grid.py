@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -14,7 +15,9 @@ GAP, MARGIN, LINE = 4, 20, 26  # pixels
 WIDTH = 1320  # about what a page or a README shows
 
 
-def text(draw: ImageDraw.ImageDraw, xy: tuple[float, float], words: str, size: int, **kw: str) -> None:
+def text(
+    draw: ImageDraw.ImageDraw, xy: tuple[float, float], words: str, size: int, **kw: Any
+) -> None:
     """Writes words in PIL's own sans face."""
     draw.text(xy, words, fill=kw.pop("fill", INK), font=ImageFont.load_default(size), **kw)
 
@@ -40,7 +43,13 @@ def _rows(images: Tensor, columns: int) -> list[Tensor]:
 
 
 def sample_grid(
-    path: Path, *, shots: Tensor, samples: Tensor, title: str, columns: int = 10, scale: int | None = None
+    path: Path,
+    *,
+    shots: Tensor,
+    samples: Tensor,
+    title: str,
+    columns: int = 10,
+    scale: int | None = None,
 ) -> None:
     """The shots on top, set apart, then samples; both uint8 [n, 3, h, w]."""
     side = samples.shape[-1]

@@ -31,7 +31,9 @@ def reconstruction_panel(
     scale = max(1, round(120 / side))
     step = side * scale + GAP
     n = min(most, len(originals))
-    rows = [("original", originals[:n], None)]
+    rows: list[tuple[str, Tensor, Sequence[tuple[float, float]] | None]] = [
+        ("original", originals[:n], None)
+    ]
     rows += [(label, images[:n], errors[label]) for label, images in rebuilt.items()]
     width = 2 * MARGIN + LABELS + n * step - GAP
     sheet = Image.new("RGB", (width, 2 * MARGIN + LINE + len(rows) * (step + CAPTION)), "white")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,9 @@ def tsne_coordinates(
     chosen = {}
     for role in (r for r in ORDER if r in features):
         x = np.asarray(features[role], dtype=np.float64)
-        chosen[role] = x if len(x) <= limit else x[np.sort(rng.choice(len(x), limit, replace=False))]
+        chosen[role] = (
+            x if len(x) <= limit else x[np.sort(rng.choice(len(x), limit, replace=False))]
+        )
     joint = np.concatenate(list(chosen.values()))
     if not np.isfinite(joint).all():
         raise ValueError("features for the t-SNE plot hold NaN or infinity")
@@ -53,7 +56,13 @@ def tsne_figure(path: Path, coordinates: Mapping[str, Points], *, title: str) ->
     for role in (r for r in ORDER if r in coordinates):
         x, y = coordinates[role].T
         if role == "shots":
-            style = {"marker": "*", "s": 190, "edgecolors": INK, "linewidths": 0.9, "zorder": 5}
+            style: dict[str, Any] = {
+                "marker": "*",
+                "s": 190,
+                "edgecolors": INK,
+                "linewidths": 0.9,
+                "zorder": 5,
+            }
         else:
             size = {"generated": 15, "target": 13, "source": 11}[role]
             style = {"marker": "o", "s": size, "linewidths": 0, "alpha": 0.75}

@@ -90,7 +90,10 @@ class Evidence:
 
         def compute() -> Tensor:
             return distances_to(
-                self.extractor.maps, images=self.images(role), to=self.shots, batch_size=self.batch_size
+                self.extractor.maps,
+                images=self.images(role),
+                to=self.shots,
+                batch_size=self.batch_size,
             )
 
         # They depend on the shots as well, so they are not shared between runs.

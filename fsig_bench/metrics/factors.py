@@ -7,6 +7,7 @@ enter both sides. These measures are ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -25,7 +26,7 @@ def overlap(*, real: Tensor, fake: Tensor) -> float:
     slack = 0.02 * (edges[-1] - edges[0])
     edges[0], edges[-1] = edges[0] - slack, edges[-1] + slack
     share = [
-        torch.stack([((x >= a) & (x < b)).double().mean() for a, b in zip(edges, edges[1:], strict=False)])
+        torch.stack([((x >= a) & (x < b)).double().mean() for a, b in pairwise(edges)])
         for x in (r, f)
     ]
     return float(torch.minimum(*share).sum())
@@ -65,4 +66,9 @@ class SourceLeakage:
         if evidence.real is not None:
             floor = float((evidence.reading("real")[1].argmax(1) == source).double().mean())
         read_as = {name: float((guess == j).double().mean()) for j, name in enumerate(names)}
-        return {"value": read_as[names[source]], **evidence.counts(), "floor": floor, "read_as": read_as}
+        return {
+            "value": read_as[names[source]],
+            **evidence.counts(),
+            "floor": floor,
+            "read_as": read_as,
+        }

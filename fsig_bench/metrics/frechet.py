@@ -56,7 +56,12 @@ def psd_root(cov: Tensor) -> Tensor:
 
 
 def gaussian_distance(
-    *, real_mean: Tensor, real_cov: Tensor, real_root: Tensor | None, fake_mean: Tensor, fake_cov: Tensor
+    *,
+    real_mean: Tensor,
+    real_cov: Tensor,
+    real_root: Tensor | None,
+    fake_mean: Tensor,
+    fake_cov: Tensor,
 ) -> float:
     """The distance from means [d] and covariances [d, d]; `real_root` may be cached."""
     root = psd_root(real_cov) if real_root is None else real_root

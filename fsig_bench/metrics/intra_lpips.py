@@ -31,7 +31,7 @@ Maps = Callable[[Tensor], list[Tensor]]
 
 
 def embed(maps: list[Tensor]) -> Tensor:
-    """z [n, sum_l c_l h_l w_l] float32: squared distances between rows are LPIPS."""
+    """Z [n, sum_l c_l h_l w_l] float32: squared distances between rows are LPIPS."""
     parts = []
     for f in maps:
         unit = f / (f.square().sum(1, keepdim=True).sqrt() + 1e-10)  # lpips' normaliser

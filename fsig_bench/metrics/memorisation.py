@@ -49,4 +49,9 @@ class CopyRate:
         fake = evidence.shot_distances("fake").min(1).values
         threshold = copy_threshold(real, self.quantile)
         value = float((fake <= threshold).double().mean())
-        return {"value": value, **evidence.counts(), "threshold": threshold, "quantile": self.quantile}
+        return {
+            "value": value,
+            **evidence.counts(),
+            "threshold": threshold,
+            "quantile": self.quantile,
+        }

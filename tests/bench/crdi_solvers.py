@@ -6,7 +6,7 @@ Side by side in one run, on the mini source model:
   official     Adam, back-propagating through the network as the official code does
   adam         the same steps on the same noise, the network without gradients
   adam (clean) the same with a fresh Adam for each segment
-  closed form  the optimum written down from 1, 2, 4, ... noise draws
+  closed form  the optimum written down from 1, 2, 4, ... noise draws, in pairs z, -z
 
 The excess is the objective above its optimum, in loss units (a mean over pixels, both MSE terms and
 the penalty), under held-out noise. The objective is an exact quadratic with known curvature, and
@@ -18,36 +18,24 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import Tensor
 
 from baselines.common.diffusion import guided_step, q_sample
 from baselines.common.unet import DiffusionSource, PixelUNet
 from baselines.crdi import CRDI, Sampling, noise_for
+from fsig_bench.assets import ROOT
 from fsig_bench.faceworld.render import render
 from fsig_bench.images import to_float
 from fsig_bench.types import NoProgress
-
-PAPER = {  # conf/method/crdi.yaml
-    "num_steps": 25,
-    "guidance_scale": 2.0,
-    "t_start": 5,
-    "t_end": 20,
-    "segments": 15,
-    "penalty_weight": 1.0,
-    "fresh_noise": True,
-    "init": "randn",
-    "lr": 0.05,
-    "timestep_fraction": 0.8,
-    "order": "high_to_low",
-    "shared_adam_state": True,
-    "sample": Sampling(start="noised_shot", pick="permute_each_step", anneal_scale=0.05),
-}
 
 
 @dataclass
@@ -60,24 +48,18 @@ class Row:
     backward: bool = False  # whether the network was back-propagated through as well
     extrapolated: bool = False  # whether wall_s was scaled up from fewer epochs
     excess: list[float] = field(default_factory=list)  # per segment, least noisy first
+    step_rms: float = 0.0  # distance from the optimum in x_{t-1}
 
     @property
     def mean_excess(self) -> float:
         return sum(self.excess) / len(self.excess)
 
 
-def timed(solve: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """The result and the wall seconds, the device's queue drained."""
-    start = time.perf_counter()
-    result = solve().cpu()
-    return result, time.perf_counter() - start
-
-
 def official(method: CRDI, x0: Tensor, seed: int, steps_per_segment: int) -> tuple[Tensor, int]:
     """The official loop: parameters left trainable, gradients through them and never zeroed."""
     unet, s = method.source.unet, method.schedule
     unet.requires_grad_(True)
-    evaluations, step = 0, 0
+    evaluations = 0
 
     def eps(x: Tensor, t: int) -> Tensor:
         return predict(unet, x, t)
@@ -85,22 +67,21 @@ def official(method: CRDI, x0: Tensor, seed: int, steps_per_segment: int) -> tup
     first = noise_for(torch.empty(len(x0), len(method.windows), *x0.shape[1:]), seed, "init")
     sge = first.to(x0.device).requires_grad_()
     adam = torch.optim.Adam([sge], lr=method.lr)
-    for segment_step in range(len(method.windows)):
-        for step in range(segment_step * method.epochs, (segment_step + 1) * method.epochs):
-            if step - segment_step * method.epochs >= steps_per_segment:
-                break
-            adam.zero_grad()
-            j, visits = method.visits(step, seed)
-            for n, i in enumerate(visits):
-                z, z_prev = method.noises(x0, seed, step, n)
-                x_t, target = q_sample(x0, s.abar[i], z), q_sample(x0, s.abar_prev(i), z_prev)
-                guidance = method.guidance_scale * sge[:, j]
-                x_prev, x0_g = guided_step(eps, x_t, i, s, guidance=guidance)
-                spread = (sge[:, j] - sge[:, j].mean(0)).square().mean()
-                fit = F.mse_loss(x0_g, x0) + F.mse_loss(x_prev, target)
-                (fit + method.penalty_weight * spread).backward()
-                evaluations += len(x0)
-            adam.step()
+    for step in range(len(method.windows) * method.epochs):
+        if step % method.epochs >= steps_per_segment:
+            continue
+        adam.zero_grad()
+        j, visits = method.visits(step, seed)
+        for n, i in enumerate(visits):
+            z, z_prev = method.noises(x0, seed, step, n)
+            x_t, target = q_sample(x0, s.abar[i], z), q_sample(x0, s.abar_prev(i), z_prev)
+            guidance = method.guidance_scale * sge[:, j]
+            x_prev, x0_g = guided_step(eps, x_t, i, s, guidance=guidance)
+            spread = (sge[:, j] - sge[:, j].mean(0)).square().mean()
+            error = F.mse_loss(x0_g, x0) + F.mse_loss(x_prev, target)
+            torch.autograd.backward(error + method.penalty_weight * spread)
+            evaluations += len(x0)
+        adam.step()
     unet.requires_grad_(False)
     unet.zero_grad(set_to_none=True)
     return sge.detach(), evaluations
@@ -123,10 +104,34 @@ def excess(method: CRDI, sge: Tensor, a: Tensor, b: Tensor) -> list[float]:
     return out
 
 
+def step_rms(method: CRDI, sge: Tensor, a: Tensor, b: Tensor) -> float:
+    """RMS distance from the optimum in x_{t-1}, the only place where sampling feels it."""
+    errors = [
+        method.gains(i)[1] ** 2 * ((sge[:, j] - a[:, j]) * (sge[:, j] - b[:, j])).mean().item()
+        for j, segment in enumerate(method.windows)
+        for i in segment
+    ]
+    return max(sum(errors) / len(errors), 0.0) ** 0.5
+
+
 def fit(method: CRDI, shots: Tensor, seed: int) -> tuple[Tensor, int]:
     """The method's own SGEs and what they cost in network evaluations."""
     state = method.adapt(shots, seed=seed, progress=NoProgress())
     return state.tensors["sge"], state.nfe_adapt
+
+
+def fit_unpaired(method: CRDI, shots: Tensor, seed: int) -> tuple[Tensor, int]:
+    """The closed form from two independent draws: its own draws come in pairs z, -z."""
+    (one, cost), (two, more) = (fit(method, shots, seed + offset) for offset in (20_001, 20_002))
+    return (one + two) / 2, cost + more
+
+
+def method_from_yaml(source: DiffusionSource, **changes: Any) -> CRDI:
+    """The method as conf/method/crdi.yaml sets it."""
+    config = yaml.safe_load((ROOT / "conf" / "method" / "crdi.yaml").read_text())
+    sample = {k: v for k, v in config.pop("sample").items() if k != "_target_"}
+    config = {k: v for k, v in config.items() if k not in ("card", "_target_", "source")}
+    return CRDI(source=source, sample=Sampling(**sample), **(config | changes))
 
 
 def measure(args: argparse.Namespace) -> tuple[list[Row], dict[str, float]]:
@@ -134,55 +139,49 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], dict[str, float]]:
     source = DiffusionSource(weights=args.weights, device=args.device)
     shots = to_float(render(args.domain, "shots", range(args.shots))[0])
     x0 = shots.to(args.device)
-    base = CRDI(source=source, solver="closed_form", draws=1, epochs=args.epochs, **PAPER)
+    base = method_from_yaml(source, epochs=args.epochs, draws=1)
     source.eps(x0, 500)  # weights are read and kernels chosen before any clock starts
     half = replace(base, draws=args.held_out // 2)
     a, b = (fit(half, shots, args.seed + offset)[0] for offset in (10_001, 10_002))
 
+    adam = replace(base, solver="adam")
+    timed_epochs = min(args.official_epochs or args.epochs, args.epochs)
+    share = timed_epochs / args.epochs
+    solvers = {
+        "official": partial(official, adam, x0, args.seed, timed_epochs),
+        "adam": partial(fit, adam, shots, args.seed),
+        "adam (clean)": partial(fit, replace(adam, shared_adam_state=False), shots, args.seed),
+    }
+    for n in args.draws:
+        solvers[f"closed form, {n}"] = partial(fit, replace(base, draws=n), shots, args.seed)
+    solvers["closed form, 2 unpaired"] = partial(fit_unpaired, base, shots, args.seed)
+
     rows, fitted = [], {}
-
-    def add(name: str, solve: Callable[[], tuple[Tensor, int]], *, share: float = 1.0) -> None:
-        cost = []
-
-        def run() -> Tensor:
-            result, evaluations = solve()
-            cost.append(evaluations)
-            return result
-
-        sge, wall_s = timed(run)
-        row = Row(name, round(cost[0] / share), wall_s / share, name == "official", share < 1)
-        row.excess = [] if share < 1 else excess(base, sge, a, b)
+    print(HEAD)
+    for name, solve in solvers.items():
+        start = time.perf_counter()
+        sge, evaluations = solve()
+        fitted[name] = sge = sge.cpu()  # waits for the device
+        wall_s = time.perf_counter() - start
+        if name == "official" and share < 1:
+            row = Row(name, round(evaluations / share), wall_s / share, True, extrapolated=True)
+        else:
+            row = Row(name, evaluations, wall_s, name == "official")
+            row.excess = excess(base, sge, a, b)
+            row.step_rms = step_rms(base, sge, a, b)
         rows.append(row)
-        fitted[name] = sge
         print(line(row), flush=True)
 
-    print(HEAD)
-    adam = replace(base, solver="adam")
-    counted = min(args.official_epochs or args.epochs, args.epochs)
-    add(
-        "official",
-        lambda: official(adam, x0, args.seed, counted),
-        share=counted / args.epochs,
-    )
-    add("adam", lambda: fit(adam, shots, args.seed))
-    clean = replace(adam, shared_adam_state=False)
-    add("adam (clean)", lambda: fit(clean, shots, args.seed))
-    for draws in args.draws:
-        method = replace(base, draws=draws)
-        add(f"closed form, {draws}", lambda m=method: fit(m, shots, args.seed))
-
-    single = [fit(base, shots, args.seed + s)[0] for s in range(2)]  # draws=1, so no pairs
-    pair = sum(excess(base, (single[0] + single[1]) / 2, a, b)) / len(base.windows)
-    checks = {"excess of 2 independent draws": pair}
-    if counted == args.epochs:
+    checks = {}
+    if share == 1:
         gap = (fitted["official"] - fitted["adam"]).abs().max().item()
         checks["official - adam, largest difference of an embedding value"] = gap
     return rows, checks
 
 
 HEAD = (
-    "| solver | network evaluations | back-propagated | wall s | excess, mean | excess, worst |\n"
-    "|---|--:|---|--:|--:|--:|"
+    "| solver | network evaluations | back-propagated | wall s | excess, mean "
+    "| excess, worst | x_{t-1} rms |\n|---|--:|---|--:|--:|--:|--:|"
 )
 
 
@@ -191,8 +190,8 @@ def line(row: Row) -> str:
     wall = f"{row.wall_s:.1f}" + (" (extrapolated)" if row.extrapolated else "")
     costs = f"| {row.solver} | {row.evaluations} | {'yes' if row.backward else 'no'} | {wall} "
     if not row.excess:
-        return costs + "| not measured | not measured |"
-    return costs + f"| {row.mean_excess:.3g} | {max(row.excess):.3g} |"
+        return costs + "| not measured | not measured | not measured |"
+    return costs + f"| {row.mean_excess:.3g} | {max(row.excess):.3g} | {row.step_rms:.3g} |"
 
 
 def ratios(rows: Sequence[Row]) -> list[str]:
@@ -241,8 +240,8 @@ def main() -> None:
     print("\nAt equal held-out excess:", *ratios(rows), sep="\n  ")
     print("Checks:", *(f"{k}: {v:.3g}" for k, v in checks.items()), sep="\n  ")
     if args.json:
-        report = {"arguments": vars(args) | {"json": None}, "checks": checks}
-        report["rows"] = [asdict(r) for r in rows]
+        arguments = vars(args) | {"json": None}
+        report = {"arguments": arguments, "checks": checks, "rows": [asdict(r) for r in rows]}
         args.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
