@@ -12,11 +12,14 @@ from fsig_bench.types import Images, Progress, Sampler, State
 class Copy:
     """Image i is shot i mod k."""
 
+    @property
+    def nfe_per_image(self) -> float:
+        """No network is asked."""
+        return 0
+
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Keeps the shots."""
-        return State(
-            tensors={"shots": shots}, seed=seed, trained_params=0, nfe_adapt=0, nfe_per_image=0
-        )
+        return State(tensors={"shots": shots}, seed=seed, trained_params=0, nfe_adapt=0)
 
     def sampler(self, state: State) -> Sampler:
         """Shots in turn."""

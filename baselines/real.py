@@ -26,9 +26,14 @@ class Real:
 
     images: ImagesByIndex
 
+    @property
+    def nfe_per_image(self) -> float:
+        """No network is asked."""
+        return 0
+
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Nothing to learn."""
-        return State(tensors={}, seed=seed, trained_params=0, nfe_adapt=0, nfe_per_image=0)
+        return State(tensors={}, seed=seed, trained_params=0, nfe_adapt=0)
 
     def sampler(self, state: State) -> Sampler:
         """Seeds take disjoint stretches of a million images each."""

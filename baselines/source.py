@@ -22,11 +22,14 @@ class Source:
     source: DiffusionSource
     num_steps: int
 
+    @property
+    def nfe_per_image(self) -> float:
+        """One evaluation a step."""
+        return self.num_steps
+
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Nothing to learn."""
-        return State(
-            tensors={}, seed=seed, trained_params=0, nfe_adapt=0, nfe_per_image=self.num_steps
-        )
+        return State(tensors={}, seed=seed, trained_params=0, nfe_adapt=0)
 
     def sampler(self, state: State) -> Sampler:
         """Image i is denoised from its own Gaussian noise."""

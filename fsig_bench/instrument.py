@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fsig_bench.assets import ROOT, locate
 from fsig_bench.console import console
-from fsig_bench.faceworld.factors import DOMAIN_NAMES, DOMAINS
+from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS
 from fsig_bench.faceworld.render import render
 from fsig_bench.faceworld.train_reader import held_out_quality
 from fsig_bench.figures.grid import labelled_rows

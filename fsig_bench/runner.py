@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fsig_bench.console import Bar, StageProgress, console
 from fsig_bench.images import pixels_sha256, to_float, to_uint8
-from fsig_bench.settings import Cell, digest
+from fsig_bench.settings import STAGE_VERSION, Cell, content, digest
 from fsig_bench.store import Store
 from fsig_bench.types import State
 
@@ -153,14 +153,11 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
     reference = cell.dataset.reference_fingerprint()
 
     def supplied(what: str, compute: Any) -> Tensor:
-        key = digest(
-            [
-                reference,
-                k if reference and not cell.dataset.source_domain else 0,
-                extractor.digest,
-                what,
-            ]
-        )
+        # A folder's reference leaves the shots out, and distances are to the shots.
+        apart = what.endswith("shot_distances") or not cell.dataset.source_domain
+        shots = cell.dataset.fingerprint(k, subset) if apart else None
+        network = content(config["suite"]["extractor"])
+        key = digest([STAGE_VERSION, reference, shots, network, what])
         return store.remembered(key, compute)
 
     metrics = {n: instantiate(m, _convert_="all") for n, m in config["protocol"]["metrics"].items()}
@@ -208,6 +205,7 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     record = make_record(
         cell,
         state=state,
+        nfe_per_image=method.nfe_per_image,
         metrics=values,
         timing_s={"adapt": adapt_s, "sample": sample_s, "score": score_s},
         peak_mem_gib=peak_mem_gib(),

@@ -122,7 +122,6 @@ class Store:
             "seed": state.seed,
             "trained_params": state.trained_params,
             "nfe_adapt": state.nfe_adapt,
-            "nfe_per_image": state.nfe_per_image,
             "meta": dict(state.meta),
         }
         folder = self.adapt_folder(key)

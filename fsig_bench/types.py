@@ -26,7 +26,6 @@ class State:
     seed: int  # the run's seed; image i draws from (seed, i)
     trained_params: int  # numbers that adapting fitted
     nfe_adapt: int  # network evaluations that adapting took, counted per image
-    nfe_per_image: float  # network evaluations to draw one image
     meta: Mapping[str, Any] = field(default_factory=dict)  # plain JSON values
 
 
@@ -45,6 +44,11 @@ class Progress(Protocol):
 
 class Method(Protocol):
     """Turns k shots into a sampler. It is never given the reference set."""
+
+    @property
+    def nfe_per_image(self) -> float:
+        """Network evaluations to draw one image."""
+        ...
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Learns from shots [k, 3, h, w]; continues from `progress.load()` after a kill."""

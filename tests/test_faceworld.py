@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from fsig_bench.faceworld.dataset import FaceworldDataset
-from fsig_bench.faceworld.factors import DOMAIN_NAMES, DOMAINS, FACTORS, SCALE, SPLITS, draw
+from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS, SPLITS, draw
+from fsig_bench.faceworld.factors import FACTORS, SCALE
 from fsig_bench.faceworld.reader import HUES, decode, encode, visible
 from fsig_bench.faceworld.render import render
 

@@ -72,4 +72,4 @@ class TestContract:
         assert set(first.tensors) == set(second.tensors)
         for key, tensor in first.tensors.items():
             assert torch.equal(tensor, second.tensors[key])
-        assert first.nfe_per_image == second.nfe_per_image >= 0
+        assert first.nfe_adapt == second.nfe_adapt >= 0

@@ -16,7 +16,6 @@ def test_state_survives_the_store(tmp_path):
         seed=7,
         trained_params=6,
         nfe_adapt=12,
-        nfe_per_image=2.5,
         meta={"note": [1, "x"]},
     )
     store = Store(tmp_path)
@@ -24,7 +23,7 @@ def test_state_survives_the_store(tmp_path):
     store.save_state("key", state, 1.25)
     found, wall_s = store.load_state("key")
     assert torch.equal(found.tensors["a"], state.tensors["a"])
-    assert (found.seed, found.nfe_per_image, found.meta) == (7, 2.5, {"note": [1, "x"]})
+    assert (found.seed, found.nfe_adapt, found.meta) == (7, 12, {"note": [1, "x"]})
     assert wall_s == 1.25
 
 

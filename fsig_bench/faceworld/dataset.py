@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from fsig_bench.faceworld.factors import RENDERING, check
+from fsig_bench.faceworld.domains import RENDERING, check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,9 +56,7 @@ class FaceworldDataset:
 
     def reference_images(self, k: int, subset: int) -> Tensor:
         """uint8 [n_ref, 3, 64, 64], the same for every k and subset."""
-        from fsig_bench.faceworld.render import render
-
-        return render(self.domain, "reference", range(self.n_ref))[0]
+        return _reference(self.domain, self.n_ref)
 
     def fingerprint(self, k: int, subset: int) -> str:
         """What decides the shots' pixels."""
@@ -66,6 +65,14 @@ class FaceworldDataset:
     def reference_fingerprint(self) -> str:
         """What decides the reference's pixels."""
         return _digest(f"{RENDERING}/{self.domain}/reference/{self.n_ref}")
+
+
+@lru_cache(maxsize=4)
+def _reference(domain: str, n_ref: int) -> Tensor:
+    """Drawn once for a method and its controls."""
+    from fsig_bench.faceworld.render import render
+
+    return render(domain, "reference", range(n_ref))[0]
 
 
 def _digest(text: str) -> str:

@@ -6,15 +6,9 @@ import torch
 from torch import Tensor
 
 from fsig_bench.faceworld.canvas import Canvas, hsv, noise_field, ramp, shifted, smooth
+from fsig_bench.faceworld.hair import beard, hair_behind, hair_in_front
+from fsig_bench.faceworld.head import Head
 
-SKIN = [
-    (0.24, 0.14, 0.10),
-    (0.47, 0.29, 0.20),
-    (0.72, 0.50, 0.38),
-    (0.88, 0.68, 0.56),
-    (0.97, 0.83, 0.75),
-]
-HAIR = [(0.05, 0.04, 0.05), (0.22, 0.13, 0.08), (0.45, 0.29, 0.15), (0.86, 0.70, 0.40)]
 IRIS = [(0.22, 0.11, 0.05), (0.42, 0.34, 0.16), (0.28, 0.46, 0.42), (0.30, 0.55, 0.85)]
 STRANDS = noise_field(512, 128, seed=11, stretch=6)
 CLOUDS = noise_field(512, 8, seed=12)
@@ -31,30 +25,6 @@ def background(c: Canvas, p: dict[str, Tensor], t: Tensor) -> None:
     c.rgb = near[:, :, None, None] + mix[:, None] * (far - near)[:, :, None, None]
 
 
-class Head:
-    """The geometry that the parts share; every number [n, 1, 1]."""
-
-    def __init__(self, p: dict[str, Tensor]) -> None:
-        q = {k: v[:, None, None] for k, v in p.items()}
-        self.q, b = q, q["baby"]
-        self.rx = 0.39 + 0.14 * q["face_width"] + 0.06 * b
-        self.up = 0.56 + 0.06 * b  # skull above the face's centre
-        self.down = 0.56 + 0.19 * q["face_length"] - 0.07 * b  # chin below it
-        self.eye_y = 0.02 + 0.13 * b
-        self.cy = self.eye_y + 0.06
-        self.chin = self.cy + self.down
-        self.shift = 0.12 * q["yaw"]  # of the features on the turned face
-        self.nose_y = self.eye_y + 0.19 + 0.08 * q["nose_size"] + 0.06 * q["face_length"] - 0.03 * b
-        self.mouth_y = self.nose_y + 0.45 * (self.chin - self.nose_y) - 0.02
-        self.skin = ramp(p["skin_tone"], SKIN)
-        tan = p["skin_warmth"]
-        warm = torch.stack([1.03 - 0.03 * tan, 0.93 + 0.09 * tan, 1.04 - 0.20 * tan], 1)
-        self.skin = (self.skin * warm).clamp(0, 1)
-        hair = ramp(p["hair_light"], HAIR)
-        red = torch.tensor([0.60, 0.20, 0.06]) * (0.35 + 0.9 * p["hair_light"])[:, None]
-        self.hair = torch.lerp(hair, red.clamp(max=1), 0.85 * p["hair_red"][:, None] ** 1.5)
-
-
 def body(c: Canvas, h: Head, p: dict[str, Tensor]) -> None:
     """Shoulders, collar and neck."""
     b = h.q["baby"]
@@ -69,25 +39,6 @@ def body(c: Canvas, h: Head, p: dict[str, Tensor]) -> None:
     neck = neck * c.edge(h.cy - y, 1.0)
     c.paint(neck, h.skin * 0.80, rows)
     c.shade(neck * smooth(h.chin + 0.16 - y, 0.0, 0.2), 0.72, rows)
-
-
-def hair_behind(c: Canvas, h: Head, strands: Tensor) -> None:
-    """What falls behind the face, down to the shoulders when long."""
-    q = h.q
-    rx = h.rx + 0.03 + 0.17 * q["hair_volume"] * (0.3 + 0.7 * q["hair_length"])
-    top = h.up + 0.07 + 0.15 * q["hair_volume"]
-    u, v = c.x / rx, (c.y - h.cy) / top
-    crown = c.edge((u * u + v * v).sqrt() - 1, rx) * c.edge(c.y - h.cy, 1.0)
-    low = h.eye_y + 0.02 + 1.05 * q["hair_length"]
-    wide = rx * (1 + 0.22 * q["hair_length"] * ((c.y - h.cy) / 0.9).clamp(0, 1))
-    fall = (
-        c.edge(c.x.abs() - wide, 1.0)
-        * c.edge(c.y - low + 0.25 * u * u, 1.0, 2.0)
-        * c.edge(h.cy - c.y, 1.0)
-    )
-    alpha = smooth(q["hair_length"] + 0.3 * (1 - q["baby"]), 0.0, 0.15)
-    mask = torch.maximum(crown, fall) * alpha
-    c.paint(mask, h.hair[:, :, None, None] * (0.55 + 0.35 * strands)[:, None])
 
 
 def face(c: Canvas, h: Head) -> Tensor:
@@ -117,17 +68,6 @@ def face(c: Canvas, h: Head) -> Tensor:
         rose = torch.cat([h.skin[:, :1] * 1.02, h.skin[:, 1:] * 0.78], 1).clamp(max=1)
         c.paint(cheek * (0.18 + 0.42 * q["baby"]) * mask[:, cheek_rows], rose, cheek_rows)
     return mask
-
-
-def beard(c: Canvas, h: Head, mask: Tensor, strands: Tensor) -> None:
-    """Along the jaw and around the mouth."""
-    q, rows = h.q, c.rows(0.1, 1.0)
-    x, y = c.x[:, rows] - h.shift * 0.6, c.y[:, rows]
-    line = h.nose_y + 0.06 - 0.30 * smooth(x.abs() / h.rx, 0.55, 1.0)
-    alpha = (
-        q["beard"] * smooth(y - line, 0.0, 0.08) * mask[:, rows] * (0.75 + 0.25 * strands[:, rows])
-    )
-    c.paint(alpha * 0.95, h.hair[:, :, None, None] * (0.5 + 0.4 * strands[:, rows])[:, None], rows)
 
 
 def eyes(c: Canvas, h: Head, p: dict[str, Tensor]) -> None:
@@ -231,27 +171,6 @@ def mouth(c: Canvas, h: Head) -> None:
     c.paint(teeth, torch.tensor([[0.94, 0.92, 0.88]]), rows)
     c.paint(
         0.75 * sides * c.edge(y.abs() - 0.008, 1.0) * (1 - smooth(gap, 0, 0.02)), lip * 0.35, rows
-    )
-
-
-def hair_in_front(c: Canvas, h: Head, strands: Tensor) -> None:
-    """The cap of hair above the hairline."""
-    q, rows = h.q, c.rows(-1.0, 0.5)
-    x, y = c.x[:, rows], c.y[:, rows]
-    rx, top = h.rx + 0.03 + 0.05 * q["hair_volume"], h.up + 0.05 + 0.13 * q["hair_volume"]
-    u, v = x / rx, (y - h.cy) / top
-    cap = c.edge((u * u + v * v).sqrt() - 1, rx)
-    middle = h.cy - h.up * (0.80 - 0.36 * q["fringe"])
-    part = (x - 0.25 * h.rx - 0.03 * q["yaw"]) / h.rx
-    line = (
-        middle + (0.30 + 0.2 * q["hair_length"]) * part.abs() ** 3 + 0.02 * (strands[:, rows] - 0.5)
-    )
-    alpha = smooth(q["hair_length"] + 0.3 * (1 - q["baby"]), -0.06, 0.15)
-    lit = 0.70 + 0.45 * strands[:, rows] + 0.20 * u * q["light_x"] + 0.12 * smooth(-v, 0.5, 0.9)
-    c.paint(
-        cap * c.edge(y - line, 1.0, 1.5) * alpha,
-        (h.hair[:, :, None, None] * lit[:, None]).clamp(0, 1),
-        rows,
     )
 
 

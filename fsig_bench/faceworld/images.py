@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fsig_bench.faceworld.factors import DOMAIN_NAMES, check
+from fsig_bench.faceworld.domains import DOMAIN_NAMES, check
 from fsig_bench.faceworld.render import render
 
 

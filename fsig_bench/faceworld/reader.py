@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fsig_bench.assets import manifest_entry, verified
-from fsig_bench.faceworld.factors import DOMAIN_NAMES, FACTORS
+from fsig_bench.faceworld.domains import DOMAIN_NAMES
+from fsig_bench.faceworld.factors import FACTORS
 
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
 COLOUR: tuple[str, ...] = (

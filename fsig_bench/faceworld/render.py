@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsig_bench.faceworld.cat import cat
-from fsig_bench.faceworld.factors import DOMAINS, FACTORS, Table, draw
+from fsig_bench.faceworld.domains import DOMAINS, draw
+from fsig_bench.faceworld.factors import FACTORS, Table
 from fsig_bench.faceworld.human import portrait
 from fsig_bench.faceworld.media import paint, pencil
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsig_bench.assets import write_safetensors
-from fsig_bench.faceworld.factors import DOMAIN_NAMES, FACTORS
+from fsig_bench.faceworld.domains import DOMAIN_NAMES
+from fsig_bench.faceworld.factors import FACTORS
 from fsig_bench.faceworld.images import FaceworldPool
 from fsig_bench.faceworld.reader import HUES, FactorReader, ReaderNet, encode, visible
 from fsig_bench.faceworld.render import render

@@ -96,9 +96,7 @@ class Evidence:
                 batch_size=self.batch_size,
             )
 
-        # They depend on the shots as well, so they are not shared between runs.
-        value: Tensor = self.once(f"{role}/shot_distances", compute)
-        return value
+        return self._tensor(role, "shot_distances", compute)
 
     def counts(self) -> dict[str, Any]:
         """What every result carries."""

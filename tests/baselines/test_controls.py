@@ -49,7 +49,7 @@ def test_source_draws_the_same_image_in_any_batch_and_ignores_the_shots(toy_sour
     assert torch.equal(other([8]), draw([8]))
     toy_source.calls = 0
     draw([0, 1])
-    assert toy_source.calls == 2 * state.nfe_per_image
+    assert toy_source.calls == 2 * method.nfe_per_image
 
 
 def test_source_samples_have_the_source_distribution(toy_source):

@@ -31,7 +31,8 @@ from torch import Tensor
 
 from baselines.common.diffusion import guided_step, q_sample
 from baselines.common.unet import DiffusionSource, PixelUNet
-from baselines.crdi import CRDI, Sampling, noise_for
+from baselines.crdi import CRDI, Sampling
+from baselines.crdi.objective import noise_for
 from fsig_bench.assets import ROOT
 from fsig_bench.faceworld.render import render
 from fsig_bench.images import to_float

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from fsig_bench.faceworld.factors import DOMAIN_NAMES
+from fsig_bench.faceworld.domains import DOMAIN_NAMES
 from fsig_bench.faceworld.render import render
 
 print(f"{torch.get_num_threads()} threads")

@@ -1,96 +1,29 @@
-"""CRDI: few-shot generation with conditional relaxing diffusion inversion.
-
-Cao & Gong, "Few-Shot Image Generation by Conditional Relaxing Diffusion Inversion", ECCV 2024,
-arXiv:2407.07249; upstream YuCao16/CRDI at 6fb0cd5 ("the official code" below).
-
-The source model stays frozen. For shot x0_n and each of eta segments of the guided window, a free
-image-shaped tensor G_n (the sample-wise guidance embedding, SGE) takes the place of a classifier's
-gradient in guided DDIM. It is fitted so that the guided estimates meet the shot:
-
-    L(G) = E || x0 - x0_g ||^2 + E || y_{t-1} - x_{t-1} ||^2 + w || G - mean_n G ||^2,
-
-a mean over pixels, with x0_g = x0_hat + c0 G and x_{t-1} = x_hat_{t-1} + c1 G. Sampling noises a
-shot to the top of the window and denoises it under permuted SGEs plus annealed noise.
-
-Differs from the official code: the network runs without gradients, because x_t does not depend on
-G; and the default solver writes the optimum of this exact quadratic down (`closed_form`). `adam`
-follows the official procedure.
-
-Legend: n or k shots, m segments (eta), i respaced index, h, w pixels. Images are in [-1, 1].
-"""
+"""CRDI's two solvers and its sampler; the method is told in the package's docstring."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from baselines.common.choices import check_choices
-from baselines.common.diffusion import Eps, Schedule, guidance_gains, guided_step, q_sample
+from baselines.common.diffusion import Schedule, guidance_gains, guided_step, q_sample
 from baselines.common.unet import DiffusionSource
+from baselines.crdi.objective import (
+    adam_step,
+    loss,
+    noise_for,
+    optimum,
+    residuals,
+    split_window,
+    stratified_steps,
+)
 from fsig_bench.seeding import ImageGenerators, generator
 from fsig_bench.types import Images, Progress, Sampler, State
-
-
-def split_window(start: int, end: int, count: int) -> list[range]:
-    """`count` contiguous segments of [start, end); the first, least noisy, take the remainder."""
-    count = min(count, end - start)
-    size, rest = divmod(end - start, count)
-    edges = [start + j * size + min(j, rest) for j in range(count + 1)]
-    return [range(a, b) for a, b in pairwise(edges)]
-
-
-def stratified_steps(segment: range, fraction: float, g: torch.Generator) -> list[int]:
-    """One step from each n-th of a segment of length L, n = max(int(fraction L), 1)."""
-    n = max(int(fraction * len(segment)), 1)
-    u = (torch.arange(n) + torch.rand(n, generator=g)) * len(segment) / n
-    return [segment.start + min(int(v), len(segment) - 1) for v in u]
-
-
-def residuals(
-    eps: Eps, x0: Tensor, i: int, s: Schedule, *, noise: Tensor, noise_prev: Tensor
-) -> tuple[Tensor, Tensor]:
-    """r0 = x0 - x0_hat and r1 = y_{t-1} - x_hat_{t-1}: what guidance at index i has to make up."""
-    x_t = q_sample(x0, s.abar[i], noise)
-    target = q_sample(x0, s.abar_prev(i), noise_prev)
-    x_prev, x0_hat = guided_step(eps, x_t, i, s)
-    return x0 - x0_hat, target - x_prev
-
-
-def loss(sge: Tensor, r0: Tensor, r1: Tensor, *, c0: float, c1: float, penalty: float) -> Tensor:
-    """The objective at one step: clean-image term, one-step term, distance to the mean SGE."""
-    spread = (sge - sge.mean(0)).square().mean()
-    return (r0 - c0 * sge).square().mean() + (r1 - c1 * sge).square().mean() + penalty * spread
-
-
-def optimum(pull: Tensor, weight: float, penalty: float) -> Tensor:
-    """Where the objective of a segment is least, [n, 3, h, w].
-
-    Stratified visits reach every index of a segment equally often and the penalty counts at each
-    visit. So with pull = mean_i E[c0 r0 + c1 r1] and weight = mean_i (c0^2 + c1^2) the objective
-    is, up to a constant, weight ||G - pull / weight||^2 + penalty ||G - mean_n G||^2: the mean over
-    the shots feels no penalty, and deviations from it shrink by weight / (weight + penalty).
-    """
-    free = pull / weight
-    mean = free.mean(0)
-    return mean + weight / (weight + penalty) * (free - mean)
-
-
-def adam_step(x: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, count: int, lr: float) -> None:
-    """Step number `count` >= 1, in place (Kingma & Ba, arXiv:1412.6980, Algorithm 1)."""
-    m.mul_(0.9).add_(grad, alpha=0.1)
-    v.mul_(0.999).addcmul_(grad, grad, value=0.001)
-    x.sub_(lr * (m / (1 - 0.9**count)) / ((v / (1 - 0.999**count)).sqrt() + 1e-8))
-
-
-def noise_for(x0: Tensor, seed: int, *purpose: str | int) -> Tensor:
-    """N(0, 1) in the shape and on the device of x0; the same on every device."""
-    return torch.randn(x0.shape, generator=generator(seed, "crdi", *purpose)).to(x0.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +80,11 @@ class CRDI:
     def windows(self) -> list[range]:
         return split_window(self.t_start, self.t_end, self.segments)
 
+    @property
+    def nfe_per_image(self) -> float:
+        """One evaluation a step, from where sampling starts."""
+        return self.t_end if self.sample.start == "noised_shot" else self.num_steps
+
     def gains(self, i: int) -> tuple[float, float]:
         """(c0, c1) at respaced index i."""
         s = self.schedule
@@ -166,13 +104,11 @@ class CRDI:
                 f"SGEs are not finite after solver={self.solver}; check the source model, and "
                 f"lower lr={self.lr} if the solver is adam"
             )
-        top = self.t_end if self.sample.start == "noised_shot" else self.num_steps
         return State(
             tensors={"sge": sge.cpu(), "shots": shots},
             seed=seed,
             trained_params=sge.numel(),
             nfe_adapt=nfe,
-            nfe_per_image=top,
         )
 
     def _closed_form(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
