@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     from fsig_bench.console import console, fail
     from fsig_bench.settings import cell, weight_files
     from fsig_bench.store import Store
-    from fsig_bench.table import reasons, terminal_table
+    from fsig_bench.table import copying_pays, reasons, terminal_table
 
     try:
         if cfg.preflight not in ("auto", "only"):
@@ -54,7 +54,7 @@ def main(cfg: DictConfig) -> None:
 
             records = [run(c, store)[0] for c in cells]
         console.print(terminal_table(records))
-        for line in reasons(records):
+        for line in [*reasons(records), *copying_pays(records)]:
             console.print(f"[dim]{line}[/]")
         folder = store.root / cells[0].folder
         console.print(f"pictures and record: {folder}")

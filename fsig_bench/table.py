@@ -61,6 +61,23 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+LOWER_IS_BETTER = ("fd", "kid")
+
+
+def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Which distances prefer the replay of the shots to the method: they reward memorising."""
+    by_name = {r["method"]: r["metrics"] for r in records}
+    method, copy = records[0]["metrics"], by_name.get("copy")
+    if copy is None or records[0]["method"] == "copy":
+        return []
+    found = []
+    for name in LOWER_IS_BETTER:
+        mine, theirs = (m.get(name, {}).get("value") for m in (method, copy))
+        if mine is not None and theirs is not None and theirs < mine:
+            found.append(f"{COLUMNS[name][0]} prefers copying the shots to this method")
+    return found
+
+
 def reasons(records: Sequence[dict[str, Any]]) -> list[str]:
     """Why cells are empty, each reason once."""
     found = {
