@@ -12,10 +12,15 @@ from omegaconf import DictConfig
 
 
 def control_configs(cfg: DictConfig) -> list[DictConfig]:
-    """The same cell with each control in the method's place; method.* overrides stay behind."""
+    """The cell with each possible control in the method's place; method.* overrides stay behind."""
     own = cfg.method.card.name
     words = [o for o in HydraConfig.get().overrides.task if not o.lstrip("+~").startswith("method")]
-    return [compose("config", [*words, f"method={c}"]) for c in cfg.controls if c != own]
+    found = [compose("config", [*words, f"method={c}"]) for c in cfg.controls if c != own]
+
+    def possible(c: DictConfig) -> bool:  # a folder has no unseen target images to draw from
+        return "fresh" not in c.method.card.get("needs", []) or c.dataset.get("fresh") is not None
+
+    return [c for c in found if possible(c)]
 
 
 def bytes_needed(config: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from fsig_bench.images import to_uint8
@@ -15,10 +16,10 @@ from fsig_bench.settings import Cell, content, digest
 from fsig_bench.store import Store
 
 
-def with_setting(cell: Cell, key: str, value: Any) -> Cell:
-    """The same cell with one method setting changed: other stages, same shots."""
+def with_settings(cell: Cell, settings: Mapping[str, Any]) -> Cell:
+    """The same cell with other method settings: other stages, same shots."""
     config = copy.deepcopy(cell.config)
-    config["method"][key] = value
+    config["method"].update(settings)
     adapting = content({k: v for k, v in config["method"].items() if k != "sample"})
     adapt_key = digest(["reconstruct", cell.adapt_key, adapting])
     if adapting == content({k: v for k, v in cell.config["method"].items() if k != "sample"}):
@@ -40,12 +41,12 @@ def reconstruct(cell: Cell, store: Store, extractor: Any) -> dict[str, Any]:
     from fsig_bench.runner import adapt, build_method
 
     shots = cell.dataset.shots(cell.config["k"], cell.config["subset"])
-    sweep = cell.config["method"]["card"].get("reconstruct_sweep")
-    plan = (
-        [(sweep["label"].format(v), with_setting(cell, sweep["key"], v)) for v in sweep["values"]]
-        if sweep
-        else [("rebuilt", cell)]
-    )
+    plan = [("rebuilt", cell)]
+    if sweep := cell.config["method"]["card"].get("reconstruct_sweep"):
+        plan = [
+            (sweep["label"].format(v), with_settings(cell, {**sweep["fixed"], sweep["key"]: v}))
+            for v in sweep["values"]
+        ]
     rebuilt, errors, out = {}, {}, {}
     for label, variant in plan:
         method = build_method(variant)

@@ -196,23 +196,34 @@ class CRDI:
         """Image i starts from shot i mod k; pass i div k over the shots shares its permutations."""
 
         def draw(indices: Sequence[int]) -> Images:
-            return self._denoise(state, indices, self.sample, "sample")
+            return self._denoise(state, indices, self.sample)
 
         return draw
 
     def reconstruct(self, state: State) -> Images:
-        """Each shot rebuilt under its own SGEs, unperturbed (the paper's figure 1)."""
+        """Each shot rebuilt under its own SGEs, unperturbed (the paper's figure 1).
+
+        The start takes the noise of `fresh_noise=false`. Fitted on that noise without penalty and
+        with a segment a step, guidance leads along x_t = q(x_t | x0) exactly, whatever the source
+        model; only the unguided last steps are the model's own.
+        """
         own = Sampling(start="noised_shot", pick="own", anneal_scale=0.0)
-        return self._denoise(state, range(len(state.tensors["shots"])), own, "reconstruct")
+        noise = noise_for(state.tensors["shots"], state.seed, "fixed")
+        return self._denoise(state, range(len(noise)), own, noise=noise)
 
     def _denoise(
-        self, state: State, indices: Sequence[int], sample: Sampling, purpose: str
+        self,
+        state: State,
+        indices: Sequence[int],
+        sample: Sampling,
+        *,
+        noise: Tensor | None = None,
     ) -> Images:
         device, s = self.source.device, self.schedule
         sge, shots = state.tensors["sge"], state.tensors["shots"]
         k, segment_of = len(shots), {i: j for j, part in enumerate(self.windows) for i in part}
-        random = ImageGenerators(state.seed, indices, "crdi", purpose)
-        x = random.randn(*shots.shape[1:])
+        random = ImageGenerators(state.seed, indices, "crdi", "sample")
+        x = random.randn(*shots.shape[1:]) if noise is None else noise
         top = self.num_steps - 1
         if sample.start == "noised_shot":
             top = self.t_end - 1
