@@ -44,7 +44,10 @@ def reconstruct(cell: Cell, store: Store, extractor: Any) -> dict[str, Any]:
     plan = [("rebuilt", cell)]
     if sweep := cell.config["method"]["card"].get("reconstruct_sweep"):
         plan = [
-            (sweep["label"].format(v), with_settings(cell, {**sweep["fixed"], sweep["key"]: v}))
+            (
+                sweep["label"].format(v),
+                with_settings(cell, {**sweep.get("fixed", {}), sweep["key"]: v}),
+            )
             for v in sweep["values"]
         ]
     rebuilt, errors, out = {}, {}, {}

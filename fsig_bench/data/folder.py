@@ -1,19 +1,33 @@
-"""Anyone's images as a few-shot target, with or without a reference folder."""
+"""Anyone's images as a few-shot target, with or without a reference folder.
+
+Checks and fingerprints need no torch, and within one command every file is read once, however many
+cells (the method and its controls) share the folder.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from fsig_bench.data.reading import check_recipe, list_images, read_images, read_pil
+from fsig_bench.data.reading import (
+    READING,
+    check_headers,
+    check_recipe,
+    list_images,
+    read_pixels,
+    to_tensor,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Stamp = tuple[str, int, int]  # path, size in bytes, time of change in ns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +46,22 @@ class ImageFolder:
 
     @cached_property
     def _files(self) -> list[Path]:
-        files = list_images(self.path)
+        return list_images(self.path)
+
+    @cached_property
+    def _canonical(self) -> list[Path]:
         if self.shots_list is None:
-            return files
-        by_name = {p.name: p for p in files}
+            return self._files
+        if isinstance(self.shots_list, str):
+            raise ValueError(f"dataset.shots_list={self.shots_list}: give a list, [a.png,b.png]")
+        by_name = {p.name: p for p in self._files}
         if absent := [n for n in self.shots_list if n not in by_name]:
-            raise ValueError(f"dataset.shots_list names {absent}, which {self.path} does not hold")
+            raise ValueError(
+                f"dataset.shots_list names {absent}, which {self.path} does not hold; "
+                "give names of files directly inside it"
+            )
+        if twice := sorted({n for n in self.shots_list if self.shots_list.count(n) > 1}):
+            raise ValueError(f"dataset.shots_list names {twice} more than once; name each once")
         return [by_name[n] for n in self.shots_list]
 
     @cached_property
@@ -46,34 +70,64 @@ class ImageFolder:
 
     def _chosen(self, k: int, subset: int) -> list[Path]:
         if subset == 0:
-            return self._files[:k]
-        order = np.random.default_rng(subset).permutation(len(self._files))
-        return [self._files[i] for i in sorted(order[:k])]
+            return self._canonical[:k]
+
+        # Ranking by hash needs no random generator: the same on every machine and version, and
+        # the shots for a smaller k are among those for a larger one.
+        def rank(path: Path) -> bytes:
+            return hashlib.sha256(f"{subset}/{path.name}".encode()).digest()
+
+        drawn = set(sorted(self._files, key=rank)[:k])
+        return [p for p in self._files if p in drawn]
 
     def check(self, k: int, subset: int) -> None:
-        """Decodes the shots and counts the reference before any long work.
+        """Decodes the shots and looks at the reference's headers, before any long work.
 
         Raises:
             ValueError: too few images, or images that cannot be read.
         """
         check_recipe(self.resize)
-        if k > len(self._files):
+        if subset < 0:
+            raise ValueError(f"subset={subset}: subsets count from 0, the canonical shot list")
+        pool = self._canonical if subset == 0 else self._files
+        if k > len(pool):
+            what = "dataset.shots_list names" if pool is not self._files else f"{self.path} holds"
             raise ValueError(
-                f"k={k} shots asked for, but {self.path} holds {len(self._files)} images; "
-                f"ask for k<={len(self._files)} or add images"
+                f"k={k} shots asked for, but {what} {len(pool)} images; "
+                f"ask for k<={len(pool)} or add images"
             )
-        read_pil(self._chosen(k, subset), resolution=self.resolution, resize=self.resize)
-        if self._reference_files is not None:
-            wanted, there = self.n_ref or 2, len(self._reference_files)
-            if there < wanted:
-                raise ValueError(
-                    f"dataset.n_ref={wanted}, but {self.reference} holds {there} images; "
-                    f"set dataset.n_ref={there} or add images"
-                )
+        if subset and k == len(pool):
+            raise ValueError(
+                f"subset={subset} would be the same {k} shots as any other: {self.path} holds no "
+                f"more than k={k} images; use subset=0, a smaller k, or add images"
+            )
+        self._pixels(self._chosen(k, subset))
+        self._check_reference(k, subset)
+
+    def _check_reference(self, k: int, subset: int) -> None:
+        if (files := self._reference_files) is None:
+            return
+        if self.n_ref is not None and self.n_ref < 2:
+            raise ValueError(f"dataset.n_ref={self.n_ref}: give at least 2, or null for all images")
+        if self.n_ref is not None and len(files) < self.n_ref:
+            raise ValueError(
+                f"dataset.n_ref={self.n_ref}, but {self.reference} holds {len(files)} images; "
+                f"set dataset.n_ref={len(files)} or add images"
+            )
+        check_headers(files)
+        shots = {_sha256(_stamp(p)) for p in self._chosen(k, subset)}
+        self._require_two(sum(_sha256(_stamp(p)) not in shots for p in files))
+
+    def _require_two(self, left: int) -> None:
+        if left < 2:
+            raise ValueError(
+                f"dataset.reference={self.reference} holds {left} images besides the shots; "
+                "give held-out images, or null to go without"
+            )
 
     def shots(self, k: int, subset: int) -> Tensor:
         """uint8 [k, 3, resolution, resolution]."""
-        return read_images(self._chosen(k, subset), resolution=self.resolution, resize=self.resize)
+        return to_tensor(self._pixels(self._chosen(k, subset)))
 
     def shot_names(self, k: int, subset: int) -> list[str]:
         """File names, without the path."""
@@ -83,17 +137,23 @@ class ImageFolder:
         """uint8 [n, 3, h, w] without images that equal a shot; None without a reference folder."""
         if self._reference_files is None:
             return None
-        images = read_images(self._reference_files, resolution=self.resolution, resize=self.resize)
-        shots = {s.numpy().tobytes() for s in self.shots(k, subset)}
-        keep = [i for i, image in enumerate(images) if image.numpy().tobytes() not in shots]
-        if len(keep) < 2:
-            raise ValueError(
-                f"{self.reference} holds {len(keep)} images besides the shots; add images"
-            )
-        return images[keep]
+        keep = self._apart_from_shots(k, subset)
+        self._require_two(int(keep.sum()))
+        return to_tensor(self._pixels(self._reference_files)[keep])
+
+    def removed_shots(self, k: int, subset: int) -> int:
+        """How many images of the reference folder are shots, and so left out of the reference."""
+        if self._reference_files is None:
+            return 0
+        return int((~self._apart_from_shots(k, subset)).sum())
+
+    def _apart_from_shots(self, k: int, subset: int) -> npt.NDArray[np.bool_]:
+        shots = {s.tobytes() for s in self._pixels(self._chosen(k, subset))}
+        images = self._pixels(self._reference_files or [])
+        return np.array([image.tobytes() not in shots for image in images])
 
     def fingerprint(self, k: int, subset: int) -> str:
-        """Digest of the shots' bytes and of how they are resized."""
+        """Digest of the shots' bytes and of how they are read."""
         return self._digest(self._chosen(k, subset))
 
     def reference_fingerprint(self) -> str | None:
@@ -101,7 +161,28 @@ class ImageFolder:
         return None if self._reference_files is None else self._digest(self._reference_files)
 
     def _digest(self, files: list[Path]) -> str:
-        head = hashlib.sha256(f"{self.resize}/{self.resolution}".encode())
+        head = hashlib.sha256(f"{READING}/{self.resize}/{self.resolution}".encode())
         for path in files:
-            head.update(hashlib.sha256(path.read_bytes()).digest())
+            head.update(_sha256(_stamp(path)))
         return head.hexdigest()
+
+    def _pixels(self, files: list[Path]) -> npt.NDArray[np.uint8]:
+        return _read(tuple(map(_stamp, files)), self.resolution, self.resize)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:  # a link to nowhere: reading it will name it beside the other bad files
+        return str(path), -1, -1
+    return str(path), found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _read(stamps: tuple[Stamp, ...], resolution: int, resize: str) -> npt.NDArray[np.uint8]:
+    return read_pixels([Path(s[0]) for s in stamps], resolution=resolution, resize=resize)
+
+
+@lru_cache(maxsize=2**16)
+def _sha256(stamp: Stamp) -> bytes:
+    return hashlib.sha256(Path(stamp[0]).read_bytes()).digest()
