@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import resource
 import sys
@@ -178,6 +179,9 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
                 values[name] = {"value": None, "reason": reason}
             else:
                 values[name] = metric(evidence)
+                if not math.isfinite(values[name]["value"]):
+                    reason = f"not defined for these {len(fake)} samples"
+                    values[name] |= {"value": None, "reason": reason}
             bar.update(n + 1)
     return values, evidence
 

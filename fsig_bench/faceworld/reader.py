@@ -138,6 +138,7 @@ class FactorReader:
     name = "faceworld-reader"
     factor_names = FACTORS
     domain_names = DOMAIN_NAMES
+    circular_factors = HUES
 
     @property
     def digest(self) -> str:

@@ -32,6 +32,13 @@ def overlap(*, real: Tensor, fake: Tensor) -> float:
     return float(torch.minimum(*share).sum())
 
 
+def unrolled(*, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Circular values in [0, 1) turned so that the real ones' circular mean lies at 0.5."""
+    angle = 2 * torch.pi * real.double()
+    mean = torch.atan2(angle.sin().mean(), angle.cos().mean()) / (2 * torch.pi)
+    return (real - mean + 0.5) % 1, (fake - mean + 0.5) % 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class FactorCoverage:
     """`factor_coverage`: mean overlap over the factors that are free in the target."""
@@ -44,8 +51,14 @@ class FactorCoverage:
         """Also the overlap of each free factor."""
         real, fake = evidence.reading("real")[0], evidence.reading("fake")[0]
         names = evidence.extractor.factor_names
-        free = [j for j in range(len(names)) if float(real[:, j].std()) > self.min_sd]
-        each = {names[j]: overlap(real=real[:, j], fake=fake[:, j]) for j in free}
+        circular = getattr(evidence.extractor, "circular_factors", ())
+        each = {}
+        for j, name in enumerate(names):
+            r, f = real[:, j], fake[:, j]
+            if name in circular:
+                r, f = unrolled(real=r, fake=f)
+            if float(r.std()) > self.min_sd:
+                each[name] = overlap(real=r, fake=f)
         value = sum(each.values()) / len(each) if each else float("nan")
         by_factor = {n: round(v, 4) for n, v in each.items()}
         return {"value": value, **evidence.counts(), "by_factor": by_factor}

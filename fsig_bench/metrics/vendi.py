@@ -32,8 +32,8 @@ class Vendi:
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
-        """`real_at_equal_n` is None without a reference."""
+        """`real_at_equal_n` is None without a reference of that many images."""
         fake, real = evidence.features("fake"), None
-        if evidence.real is not None:
+        if evidence.real is not None and len(evidence.real) >= len(fake):
             real = vendi_score(evidence.features("real")[: len(fake)])
         return {"value": vendi_score(fake), **evidence.counts(), "real_at_equal_n": real}

@@ -9,7 +9,7 @@ import torch
 
 from fsig_bench.features import RandomTrunk
 from fsig_bench.metrics.base import Evidence, missing
-from fsig_bench.metrics.factors import FactorCoverage, SourceLeakage, overlap
+from fsig_bench.metrics.factors import FactorCoverage, SourceLeakage, overlap, unrolled
 from fsig_bench.metrics.frechet import Frechet
 from fsig_bench.metrics.intra_lpips import IntraLPIPS, embed, mean_pairwise, paired_distances
 from fsig_bench.metrics.memorisation import CopyRate, NearestShot
@@ -160,6 +160,15 @@ def test_factor_coverage_looks_at_free_factors_only():
     assert result["value"] == pytest.approx(1.0)
     narrow = metric(evidence(plain([128] * 64), fixed[:1], wide, Reader()))
     assert narrow["value"] < 0.2
+
+
+def test_hues_around_zero_are_one_narrow_cluster():
+    x = (torch.randn(500, generator=torch.Generator().manual_seed(0)) * 0.03) % 1
+    assert x.std() > 0.4
+    real, fake = unrolled(real=x, fake=x)
+    assert real.std() < 0.05 and real.mean() == pytest.approx(0.5, abs=0.01)
+    assert overlap(real=real, fake=fake) == pytest.approx(1)
+    assert overlap(real=real, fake=(fake + 0.5) % 1) == 0
 
 
 def test_what_is_missing_is_said():
