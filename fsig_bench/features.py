@@ -46,6 +46,10 @@ class FactorReading(Protocol):
         """uint8 [n, 3, h, w] -> factors [n, f], domain logits [n, domains]."""
         ...
 
+    def visible(self, factors: Tensor, domain: int) -> Tensor:
+        """Bool [n, f]: which factors of images of one domain can be seen at all."""
+        ...
+
 
 def in_batches(fn: Callable[[Tensor], Tensor], images: Tensor, batch_size: int) -> Tensor:
     """`fn` over batches of images, joined along the first axis."""
@@ -89,4 +93,5 @@ class RandomTrunk:
     def features(self, images: Tensor) -> Tensor:
         """Mean and standard deviation of the deepest map's channels."""
         deep = self.maps(images)[-1].flatten(2)
-        return torch.cat([deep.mean(2), deep.std(2)], 1)
+        # With n, not n - 1: an 8 px image leaves a map of a single place.
+        return torch.cat([deep.mean(2), deep.std(2, correction=0)], 1)

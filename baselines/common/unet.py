@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.common.diffusion import linear_abar
 from fsig_bench.assets import verified, write_safetensors
 
 
@@ -27,29 +28,43 @@ class PixelUNet(nn.Module):
 
     With `unshuffle` u the network itself works on [n, 3 u^2, h/u, w/u]: a 64 px image enters as
     12 channels of 32 px, four times cheaper at nearly the same quality.
+
+    With `inner` "v" the network itself speaks v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans &
+    Ho, ICLR 2022, arXiv:2202.00512, section 4), turned into epsilon on the way out: at the noisy
+    end an epsilon error is multiplied by 150 in x_0, a v error by 1, which a small network needs.
     """
 
-    def __init__(self, config: Mapping[str, Any], unshuffle: int = 1) -> None:
+    abar: Tensor
+
+    def __init__(
+        self, config: Mapping[str, Any], unshuffle: int = 1, inner: Literal["eps", "v"] = "eps"
+    ) -> None:
         super().__init__()
         from diffusers import UNet2DModel
 
-        self.config, self.unshuffle = dict(config), unshuffle
+        self.config, self.unshuffle, self.inner = dict(config), unshuffle, inner
+        self.register_buffer("abar", linear_abar().float(), persistent=False)
         self.net: nn.Module = UNet2DModel(**self.config)  # type: ignore[no-untyped-call, assignment]
         self.resolution = int(config["sample_size"]) * unshuffle
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Epsilon in the first 3 channels, variance interpolation v in the last 3."""
-        x = F.pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
-        out = self.net(x, t, return_dict=False)[0]
-        if self.unshuffle == 1:
-            return out
-        return torch.cat([F.pixel_shuffle(part, self.unshuffle) for part in out.chunk(2, 1)], 1)
+        small = F.pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
+        out = self.net(small, t, return_dict=False)[0].float()
+        mean, var = out.chunk(2, 1)
+        if self.unshuffle > 1:
+            mean, var = (F.pixel_shuffle(part, self.unshuffle) for part in (mean, var))
+        if self.inner == "v":
+            abar = self.abar[t][:, None, None, None]
+            mean = (1 - abar).sqrt() * x + abar.sqrt() * mean
+        return torch.cat([mean, var], 1)
 
 
 def save_unet(path: Path, unet: PixelUNet) -> str:
     """Writes fp16 safetensors with the architecture in the metadata; returns the sha256."""
     tensors = {k: v.detach().to(torch.float16) for k, v in unet.net.state_dict().items()}
-    config = json.dumps({"unet": unet.config, "unshuffle": unet.unshuffle}, sort_keys=True)
+    parts = {"unet": unet.config, "unshuffle": unet.unshuffle, "inner": unet.inner}
+    config = json.dumps(parts, sort_keys=True)
     return write_safetensors(path, tensors, {"architecture": config})
 
 
@@ -67,7 +82,7 @@ def load_unet(path: Path) -> PixelUNet:
             raise ValueError(f"{path} carries no architecture; it is not a diffusion weight file")
         tensors = {k: file.get_tensor(k).float() for k in file.keys()}
     config = json.loads(metadata["architecture"])
-    unet = PixelUNet(config["unet"], config["unshuffle"])
+    unet = PixelUNet(config["unet"], config["unshuffle"], config["inner"])
     unet.net.load_state_dict(tensors)
     return unet.eval().requires_grad_(False)
 

@@ -1,7 +1,10 @@
 """Pretrains a pixel diffusion model on a source domain.
 
 L_hybrid = L_simple + lambda L_vlb (Nichol & Dhariwal, arXiv:2102.09672, Eq. 16): epsilon by mean
-squared error, the variance head by the variational bound with the mean's gradient stopped.
+squared error, the variance head by the variational bound with the mean's gradient stopped. The
+error in epsilon is weighted by 1 / abar, which makes it the error in v (SNR + 1 weighting of
+Salimans & Ho, arXiv:2202.00512, section 4): unweighted, a small network learns the global colours
+of the noisy end last.
 Checkpointed; the same command continues a stopped run.
 """
 
@@ -12,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -80,13 +83,13 @@ def hybrid_loss(
     tables: Tables,
     vlb_weight: float,
 ) -> tuple[Tensor, Tensor]:
-    """(L_hybrid, L_simple) for network output [n, 6, h, w]."""
+    """(L_hybrid, weighted L_simple) for network output [n, 6, h, w]."""
 
     def at(table: Tensor) -> Tensor:
         return table.to(out.device)[t][:, None, None, None]
 
     eps, v = out.float().chunk(2, 1)
-    simple = (eps - noise).square().mean()
+    simple = ((eps - noise).square() / at(tables.abar)).mean()
     fixed = eps.detach()  # the bound trains the variance only
     mix = (v + 1) / 2
     log_var = mix * at(tables.log_beta) + (1 - mix) * at(
@@ -107,19 +110,24 @@ class DiffusionRecipe:
     images: ImageSource
     unet: Mapping[str, Any]
     unshuffle: int
+    inner: Literal["eps", "v"]
     vlb_weight: float
     loop: Loop
 
     def run(self, out: Path, work: Path) -> dict[str, Any]:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
         torch.manual_seed(self.loop.seed)  # initial weights
-        model = PixelUNet(self.unet, self.unshuffle).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = PixelUNet(self.unet, self.unshuffle, self.inner).to(
+            memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
         tables = Tables.linear()
 
         def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "noise", step)
             x0 = to_float(pixels)
-            t = torch.randint(1000, (len(x0),), generator=g)
+            # One step in each of n equal strata (Kingma et al., arXiv:2107.00630, appendix I.1).
+            t = (torch.arange(len(x0)) + torch.rand(1, generator=g)) / len(x0)
+            t = (t * 1000).long().clamp(max=999)
             noise = torch.randn(x0.shape, generator=g)
             abar = tables.abar[t][:, None, None, None]
             x_t = abar.sqrt() * x0 + (1 - abar).sqrt() * noise

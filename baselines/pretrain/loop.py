@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -26,6 +27,82 @@ class ImageSource(Protocol):
 
 # (network, uint8 images [n, 3, h, w] or pool positions, step) -> (loss, values to log)
 Loss = Callable[[Any, Tensor, int], tuple[Tensor, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Average:
+    """Exponential moving average of a network's floating-point state."""
+
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Average:
+        state = model.state_dict().items()
+        return cls({k: v.detach().clone() for k, v in state if v.is_floating_point()})
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module, images: int, *, half_life: float) -> None:
+        """One update after `images` more images; `half_life` in images."""
+        state = model.state_dict()
+        torch._foreach_lerp_(
+            list(self.tensors.values()),
+            [state[k] for k in self.tensors],
+            1 - 0.5 ** (images / half_life),
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a stopped run needs to go on, in one safetensors file."""
+
+    work: Path
+    modules: Mapping[str, nn.Module]
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    averages: Mapping[str, Average]
+
+    def store(self, done: int, wall_s: float) -> None:
+        """Writes atomically; `done` steps and `wall_s` seconds so far."""
+        parts = {name: module.state_dict() for name, module in self.modules.items()}
+        parts |= {name: average.tensors for name, average in self.averages.items()}
+        tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.items()}
+        for name, optimiser in self.optimisers.items():
+            for n, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"{name}/{n}/{k}": torch.as_tensor(v) for k, v in state.items()}
+        meta = {"done": str(done), "wall_s": str(wall_s)}
+        write_safetensors(self.work / "checkpoint.safetensors", tensors, meta)
+
+    def restore(self) -> tuple[int, float]:
+        """(steps done, seconds spent); zeros where there is nothing to continue."""
+        path = self.work / "checkpoint.safetensors"
+        if not path.exists():
+            return 0, 0.0
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata()
+        tensors = load_file(path)
+
+        def part(name: str) -> dict[str, Tensor]:
+            head = f"{name}/"
+            return {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
+
+        for name, module in self.modules.items():
+            module.load_state_dict(part(name))
+        for name, average in self.averages.items():
+            for k, v in part(name).items():
+                average.tensors[k].copy_(v)
+        for name, optimiser in self.optimisers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for k, v in part(name).items():
+                number, key = k.split("/", 1)
+                moments.setdefault(int(number), {})[key] = v
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        return int(meta["done"]), float(meta["wall_s"])
+
+
+def log(work: Path, **values: float) -> None:
+    """Adds a line to the run's curve."""
+    with (work / "curve.jsonl").open("a") as file:
+        file.write(json.dumps({k: round(v, 5) for k, v in values.items()}) + "\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +133,13 @@ class Loop:
         work.mkdir(parents=True, exist_ok=True)
         pool = images.pool(work)
         model.to(self.device).train()
-        names = [k for k, p in model.state_dict().items() if p.is_floating_point()]
-        average = {k: model.state_dict()[k].detach().clone() for k in names}
+        average = Average.of(model)
         adam = torch.optim.AdamW(
             model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay
         )
         steps = self.num_images // self.batch_size
-        done, wall_before = self._restore(work, model, adam, average)
+        saved = Checkpoint(work, {"model": model}, {"adam": adam}, {"average": average})
+        done, wall_before = saved.restore()
         net = torch.compile(model) if self.compile else model
         kind = torch.device(self.device).type
         start = last = time.perf_counter()
@@ -81,67 +158,14 @@ class Loop:
             if not torch.isfinite(norm):
                 raise FloatingPointError(f"gradient norm {norm} at step {step}; lower loop.lr")
             adam.step()
-            decay = 0.5 ** (
-                self.batch_size / min(self.ema_images, (step + 1) * self.batch_size / 4)
-            )
-            with torch.no_grad():
-                current = model.state_dict()
-                torch._foreach_lerp_(
-                    [average[k] for k in names], [current[k] for k in names], 1 - decay
-                )
+            seen = (step + 1) * self.batch_size
+            average.follow(model, self.batch_size, half_life=min(self.ema_images, seen / 4))
             if step % 50 == 0:
                 rate = (step + 1 - first) * self.batch_size / (time.perf_counter() - start)
-                line = {"step": step, "loss": float(value.detach()), **logs, "images_per_s": rate}
-                with (work / "curve.jsonl").open("a") as file:
-                    file.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
+                log(work, step=step, loss=float(value.detach()), **logs, images_per_s=rate)
             if time.perf_counter() - last > self.checkpoint_s or step + 1 == steps:
                 last = time.perf_counter()
-                self._store(work, step + 1, wall_before + last - start, model, adam, average)
-        model.load_state_dict(average, strict=False)
+                saved.store(step + 1, wall_before + last - start)
+        model.load_state_dict(average.tensors, strict=False)
         model.eval()
         return {"images_seen": max(steps, done) * self.batch_size, "wall_before_s": wall_before}
-
-    def _store(
-        self,
-        work: Path,
-        done: int,
-        wall_s: float,
-        model: nn.Module,
-        adam: torch.optim.Optimizer,
-        average: dict[str, Tensor],
-    ) -> None:
-        tensors = {f"model/{k}": v for k, v in model.state_dict().items()}
-        tensors |= {f"average/{k}": v for k, v in average.items()}
-        for n, state in adam.state_dict()["state"].items():
-            tensors |= {f"adam/{n}/{k}": torch.as_tensor(v) for k, v in state.items()}
-        meta = {"done": str(done), "wall_s": str(wall_s)}
-        write_safetensors(work / "checkpoint.safetensors", tensors, meta)
-
-    def _restore(
-        self,
-        work: Path,
-        model: nn.Module,
-        adam: torch.optim.Optimizer,
-        average: dict[str, Tensor],
-    ) -> tuple[int, float]:
-        from safetensors import safe_open
-
-        path = work / "checkpoint.safetensors"
-        if not path.exists():
-            return 0, 0.0
-        with safe_open(path, framework="pt") as file:
-            meta = file.metadata()
-        tensors = load_file(path)
-
-        def part(head: str) -> dict[str, Tensor]:
-            return {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
-
-        model.load_state_dict(part("model/"))
-        for k, v in part("average/").items():
-            average[k].copy_(v)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for k, v in part("adam/").items():
-            number, name = k.split("/", 1)
-            moments.setdefault(int(number), {})[name] = v
-        adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
-        return int(meta["done"]), float(meta["wall_s"])

@@ -42,8 +42,8 @@ NOT_ON_CATS: tuple[str, ...] = (
 NOT_ON_CATS += ("brow_tilt", "mouth_width", "smile", "mouth_open", "cloth_hue", "cloth_light")
 
 
-def visible(table: Tensor, domain: Tensor) -> Tensor:
-    """Bool [n, f]: which factors can be seen at all, from factors [n, f] and shown domain [n]."""
+def drawn(table: Tensor, domain: Tensor) -> Tensor:
+    """Bool [n, f]: which factors leave any mark, from factors [n, f] and shown domain [n]."""
     col = {name: j for j, name in enumerate(FACTORS)}
     mask = torch.ones_like(table, dtype=torch.bool)
 
@@ -61,6 +61,19 @@ def visible(table: Tensor, domain: Tensor) -> Tensor:
     hide(table[:, col["back_light"]] < 0.15, ("back_hue",))
     hide(table[:, col["cloth_light"]] < 0.15, ("cloth_hue",))
     hide(table[:, col["hair_length"]] < 0.05, ("hair_light", "hair_red", "hair_volume", "fringe"))
+    return mask
+
+
+def visible(table: Tensor, domain: Tensor) -> Tensor:
+    """Bool [n, f]: `drawn`, less the marks that 64 pixels or another part of the face cover.
+
+    A brow thinner than a pixel or behind a rim has no legible tilt; a beard hides the corners of
+    the mouth.
+    """
+    mask, col = drawn(table, domain), {name: j for j, name in enumerate(FACTORS)}
+    covered = (table[:, col["brow_thick"]] < 0.35) | (table[:, col["glasses"]] > 0.5)
+    mask[:, col["brow_tilt"]] &= ~covered
+    mask[:, col["mouth_width"]] &= table[:, col["beard"]] < 0.5
     return mask
 
 
@@ -165,6 +178,10 @@ class FactorReader:
         net, mean, sd = self._parts
         targets, logits = net(_prepare(images))
         return decode(targets * sd + mean), logits
+
+    def visible(self, factors: Tensor, domain: int) -> Tensor:
+        """Bool [n, f]: which factors of images of one domain can be seen at all."""
+        return visible(factors, torch.full((len(factors),), domain))
 
 
 def _prepare(images: Tensor) -> Tensor:

@@ -16,14 +16,13 @@ from fsig_bench.assets import write_safetensors
 from fsig_bench.faceworld.domains import DOMAIN_NAMES
 from fsig_bench.faceworld.factors import FACTORS
 from fsig_bench.faceworld.images import FaceworldPool
-from fsig_bench.faceworld.reader import HUES, FactorReader, ReaderNet, encode, visible
+from fsig_bench.faceworld.reader import HUES, FactorReader, ReaderNet, drawn, encode, visible
 from fsig_bench.faceworld.render import render
 from fsig_bench.seeding import generator
 
 
-def encoded_mask(table: Tensor, domain: Tensor) -> Tensor:
-    """`visible` for the encoded targets: a hue's sine is seen when its cosine is."""
-    seen = visible(table, domain)
+def encoded_mask(seen: Tensor) -> Tensor:
+    """A mask of the factors for the encoded targets: a hue's sine is seen when its cosine is."""
     return torch.cat([seen, seen[:, [FACTORS.index(h) for h in HUES]]], 1)
 
 
@@ -43,7 +42,10 @@ class ReaderRecipe:
         torch.manual_seed(self.loop.seed)  # initial weights
         net = ReaderNet(tuple(self.widths), self.features).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         data = self.images.labelled(work)
-        targets, mask = encode(data["factors"]), encoded_mask(data["factors"], data["domain"])
+        targets, mask = (
+            encode(data["factors"]),
+            encoded_mask(drawn(data["factors"], data["domain"])),
+        )
         weight = mask.float()
         mean = (targets * weight).sum(0) / weight.sum(0)
         sd = (((targets - mean) ** 2 * weight).sum(0) / weight.sum(0)).sqrt().clamp(min=1e-3)
@@ -94,7 +96,7 @@ def held_out_quality(reader: FactorReader, n: int = 700) -> dict[str, Any]:
         domains.append(torch.tensor([DOMAIN_NAMES.index(s) for s in shown]))
         guesses.append(logits.argmax(1))
     table, read, domain = torch.cat(tables), torch.cat(reads), torch.cat(domains)
-    truth, guess, mask = encode(table), encode(read), encoded_mask(table, domain)
+    truth, guess, mask = encode(table), encode(read), encoded_mask(visible(table, domain))
     r2 = {}
     for j, name in enumerate([*FACTORS, *(f"{h}_sin" for h in HUES)]):
         t, g = truth[mask[:, j], j], guess[mask[:, j], j]

@@ -55,14 +55,16 @@ class Evidence:
         return self._memo[name]
 
     def _tensor(self, role: str, what: str, compute: Callable[[], Tensor]) -> Tensor:
-        def make() -> Tensor:
-            if role == "real" and self.supplied:
-                value = self.supplied(f"{role}/{what}", compute)
-            else:
-                value = compute()
+        def finite(value: Tensor) -> Tensor:
             if not torch.isfinite(value).all():
                 raise ValueError(f"{what} of the {role} images hold NaN or infinity")
             return value
+
+        def make() -> Tensor:
+            if role == "real" and self.supplied:
+                # Looked at before it is kept, so that a failure never reaches the disk, and after.
+                return finite(self.supplied(f"{role}/{what}", lambda: finite(compute())))
+            return finite(compute())
 
         value: Tensor = self.once(f"{role}/{what}", make)
         return value

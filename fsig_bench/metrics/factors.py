@@ -48,17 +48,25 @@ class FactorCoverage:
     needs: ClassVar[frozenset[str]] = frozenset({"real", "factors"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
-        """Also the overlap of each free factor."""
-        real, fake = evidence.reading("real")[0], evidence.reading("fake")[0]
-        names = evidence.extractor.factor_names
-        circular = getattr(evidence.extractor, "circular_factors", ())
+        """Also the overlap of each free factor.
+
+        A factor that the target domain does not show, such as the hair colour of a pencil sketch,
+        counts for nothing; a hidden value, such as the eyes behind dark glasses, is left out.
+        """
+        (real, logits), fake = evidence.reading("real"), evidence.reading("fake")[0]
+        reader = evidence.extractor
+        domain = int(logits.argmax(1).mode().values)
+        seen_real, seen_fake = reader.visible(real, domain), reader.visible(fake, domain)
+        circular = getattr(reader, "circular_factors", ())
         each = {}
-        for j, name in enumerate(names):
-            r, f = real[:, j], fake[:, j]
+        for j, name in enumerate(reader.factor_names):
+            if seen_real[:, j].float().mean() < 0.5:
+                continue
+            r, f = real[seen_real[:, j], j], fake[seen_fake[:, j], j]
             if name in circular:
                 r, f = unrolled(real=r, fake=f)
             if float(r.std()) > self.min_sd:
-                each[name] = overlap(real=r, fake=f)
+                each[name] = overlap(real=r, fake=f) if len(f) else 0.0
         value = sum(each.values()) / len(each) if each else float("nan")
         by_factor = {n: round(v, 4) for n, v in each.items()}
         return {"value": value, **evidence.counts(), "by_factor": by_factor}

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from fsig_bench.features import in_batches
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.seeding import generator
 
@@ -40,12 +41,17 @@ def embed(maps: list[Tensor]) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """All squared distances between rows, float64 [n, m]; centred first, for accuracy."""
-    centre = b.mean(0)
-    a, b = (a - centre).double(), (b - centre).double()
-    gram = a.square().sum(1)[:, None] + b.square().sum(1)[None, :] - 2 * a @ b.T
-    return gram.clamp(min=0)
+def squared_distances(a: Tensor, b: Tensor, *, block: int = 1 << 16) -> Tensor:
+    """All squared distances between rows, float64 [n, m]; centred first, for accuracy.
+
+    Works through `block` columns at a time: at 256 px a VGG row has 8 million of them.
+    """
+    total = torch.zeros(len(a), len(b), dtype=torch.float64, device=a.device)
+    for p, q in zip(a.split(block, 1), b.split(block, 1), strict=True):
+        centre = q.mean(0)
+        p, q = (p - centre).double(), (q - centre).double()
+        total += p.square().sum(1)[:, None] + q.square().sum(1)[None, :] - 2 * p @ q.T
+    return total.clamp(min=0)
 
 
 def distances_to(maps: Maps, *, images: Tensor, to: Tensor, batch_size: int) -> Tensor:
@@ -78,6 +84,10 @@ class IntraLPIPS:
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also the clusters' sizes and means, their spread, and B-LPIPS."""
+
+        def rows(part: Tensor) -> Tensor:
+            return embed(evidence.extractor.maps(part))
+
         nearest = evidence.shot_distances("fake")[: self.max_assigned].argmin(1)
         k, kept = len(evidence.shots), {}
         sizes = [int((nearest == c).sum()) for c in range(k)]
@@ -87,7 +97,7 @@ class IntraLPIPS:
                 continue
             g = generator(evidence.seed, "intra_lpips", c)
             members = members[torch.randperm(len(members), generator=g)[: self.cluster_size]]
-            kept[c] = mean_pairwise(embed(evidence.extractor.maps(evidence.fake[members])))
+            kept[c] = mean_pairwise(in_batches(rows, evidence.fake[members], evidence.batch_size))
         means = list(kept.values())
         empty = k - len(kept)
         scored = means + ([0.0] * empty if self.empty == "zero" else [])

@@ -124,6 +124,9 @@ class Reader:
 
     maps = TRUNK.maps
 
+    def visible(self, factors, domain):
+        return torch.ones_like(factors, dtype=torch.bool)
+
     def read(self, images):
         x = images.float().mean((2, 3)) / 255
         bright = x.mean(1) - 0.5
@@ -160,6 +163,24 @@ def test_factor_coverage_looks_at_free_factors_only():
     assert result["value"] == pytest.approx(1.0)
     narrow = metric(evidence(plain([128] * 64), fixed[:1], wide, Reader()))
     assert narrow["value"] < 0.2
+
+
+def test_factor_coverage_counts_only_what_the_target_shows():
+    class Half(Reader):
+        def visible(self, factors, domain):
+            mask = torch.ones_like(factors, dtype=torch.bool)
+            mask[:, 1:] = False
+            mask[:, 0] = factors[:, 0] > 0.5
+            return mask
+
+    wide, high = plain(list(range(0, 256, 4))), plain(list(range(128, 256, 2)))
+    metric = FactorCoverage(min_sd=0.05)
+    free = metric(evidence(wide, wide[:1], wide, Half()))
+    assert list(free["by_factor"]) == ["red"]
+    # Only bright values can be seen, so that samples without dark ones lack nothing.
+    assert metric(evidence(high, wide[:1], wide, Half()))["value"] > 0.9
+    assert metric(evidence(high, wide[:1], wide, Reader()))["value"] < 0.6
+    assert metric(evidence(plain([0] * 9), wide[:1], wide, Half()))["value"] == 0
 
 
 def test_hues_around_zero_are_one_narrow_cluster():

@@ -1,0 +1,128 @@
+"""Pretrains a style-based generator on a source domain.
+
+Non-saturating logistic loss with lazy R1 (Karras et al., CVPR 2020, arXiv:1912.04958, section 3.1
+and appendix B) and style mixing (arXiv:1812.04948, section 3.1). No path-length regularisation.
+Checkpointed; the same command continues a stopped run.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from baselines.common.critic import Critic
+from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
+from baselines.pretrain.loop import Average, Checkpoint, ImageSource, log
+from fsig_bench.images import to_float
+from fsig_bench.seeding import generator
+
+
+def mixed_styles(net: StyleGenerator, n: int, probability: float, g: torch.Generator) -> Tensor:
+    """w+ [n, l, d] from one mapped z, or with `probability` from two, crossing at a random layer."""
+    d, styles = net.arch.style_dim, net.arch.num_styles
+    first, second = net.mapping(torch.randn(2 * n, d, generator=g)).chunk(2)
+    cross = torch.randint(1, styles, (n,), generator=g)
+    cross[torch.rand(n, generator=g) >= probability] = styles
+    low = (torch.arange(styles)[None, :] < cross[:, None])[:, :, None]
+    return torch.where(low, first[:, None], second[:, None])
+
+
+def r1_penalty(critic: Critic, real: Tensor) -> Tensor:
+    """Mean over images of the squared gradient norm at real images (arXiv:1801.04406, Eq. 9)."""
+    real = real.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(real).sum(), real, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanRecipe:
+    """How the weights were made; the values stand in conf/pretrain/gan.yaml."""
+
+    images: ImageSource
+    architecture: StyleArchitecture
+    seed: int
+    num_images: int
+    batch_size: int
+    lr: float
+    r1_gamma: float
+    r1_every: int
+    mixing: float
+    ema_images: int
+    bf16: bool
+    compile: bool
+    checkpoint_s: float
+
+    def run(self, out: Path, work: Path) -> dict[str, Any]:
+        """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
+        torch.manual_seed(self.seed)  # initial weights
+        net, critic = StyleGenerator(self.architecture), Critic(self.architecture)
+        for module in (net, critic):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        work.mkdir(parents=True, exist_ok=True)
+        pool = self.images.pool(work)
+        average = Average.of(net)
+        lazy = self.r1_every / (self.r1_every + 1)
+        adam_g = torch.optim.Adam(net.parameters(), lr=self.lr, betas=(0.0, 0.99))
+        adam_d = torch.optim.Adam(
+            critic.parameters(), lr=self.lr * lazy, betas=(0.0, 0.99**lazy)
+        )  # arXiv:1912.04958, appendix B, lazy regularisation
+        saved = Checkpoint(
+            work,
+            {"generator": net, "critic": critic},
+            {"adam_g": adam_g, "adam_d": adam_d},
+            {"average": average},
+        )
+        done, wall_before = saved.restore()
+        synthesis = torch.compile(net.synthesis) if self.compile else net.synthesis
+        score = torch.compile(critic) if self.compile else critic
+        cast = torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()
+        start = last = time.perf_counter()
+        first, steps, n = done, self.num_images // self.batch_size, self.batch_size
+        for step in range(done, steps):
+            g = generator(self.seed, "step", step)
+            picks = torch.randint(len(pool), (n,), generator=g)
+            real = to_float(pool[picks]).contiguous(memory_format=torch.channels_last)
+            with cast:
+                with torch.no_grad():
+                    fake = synthesis(mixed_styles(net, n, self.mixing, g), net.noise(n, g))
+                loss_d = F.softplus(score(fake)).mean() + F.softplus(-score(real)).mean()
+            adam_d.zero_grad(set_to_none=True)
+            loss_d.backward()
+            if step % self.r1_every == 0:
+                penalty = self.r1_gamma / 2 * self.r1_every * r1_penalty(critic, real)
+                penalty.backward()
+            adam_d.step()
+            critic.requires_grad_(False)
+            with cast:
+                fake = synthesis(mixed_styles(net, n, self.mixing, g), net.noise(n, g))
+                loss_g = F.softplus(-score(fake)).mean()
+            adam_g.zero_grad(set_to_none=True)
+            loss_g.backward()
+            adam_g.step()
+            critic.requires_grad_(True)
+            if not torch.isfinite(loss_d + loss_g):
+                raise FloatingPointError(f"loss {loss_d} / {loss_g} at step {step}; lower lr")
+            average.follow(net, n, half_life=min(self.ema_images, (step + 1) * n / 4))
+            now = time.perf_counter()
+            if step % 50 == 0:
+                rate = (step + 1 - first) * n / (now - start)
+                values = {"loss_d": float(loss_d.detach()), "loss_g": float(loss_g.detach())}
+                log(work, step=step, **values, r1=float(penalty.detach()), images_per_s=rate)
+            if now - last > self.checkpoint_s or step + 1 == steps:
+                last = now
+                saved.store(step + 1, wall_before + now - start)
+        net.load_state_dict(average.tensors)
+        save_gan(out, net, critic)
+        wall = wall_before + time.perf_counter() - start
+        return {
+            "images_seen": max(steps, done) * n,
+            "wall_s": round(wall, 1),
+            "parameters": parameters(net),
+        }
