@@ -117,9 +117,8 @@ class DiffusionRecipe:
     def run(self, out: Path, work: Path) -> dict[str, Any]:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
         torch.manual_seed(self.loop.seed)  # initial weights
-        model = PixelUNet(self.unet, self.unshuffle, self.inner).to(
-            memory_format=torch.channels_last
-        )  # type: ignore[call-overload]
+        model = PixelUNet(self.unet, self.unshuffle, self.inner)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         tables = Tables.linear()
 
         def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:

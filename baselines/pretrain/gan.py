@@ -25,7 +25,7 @@ from fsig_bench.seeding import generator
 
 
 def mixed_styles(net: StyleGenerator, n: int, probability: float, g: torch.Generator) -> Tensor:
-    """w+ [n, l, d] from one mapped z, or with `probability` from two, crossing at a random layer."""
+    """w+ [n, l, d] of one mapped z, or with `probability` of two, changing at a random layer."""
     d, styles = net.arch.style_dim, net.arch.num_styles
     first, second = net.mapping(torch.randn(2 * n, d, generator=g)).chunk(2)
     cross = torch.randint(1, styles, (n,), generator=g)

@@ -42,11 +42,8 @@ class ReaderRecipe:
         torch.manual_seed(self.loop.seed)  # initial weights
         net = ReaderNet(tuple(self.widths), self.features).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         data = self.images.labelled(work)
-        targets, mask = (
-            encode(data["factors"]),
-            encoded_mask(drawn(data["factors"], data["domain"])),
-        )
-        weight = mask.float()
+        targets = encode(data["factors"])
+        weight = encoded_mask(drawn(data["factors"], data["domain"])).float()
         mean = (targets * weight).sum(0) / weight.sum(0)
         sd = (((targets - mean) ** 2 * weight).sum(0) / weight.sum(0)).sqrt().clamp(min=1e-3)
         normal = (targets - mean) / sd
