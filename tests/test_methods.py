@@ -15,14 +15,16 @@ from fsig_bench.types import NoProgress
 METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
 SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
 SMALL["source"] = ["method.num_steps=3"]
+SMALL["domainstudio"] = ["method.iterations=3", "method.groups=1", "method.sample.num_steps=4"]
+SMALL["finetune"] = SMALL["domainstudio"]
 
 
-def adapted(name, k, seed=3):
+def adapted(name, k, seed=3, progress=None):
     extra = SMALL.get(name, [])
     cell = make_cell(f"method={name}", "dataset=babies", f"k={k}", f"seed={seed}", *extra)
     method = build_method(cell)
     shots = to_float(cell.dataset.shots(k, 0))
-    return method, method.adapt(shots, seed=seed, progress=NoProgress()), shots
+    return method, method.adapt(shots, seed=seed, progress=progress or NoProgress()), shots
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -66,6 +68,34 @@ class TestContract:
         store.save_state("a" * 20, state, 0.0)
         again = store.load_state("a" * 20)[0]
         assert torch.equal(method.sampler(state)([1]), method.sampler(again)([1]))
+
+    def test_a_killed_adaptation_continues_to_the_same_state(self, name):
+        class Killed(Exception):
+            pass
+
+        class Kept(NoProgress):
+            done, tensors, left = 0, {}, 2
+
+            def save(self, done, tensors):
+                # Copied, as a file would be: methods go on to change their tensors in place.
+                self.done, self.tensors = done, {k: v.clone() for k, v in tensors.items()}
+                self.left -= 1
+                if self.left == 0:
+                    raise Killed
+
+            def load(self):
+                return self.done, {k: v.clone() for k, v in self.tensors.items()}
+
+        kept = Kept()
+        try:
+            adapted(name, 2, progress=kept)
+        except Killed:
+            assert kept.done > 0
+        again, whole = adapted(name, 2, progress=kept)[1], adapted(name, 2)[1]
+        assert set(again.tensors) == set(whole.tensors)
+        for key, tensor in whole.tensors.items():
+            assert torch.equal(again.tensors[key], tensor), key
+        assert again.nfe_adapt == whole.nfe_adapt
 
     def test_adapting_twice_gives_the_same_state(self, name):
         first, second = (adapted(name, 2)[1] for _ in range(2))

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from baselines.common.variational import Tables, learned_log_variance, posterior_mean
+
 Eps = Callable[[Tensor, int], Tensor]  # (x_t [n, 3, h, w], original t) -> predicted noise
 
 
@@ -99,4 +101,29 @@ def ddim_loop(eps: Eps, x: Tensor, schedule: Schedule, *, start: int | None = No
     """Plain DDIM from respaced index `start` (default: the noisiest) down to a clean image."""
     for i in reversed(range(len(schedule) if start is None else start + 1)):
         x, _ = guided_step(eps, x, i, schedule)
+    return x
+
+
+def ancestral_loop(
+    net: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    schedule: Schedule,
+    noise: Callable[[], Tensor],
+) -> Tensor:
+    """Ancestral sampling with a learned variance, respaced (IDDPM, section 4), to a clean image.
+
+    Args:
+        net: (x_t [n, c, h, w], original t [n]) -> epsilon and variance head [n, 2c, h, w].
+        x: pure noise [n, c, h, w].
+        schedule: the steps to take.
+        noise: a fresh draw of x's shape at each call; not called for the last step.
+    """
+    tables = Tables.of(torch.tensor(schedule.abar, dtype=torch.float64))
+    for i in reversed(range(len(schedule))):
+        step = torch.full((len(x),), i, device=x.device)
+        eps, v = net(x, torch.full_like(step, schedule.t[i])).chunk(2, 1)
+        mean = posterior_mean(predict_x0(x, eps, schedule.abar[i]), x, step, tables)
+        if i == 0:
+            return mean
+        x = mean + (0.5 * learned_log_variance(v, step, tables)).exp() * noise().to(x.device)
     return x

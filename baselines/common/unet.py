@@ -59,6 +59,13 @@ class PixelUNet(nn.Module):
             mean = (1 - abar).sqrt() * x + abar.sqrt() * mean
         return torch.cat([mean, var], 1)
 
+    @torch.no_grad()
+    def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
+        """Predicted noise [n, 3, h, w] at original timestep t (0..999), one for all or [n]."""
+        steps = torch.as_tensor(t, device=x.device).expand(len(x))
+        out = self(x.contiguous(memory_format=torch.channels_last), steps)
+        return out[:, :3].contiguous()
+
 
 def save_unet(path: Path, unet: PixelUNet) -> str:
     """Writes fp16 safetensors with the architecture in the metadata; returns the sha256."""
@@ -82,7 +89,7 @@ def load_unet(path: Path) -> PixelUNet:
             raise ValueError(f"{path} carries no architecture; it is not a diffusion weight file")
         tensors = {k: file.get_tensor(k).float() for k in file.keys()}
     config = json.loads(metadata["architecture"])
-    unet = PixelUNet(config["unet"], config["unshuffle"], config["inner"])
+    unet = PixelUNet(config["unet"], config["unshuffle"], config.get("inner", "eps"))
     unet.net.load_state_dict(tensors)
     return unet.eval().requires_grad_(False)
 
@@ -103,9 +110,6 @@ class DiffusionSource:
     def resolution(self) -> int:
         return self.unet.resolution
 
-    @torch.no_grad()
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
-        """Predicted noise [n, 3, h, w] at original timestep t (0..999), one for all or [n]."""
-        steps = torch.as_tensor(t, device=x.device).expand(len(x))
-        out = self.unet(x.contiguous(memory_format=torch.channels_last), steps)
-        return out[:, :3].contiguous()
+        """Predicted noise; see `PixelUNet.eps`."""
+        return self.unet.eps(x, t)

@@ -10,7 +10,6 @@ Checkpointed; the same command continues a stopped run.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,56 +21,10 @@ from torch import Tensor
 
 from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet, save_unet
+from baselines.common.variational import Tables, at, variational_bound
 from baselines.pretrain.loop import ImageSource, Loop
 from fsig_bench.images import to_float
 from fsig_bench.seeding import generator
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Posterior tables of the 1000-step process, float32 [1000] (DDPM, Eq. 7)."""
-
-    abar: Tensor
-    beta: Tensor
-    log_beta: Tensor
-    log_posterior: Tensor  # log of the posterior variance; index 0 copies index 1
-    coef_x0: Tensor
-    coef_xt: Tensor
-
-    @classmethod
-    def linear(cls) -> Tables:
-        abar = linear_abar()
-        prev = torch.cat([torch.ones(1, dtype=abar.dtype), abar[:-1]])
-        beta = 1 - abar / prev
-        var = beta * (1 - prev) / (1 - abar)
-        tables = (
-            abar,
-            beta,
-            beta.log(),
-            torch.cat([var[1:2], var[1:]]).log(),
-            beta * prev.sqrt() / (1 - abar),
-            (1 - prev) * (1 - beta).sqrt() / (1 - abar),
-        )
-        return cls(*(a.float() for a in tables))
-
-
-def normal_kl(mean_p: Tensor, log_p: Tensor, mean_q: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p || q) of diagonal Gaussians from means and log-variances, in nats."""
-    return 0.5 * (
-        log_q - log_p - 1 + (log_p - log_q).exp() + (mean_p - mean_q) ** 2 * (-log_q).exp()
-    )
-
-
-def discretised_nll(x0: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """-log p of 8-bit pixels in [-1, 1] under a Gaussian (DDPM, Eq. 13), in nats."""
-    inverse = (-0.5 * log_var).exp()
-
-    def cdf(v: Tensor) -> Tensor:
-        return 0.5 * (1 + torch.erf(v * inverse / math.sqrt(2)))
-
-    high = torch.where(x0 > 0.999, torch.ones_like(x0), cdf(x0 - mean + 1 / 255))
-    low = torch.where(x0 < -0.999, torch.zeros_like(x0), cdf(x0 - mean - 1 / 255))
-    return -(high - low).clamp(min=1e-12).log()
 
 
 def hybrid_loss(
@@ -84,23 +37,10 @@ def hybrid_loss(
     vlb_weight: float,
 ) -> tuple[Tensor, Tensor]:
     """(L_hybrid, weighted L_simple) for network output [n, 6, h, w]."""
-
-    def at(table: Tensor) -> Tensor:
-        return table.to(out.device)[t][:, None, None, None]
-
-    eps, v = out.float().chunk(2, 1)
-    simple = ((eps - noise).square() / at(tables.abar)).mean()
-    fixed = eps.detach()  # the bound trains the variance only
-    mix = (v + 1) / 2
-    log_var = mix * at(tables.log_beta) + (1 - mix) * at(
-        tables.log_posterior
-    )  # arXiv:2102.09672, Eq. 15
-    guess = ((x_t - (1 - at(tables.abar)).sqrt() * fixed) / at(tables.abar).sqrt()).clamp(-1, 1)
-    mean = at(tables.coef_x0) * guess + at(tables.coef_xt) * x_t
-    true = at(tables.coef_x0) * x0 + at(tables.coef_xt) * x_t
-    kl = normal_kl(true, at(tables.log_posterior), mean, log_var)
-    bound = torch.where((t == 0)[:, None, None, None], discretised_nll(x0, mean, log_var), kl)
-    return simple + vlb_weight * 1000 * bound.mean() / math.log(2), simple
+    eps = out[:, :3]
+    simple = ((eps - noise).square() / at(tables.abar, t)).mean()
+    bound = variational_bound(out, x0, x_t, t, tables, clip=True).mean()
+    return simple + vlb_weight * 1000 * bound, simple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +59,7 @@ class DiffusionRecipe:
         torch.manual_seed(self.loop.seed)  # initial weights
         model = PixelUNet(self.unet, self.unshuffle, self.inner)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        tables = Tables.linear()
+        tables = Tables.of(linear_abar())
 
         def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "noise", step)

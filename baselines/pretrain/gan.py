@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.common.critic import Critic
+from baselines.common.ema import Average
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
-from baselines.pretrain.loop import Average, Checkpoint, ImageSource, log
+from baselines.pretrain.loop import Checkpoint, ImageSource, kept, log
 from fsig_bench.images import to_float
 from fsig_bench.seeding import generator
 
@@ -73,12 +74,8 @@ class GanRecipe:
         adam_d = torch.optim.Adam(
             critic.parameters(), lr=self.lr * lazy, betas=(0.0, 0.99**lazy)
         )  # arXiv:1912.04958, appendix B, lazy regularisation
-        saved = Checkpoint(
-            work,
-            {"generator": net, "critic": critic},
-            {"adam_g": adam_g, "adam_d": adam_d},
-            {"average": average},
-        )
+        networks = {"generator": net, "critic": critic, "average": average}
+        saved = Checkpoint(work, {**networks, "adam_g": adam_g, "adam_d": adam_d})
         done, wall_before = saved.restore()
         synthesis = torch.compile(net.synthesis) if self.compile else net.synthesis
         score = torch.compile(critic) if self.compile else critic
@@ -109,7 +106,8 @@ class GanRecipe:
             critic.requires_grad_(True)
             if not torch.isfinite(loss_d + loss_g):
                 raise FloatingPointError(f"loss {loss_d} / {loss_g} at step {step}; lower lr")
-            average.follow(net, n, half_life=min(self.ema_images, (step + 1) * n / 4))
+            half_life = min(self.ema_images, (step + 1) * n / 4)
+            average.follow(net, keep=kept(n, half_life=half_life))
             now = time.perf_counter()
             if step % 50 == 0:
                 rate = (step + 1 - first) * n / (now - start)

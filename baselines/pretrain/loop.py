@@ -15,6 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from baselines.common.checkpoint import Part, pack, unpack
+from baselines.common.ema import Average
 from fsig_bench.assets import write_safetensors
 from fsig_bench.seeding import generator
 
@@ -29,26 +31,9 @@ class ImageSource(Protocol):
 Loss = Callable[[Any, Tensor, int], tuple[Tensor, dict[str, float]]]
 
 
-@dataclass(frozen=True)
-class Average:
-    """Exponential moving average of a network's floating-point state."""
-
-    tensors: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, model: nn.Module) -> Average:
-        state = model.state_dict().items()
-        return cls({k: v.detach().clone() for k, v in state if v.is_floating_point()})
-
-    @torch.no_grad()
-    def follow(self, model: nn.Module, images: int, *, half_life: float) -> None:
-        """One update after `images` more images; `half_life` in images."""
-        state = model.state_dict()
-        torch._foreach_lerp_(
-            list(self.tensors.values()),
-            [state[k] for k in self.tensors],
-            1 - 0.5 ** (images / half_life),
-        )
+def kept(images: int, *, half_life: float) -> float:
+    """Weight that an average keeps over `images` more images; `half_life` in images."""
+    return float(0.5 ** (images / half_life))
 
 
 @dataclass(frozen=True)
@@ -56,20 +41,12 @@ class Checkpoint:
     """Everything that a stopped run needs to go on, in one safetensors file."""
 
     work: Path
-    modules: Mapping[str, nn.Module]
-    optimisers: Mapping[str, torch.optim.Optimizer]
-    averages: Mapping[str, Average]
+    parts: Mapping[str, Part]
 
     def store(self, done: int, wall_s: float) -> None:
         """Writes atomically; `done` steps and `wall_s` seconds so far."""
-        parts = {name: module.state_dict() for name, module in self.modules.items()}
-        parts |= {name: average.tensors for name, average in self.averages.items()}
-        tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.items()}
-        for name, optimiser in self.optimisers.items():
-            for n, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"{name}/{n}/{k}": torch.as_tensor(v) for k, v in state.items()}
         meta = {"done": str(done), "wall_s": str(wall_s)}
-        write_safetensors(self.work / "checkpoint.safetensors", tensors, meta)
+        write_safetensors(self.work / "checkpoint.safetensors", pack(self.parts), meta)
 
     def restore(self) -> tuple[int, float]:
         """(steps done, seconds spent); zeros where there is nothing to continue."""
@@ -78,24 +55,7 @@ class Checkpoint:
             return 0, 0.0
         with safe_open(path, framework="pt") as file:
             meta = file.metadata()
-        tensors = load_file(path)
-
-        def part(name: str) -> dict[str, Tensor]:
-            head = f"{name}/"
-            return {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
-
-        for name, module in self.modules.items():
-            module.load_state_dict(part(name))
-        for name, average in self.averages.items():
-            for k, v in part(name).items():
-                average.tensors[k].copy_(v)
-        for name, optimiser in self.optimisers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for k, v in part(name).items():
-                number, key = k.split("/", 1)
-                moments.setdefault(int(number), {})[key] = v
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        unpack(load_file(path), self.parts)
         return int(meta["done"]), float(meta["wall_s"])
 
 
@@ -138,7 +98,7 @@ class Loop:
             model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay
         )
         steps = self.num_images // self.batch_size
-        saved = Checkpoint(work, {"model": model}, {"adam": adam}, {"average": average})
+        saved = Checkpoint(work, {"model": model, "adam": adam, "average": average})
         done, wall_before = saved.restore()
         net = torch.compile(model) if self.compile else model
         kind = torch.device(self.device).type
@@ -159,7 +119,8 @@ class Loop:
                 raise FloatingPointError(f"gradient norm {norm} at step {step}; lower loop.lr")
             adam.step()
             seen = (step + 1) * self.batch_size
-            average.follow(model, self.batch_size, half_life=min(self.ema_images, seen / 4))
+            half_life = min(self.ema_images, seen / 4)
+            average.follow(model, keep=kept(self.batch_size, half_life=half_life))
             if step % 50 == 0:
                 rate = (step + 1 - first) * self.batch_size / (time.perf_counter() - start)
                 log(work, step=step, loss=float(value.detach()), **logs, images_per_s=rate)
