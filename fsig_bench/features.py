@@ -6,6 +6,7 @@ Shape legend: n images, d features, c channels, f factors.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,6 +52,30 @@ class FactorReading(Protocol):
         ...
 
 
+@runtime_checkable
+class Perceptual(Protocol):
+    """An extractor whose perceptual trunk is differentiable: what methods train against."""
+
+    def perceive(self, images: Tensor) -> Tensor:
+        """float32 [n, 3, h, w] in [-1, 1] -> [n, e]; squared distances between rows are LPIPS."""
+        ...
+
+
+def embed(maps: list[Tensor]) -> Tensor:
+    """Z [n, sum_l c_l h_l w_l] of trunk maps: squared distances between rows are LPIPS.
+
+    z = concat_l sqrt(w_l / (H_l W_l)) unit(f_l) (Zhang et al., CVPR 2018, arXiv:1801.03924, Eq. 1),
+    here with w_l = 1 / layers.
+    """
+    parts = []
+    for f in maps:
+        # lpips' normaliser; the inner term keeps the gradient finite at a zero vector
+        unit = f / ((f.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10)
+        scale = math.sqrt(1 / (len(maps) * f.shape[2] * f.shape[3]))
+        parts.append((unit * scale).flatten(1))
+    return torch.cat(parts, 1)
+
+
 def in_batches(fn: Callable[[Tensor], Tensor], images: Tensor, batch_size: int) -> Tensor:
     """`fn` over batches of images, joined along the first axis."""
     return torch.cat([fn(part) for part in images.split(batch_size)])
@@ -84,11 +109,18 @@ class RandomTrunk:
     @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:
         """Three maps, each half as wide as the one before."""
-        x, out = images.float() / 127.5 - 1, []
+        return self._maps(images.float() / 127.5 - 1)
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        out = []
         for conv in self._stages:
             x = conv(x).relu()
             out.append(x)
         return out
+
+    def perceive(self, images: Tensor) -> Tensor:
+        """float32 [n, 3, h, w] in [-1, 1] -> rows [n, e], differentiable."""
+        return embed(self._maps(images))
 
     def features(self, images: Tensor) -> Tensor:
         """Mean and standard deviation of the deepest map's channels."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fsig_bench.assets import manifest_entry, verified
 from fsig_bench.faceworld.domains import DOMAIN_NAMES
 from fsig_bench.faceworld.factors import FACTORS
+from fsig_bench.features import embed
 
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
 COLOUR: tuple[str, ...] = (
@@ -171,6 +172,11 @@ class FactorReader:
     def maps(self, images: Tensor) -> list[Tensor]:
         """uint8 [n, 3, 64, 64] -> the perceptual trunk's maps, shallow to deep."""
         return self._parts[0].maps(_prepare(images))[: self.trunk_maps]
+
+    def perceive(self, images: Tensor) -> Tensor:
+        """float32 [n, 3, 64, 64] in [-1, 1] -> rows [n, e], differentiable."""
+        x = images.contiguous(memory_format=torch.channels_last)
+        return embed(self._parts[0].maps(x)[: self.trunk_maps])
 
     @torch.no_grad()
     def read(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,21 +24,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fsig_bench.features import in_batches
+from fsig_bench.features import embed, in_batches
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.seeding import generator
 
 Maps = Callable[[Tensor], list[Tensor]]
-
-
-def embed(maps: list[Tensor]) -> Tensor:
-    """Z [n, sum_l c_l h_l w_l] float32: squared distances between rows are LPIPS."""
-    parts = []
-    for f in maps:
-        unit = f / (f.square().sum(1, keepdim=True).sqrt() + 1e-10)  # lpips' normaliser
-        scale = math.sqrt(1 / (len(maps) * f.shape[2] * f.shape[3]))
-        parts.append((unit * scale).flatten(1))
-    return torch.cat(parts, 1)
 
 
 def squared_distances(a: Tensor, b: Tensor, *, block: int = 1 << 16) -> Tensor:

@@ -85,7 +85,11 @@ def pair(a, b):
 
 @pytest.mark.parametrize(
     ("src", "ada", "kl"),
-    [((0.6, 0.5), (0.5, 0.6), 0.005), ((0.9, 0.5), (0.5, 0.9), 0.079), ((1.0, -1.0), (-1.0, 1.0), 1.523)],
+    [
+        ((0.6, 0.5), (0.5, 0.6), 0.005),
+        ((0.9, 0.5), (0.5, 0.9), 0.079),
+        ((1.0, -1.0), (-1.0, 1.0), 1.523),
+    ],
 )
 def test_one_row_divergence(src, ada, kl):
     value = Objective(**PAPER).divergence(pair(*ada), pair(*src))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from fsig_bench.features import RandomTrunk
+from fsig_bench.features import RandomTrunk, embed
 from fsig_bench.metrics.base import Evidence, missing
 from fsig_bench.metrics.factors import FactorCoverage, SourceLeakage, overlap, unrolled
 from fsig_bench.metrics.frechet import Frechet
-from fsig_bench.metrics.intra_lpips import IntraLPIPS, embed, mean_pairwise, paired_distances
+from fsig_bench.metrics.intra_lpips import IntraLPIPS, mean_pairwise, paired_distances
 from fsig_bench.metrics.memorisation import CopyRate, NearestShot
 from fsig_bench.metrics.psnr import psnr
 

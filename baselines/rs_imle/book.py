@@ -1,0 +1,47 @@
+"""What RS-IMLE's loop remembers between epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Book:
+    """What the loop remembers between epochs, as tensors, so that it can be kept on disk."""
+
+    z: Tensor  # codes of the shots [n, d]
+    age: Tensor  # epochs since the code was found [n]
+    tau: Tensor  # thresholds [n]
+    loss: Tensor  # last loss of each shot [n]
+    used: Tensor  # number of the pool that each code came from [n]
+    rows: Tensor  # projected pool [m, p]
+    counts: Tensor  # pools drawn, members drawn, tested, rejected, shots without a survivor [5]
+
+    @classmethod
+    def fresh(cls, n: int, d: int, width: int, tau: float) -> Book:
+        """Before the first epoch."""
+        zeros = torch.zeros(n, dtype=torch.long)
+        return cls(
+            z=torch.zeros(n, d),
+            age=zeros.clone(),
+            tau=torch.full((n,), tau),
+            loss=torch.full((n,), torch.inf),
+            used=zeros.clone(),
+            rows=torch.zeros(0, width),
+            counts=torch.zeros(5, dtype=torch.long),
+        )
+
+    def shares(self) -> dict[str, float]:
+        """Share of pool members rejected; how often a shot was left without a survivor."""
+        _, _, tested, rejected, without = self.counts.tolist()
+        return {"rejected": rejected / max(tested, 1), "without": float(without)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"book/{k}": v for k, v in vars(self).items()}
+
+    def put_back(self, kept: dict[str, Tensor]) -> None:
+        for name in vars(self):
+            setattr(self, name, kept[f"book/{name}"])

@@ -1,0 +1,234 @@
+"""RS-IMLE's training loop and sampler; the method is told in the package's docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from baselines.common.checkpoint import pack, unpack
+from baselines.common.ema import Average
+from baselines.rs_imle.book import Book
+from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
+from baselines.rs_imle.search import Projection, Rejection, distances, nearest, pool_size
+from fsig_bench.seeding import ImageGenerators, derive, generator
+from fsig_bench.types import Images, Progress, Sampler, State
+
+
+class Trunk(Protocol):
+    """The suite's perceptual network."""
+
+    def perceive(self, images: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive:
+    """Adaptive IMLE's rule for which shots get a new code, and when."""
+
+    tau: float  # first threshold of every shot
+    change: float  # tau <- (1 - change) loss at a new assignment
+    staleness: int  # epochs that an assignment stays at least
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Settings that change the samples but not the generator."""
+
+    use_average: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RSIMLE:
+    """The method; its values stand in conf/method/rs_imle.yaml."""
+
+    device: str
+    resolution: int
+    perceptual: Trunk
+    architecture: Architecture
+    projection: Projection
+    rejection: Rejection
+    adaptive: Adaptive | None
+    pool_factor: float
+    pool_round_to: int
+    decode_batch: int
+    refresh_every: int  # epochs
+    perturb: float
+    lpips_weight: float
+    mse_weight: float
+    lr: float
+    betas: Sequence[float]
+    weight_decay: float
+    warmup_iterations: int
+    decay_every: int  # epochs
+    decay_by: float
+    batch: int
+    shuffle: bool
+    epochs: int
+    max_iterations: int | None
+    ema_keep: float
+    sample: Sampling
+
+    nfe_per_image = 1.0
+
+    def __post_init__(self) -> None:
+        last = parse_blocks(self.architecture.blocks)[-1][0]
+        if last != self.resolution:
+            raise ValueError(
+                f"architecture.blocks ends at {last} px and the suite has {self.resolution} px"
+            )
+
+    def rate(self, iteration: int, epoch: int) -> float:
+        """Linear warm-up from 0, then a factor `decay_by` every `decay_every` epochs."""
+        warm = min(1.0, iteration / self.warmup_iterations) if self.warmup_iterations else 1.0
+        return self.lr * warm * self.decay_by ** (epoch // self.decay_every)
+
+    def due(self, epoch: int, book: Book) -> Tensor:
+        """Indices of the shots that get a new code now."""
+        if self.adaptive is None or epoch == 0:
+            every = epoch % self.refresh_every == 0
+            return torch.arange(len(book.z)) if every else torch.arange(0)
+        close = (book.loss < book.tau) & (book.age >= self.adaptive.staleness)
+        return (close | (book.age >= self.refresh_every)).nonzero()[:, 0]
+
+    def losses(self, fake: Tensor, real: Tensor) -> Tensor:
+        """d(x, G(z)) = LPIPS + 0.1 MSE of each pair, [n]."""
+        gap = self.perceptual.perceive(fake) - self.perceptual.perceive(real)
+        mse = (fake - real).square().mean((1, 2, 3))
+        return self.lpips_weight * gap.square().sum(1) + self.mse_weight * mse
+
+    def codes(self, number: int, count: int, seed: int) -> Tensor:
+        """The codes of pool `number`, z ~ N(0, I) [m, d]."""
+        shape = (count, self.architecture.latent_dim)
+        return torch.randn(shape, generator=generator(seed, "rs_imle", "pool", number))
+
+    @torch.no_grad()
+    def assign(
+        self, net: Generator, book: Book, due: Tensor, targets: Tensor, seed: int, epoch: int
+    ) -> None:
+        """New codes for the shots `due`: the nearest pool member outside every eps-ball."""
+        m = pool_size(len(targets), self.pool_factor, self.pool_round_to)
+        stale = self.adaptive is None or bool((book.used[due] == book.counts[0]).any())
+        if stale or not len(book.rows):
+            book.counts[0] += 1
+            z = self.codes(int(book.counts[0]), m, seed)
+            rows = [
+                self.projection(net(part.to(self.device)), self.perceptual.perceive, seed).cpu()
+                for part in z.split(self.decode_batch)
+            ]
+            book.rows, book.counts[1] = torch.cat(rows), book.counts[1] + m
+        number = int(book.counts[0])
+        gaps = distances(targets, book.rows)
+        # The official code tests the balls of the shots that are due only.
+        balls = gaps if self.rejection.mode == "exact" else gaps[due]
+        rejected = self.rejection.mask(balls)
+        pick = nearest(gaps[due], rejected)
+        book.counts[2:] += torch.tensor([m, int(rejected.sum()), int((pick < 0).sum())])
+        # A shot that no survivor is left for keeps its code; the first time, it takes any nearest.
+        pick = torch.where((pick < 0) & (book.used[due] == 0), gaps[due].argmin(1), pick)
+        found = pick >= 0
+        new = self.codes(number, m, seed)[pick.clamp(min=0)]
+        g = generator(seed, "rs_imle", "perturb", epoch)
+        new = new + self.perturb * torch.randn(new.shape, generator=g)
+        book.z[due[found]] = new[found]
+        book.used[due[found]], book.age[due] = number, 0
+        if self.adaptive is not None and epoch > 0:
+            book.tau[due] = (1 - self.adaptive.change) * book.loss[due]
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Trains a generator from scratch on the shots alone."""
+        n, d = len(shots), self.architecture.latent_dim
+        torch.manual_seed(derive(seed, "rs_imle", "weights"))
+        net = Generator(self.architecture).to(self.device)
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = Average.of(net)
+        adam = torch.optim.AdamW(
+            net.parameters(), lr=self.lr, betas=tuple(self.betas), weight_decay=self.weight_decay
+        )
+        parts = {"net": net, "average": average, "adam": adam}
+        tau = self.adaptive.tau if self.adaptive else 0.0
+        book = Book.fresh(n, d, self.projection.width, tau)
+        first, kept = progress.load()
+        if first:
+            unpack(kept, parts)
+            book.put_back(kept)
+        with torch.no_grad():
+            x = shots.to(self.device)
+            targets = self.projection(x, self.perceptual.perceive, seed).cpu()
+        per_epoch = -(-n // self.batch)
+        epochs = self.epochs
+        if self.max_iterations is not None:
+            epochs = min(epochs, -(-self.max_iterations // per_epoch))
+        for epoch in range(first, epochs):
+            book.age += 1
+            if len(due := self.due(epoch, book)):
+                self.assign(net, book, due, targets, seed, epoch)
+            self._pass(net, average, adam, book, x, seed, epoch)
+            progress.report(epoch + 1, epochs, **book.shares(), loss=float(book.loss.mean()))
+            progress.save(epoch + 1, pack(parts) | book.tensors())
+        tensors = {f"net/{k}": v.detach().cpu() for k, v in net.state_dict().items()}
+        tensors |= {f"average/{k}": v.cpu() for k, v in average.tensors.items()}
+        return State(
+            tensors={k: v.contiguous() for k, v in tensors.items()} | {"codes": book.z},
+            seed=seed,
+            trained_params=sum(p.numel() for p in net.parameters()),
+            nfe_adapt=int(book.counts[1]) + epochs * n,
+            meta=book.shares(),
+        )
+
+    def _pass(
+        self,
+        net: Generator,
+        average: Average,
+        adam: Any,
+        book: Book,
+        x: Tensor,
+        seed: int,
+        epoch: int,
+    ) -> None:
+        """One pass over the shots at their codes, `batch` at a time."""
+        n = len(x)
+        order = torch.arange(n)
+        if self.shuffle:
+            order = torch.randperm(n, generator=generator(seed, "rs_imle", "order", epoch))
+        for j, picks in enumerate(order.split(self.batch)):
+            for group in adam.param_groups:
+                group["lr"] = self.rate(epoch * -(-n // self.batch) + j, epoch)
+            each = self.losses(net(book.z[picks].to(self.device)), x[picks])
+            if not torch.isfinite(each).all():
+                raise FloatingPointError(
+                    f"loss {each.tolist()} in epoch {epoch}; lower lr={self.lr}"
+                )
+            adam.zero_grad(set_to_none=True)
+            each.mean().backward()
+            adam.step()
+            average.follow(net, keep=self.ema_keep)
+            book.loss[picks] = each.detach().cpu()
+
+    def sampler(self, state: State) -> Sampler:
+        """Image i is decoded from its own z ~ N(0, I): no rejection at test time."""
+        net = self._network(state, "average" if self.sample.use_average else "net")
+
+        @torch.no_grad()
+        def draw(indices: Sequence[int]) -> Images:
+            z = ImageGenerators(state.seed, indices, "rs_imle").randn(self.architecture.latent_dim)
+            images: Tensor = net(z.to(self.device)).clamp(-1, 1).cpu()
+            return images.contiguous()
+
+        return draw
+
+    @torch.no_grad()
+    def reconstruct(self, state: State) -> Images:
+        """The shots as decoded from the codes that they ended with."""
+        net = self._network(state, "net")
+        images: Tensor = net(state.tensors["codes"].to(self.device)).clamp(-1, 1).cpu()
+        return images.contiguous()
+
+    def _network(self, state: State, part: str) -> Generator:
+        head, net = f"{part}/", Generator(self.architecture)
+        own = {k[len(head) :]: v for k, v in state.tensors.items() if k.startswith(head)}
+        net.load_state_dict(own)
+        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net.eval()
