@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     """Runs the cell and its controls, prints the table and where the pictures are."""
     from fsig_bench.assets import verified
     from fsig_bench.console import console, fail
-    from fsig_bench.settings import cell, weight_files
+    from fsig_bench.settings import cell
     from fsig_bench.store import Store
     from fsig_bench.table import copying_pays, reasons, terminal_table
 
@@ -46,7 +46,7 @@ def main(cfg: DictConfig) -> None:
         done = [store.record(c.folder) is not None for c in cells]
         if not all(done):
             store.check_writable(len(cells) * bytes_needed(cells[0].config))
-            for path in sorted({p for c in cells for p in weight_files(c.config)}):
+            for path in sorted({p for c in cells for p in c.weights}):
                 verified(path)
         if cfg.preflight == "only":
             for c, there in zip(cells, done, strict=True):

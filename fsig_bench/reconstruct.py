@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from fsig_bench.images import to_uint8
@@ -17,9 +19,11 @@ from fsig_bench.store import Store
 
 
 def with_settings(cell: Cell, settings: Mapping[str, Any]) -> Cell:
-    """The same cell with other method settings: other stages, same shots."""
+    """The same cell with other method settings ("a" or "a.b"): other stages, same shots."""
     config = copy.deepcopy(cell.config)
-    config["method"].update(settings)
+    for key, value in settings.items():
+        *path, last = key.split(".")
+        reduce(getitem, path, config["method"])[last] = value
     adapting = content({k: v for k, v in config["method"].items() if k != "sample"})
     adapt_key = digest(["reconstruct", cell.adapt_key, adapting])
     if adapting == content({k: v for k, v in cell.config["method"].items() if k != "sample"}):

@@ -11,7 +11,7 @@ from typing import Any
 
 from fsig_bench import __version__
 from fsig_bench.assets import ROOT, manifest_entry
-from fsig_bench.settings import Cell, weight_files
+from fsig_bench.settings import Cell
 from fsig_bench.store import Store
 from fsig_bench.types import State
 
@@ -80,7 +80,7 @@ def make_record(
         "shots": cell.dataset.shot_names(config["k"], config["subset"]),
         "pictures": pictures,
         "stages": {"adapt": cell.adapt_key[:16], "sample": cell.sample_key[:16]},
-        "weights": {p: manifest_entry(p)["sha256"] for p in sorted(set(weight_files(config)))},
+        "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights},
         "config": {k: v for k, v in config.items() if k not in no_place},
         "environment": environment(),
     }

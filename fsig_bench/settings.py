@@ -76,6 +76,12 @@ class Cell:
         return f"{c['method']['card']['name']} on {c['dataset']['name']}"
 
     @property
+    def weights(self) -> list[str]:
+        """The weight files that this run reads: the method's and the extractor's."""
+        used = [self.config["method"], self.config["suite"]["extractor"]]
+        return sorted({path for node in used for path in weight_files(node)})
+
+    @property
     def folder(self) -> str:
         """Where the record goes, below results_dir."""
         c = self.config

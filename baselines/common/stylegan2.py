@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from fsig_bench.assets import write_safetensors
+from fsig_bench.assets import verified, write_safetensors
 
 SLOPE, GAIN = 0.2, math.sqrt(2)  # leaky ReLU, and the gain that keeps its variance at 1
 
@@ -223,3 +224,15 @@ def load_generator(path: Path) -> StyleGenerator:
     net = StyleGenerator(arch)
     net.load_state_dict(tensors)
     return net.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleSource:
+    """The frozen style generator of a suite."""
+
+    weights: str  # path of a file that `save_gan` wrote
+    device: str
+
+    @cached_property
+    def net(self) -> StyleGenerator:
+        return load_generator(verified(self.weights)).to(self.device)

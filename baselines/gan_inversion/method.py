@@ -1,0 +1,173 @@
+"""GAN inversion as a few-shot generator; the method is told in the package's docstring."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from baselines.common.checkpoint import pack, unpack
+from baselines.common.stylegan2 import StyleGenerator, StyleSource
+from baselines.common.wspace import WSpace, w_space
+from baselines.gan_inversion.projector import Projector, project
+from baselines.gan_inversion.samplers import Sampling, draw_styles
+from fsig_bench.seeding import ImageGenerators, generator
+from fsig_bench.types import Images, Progress, Sampler, State
+
+
+class Trunk(Protocol):
+    """The suite's perceptual network."""
+
+    def perceive(self, images: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """S7: pivotal tuning of the generator on all k pivots (PTI, arXiv:2106.05744, section 3.2)."""
+
+    steps: int  # 0: the generator stays
+    lr: float
+    lpips_weight: float
+    mse_weight: float
+
+
+@dataclass(frozen=True)
+class After:
+    """A second phase's view of the progress: counts from `start`, keeps `carry` beside its own."""
+
+    progress: Progress
+    start: int
+    total: int
+    carry: Mapping[str, Tensor]
+
+    def report(self, done: int, total: int, **values: float) -> None:
+        self.progress.report(self.start + done, self.total, **values)
+
+    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
+        self.progress.save(self.start + done, {**self.carry, **tensors})
+
+    def load(self) -> tuple[int, dict[str, Tensor]]:
+        done, kept = self.progress.load()
+        return (done - self.start, kept) if done > self.start else (0, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANInversion:
+    """The method; its values stand in conf/method/gan_inversion.yaml."""
+
+    generator: StyleSource
+    perceptual: Trunk
+    projector: Projector
+    tuning: Tuning
+    space_count: int  # mapped codes behind the W statistics
+    space_seed: int
+    sample: Sampling
+
+    nfe_per_image = 1.0
+
+    def space(self) -> WSpace:
+        """Statistics of the frozen generator; the same in every run."""
+        return w_space(self.generator.net, self.space_count, self.space_seed)
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Inverts all shots in one batch, then tunes the generator if asked to."""
+        net, space = self.generator.net, self.space()
+        x = shots.to(self.generator.device)
+        total = self.projector.steps + self.tuning.steps
+        done, kept = progress.load()
+        if done > self.projector.steps:
+            codes = kept["codes"]
+        else:
+            codes, _ = project(
+                self.projector,
+                net,
+                space,
+                x,
+                self.fixed_noise(),
+                self.perceptual.perceive,
+                seed=seed,
+                progress=After(progress, 0, total, {}),
+            )
+        tensors = {"codes": codes.cpu()}
+        trained = codes.numel() if self.projector.space == "w_plus" else codes[:, 0].numel()
+        if self.tuning.steps:
+            later = After(progress, self.projector.steps, total, tensors)
+            tuned = self.tune(codes, x, later)
+            tensors = tensors | {f"net/{k}": v.cpu() for k, v in tuned.state_dict().items()}
+            trained += sum(p.numel() for p in tuned.parameters())
+        gap = (codes - space.mean).square().sum(2).sqrt().mean()
+        return State(
+            tensors=tensors,
+            seed=seed,
+            trained_params=trained,
+            nfe_adapt=len(shots) * total,
+            meta={
+                "distance_to_mean_w": round(float(gap) / space.std, 4),  # in units of w's spread
+                "strangeness": round(float(space.strangeness(codes).mean()), 4),  # prior: about 1
+            },
+        )
+
+    def fixed_noise(self) -> list[Tensor]:
+        """One set of noise maps for inversion and samples alike: fresh ones alone add diversity."""
+        g = generator(self.space_seed, "gan_inversion", "noise")
+        return [n.to(self.generator.device) for n in self.generator.net.noise(1, g)]
+
+    def tune(self, codes: Tensor, x: Tensor, progress: Progress) -> StyleGenerator:
+        """A copy of the generator that draws the shots at their pivots."""
+        net = copy.deepcopy(self.generator.net).requires_grad_(True)
+        adam = torch.optim.Adam(net.parameters(), lr=self.tuning.lr)
+        parts = {"tuned": net, "adam": adam}
+        done, kept = progress.load()
+        unpack(kept, parts if done else {})
+        noise = self.fixed_noise()
+        with torch.no_grad():
+            target = self.perceptual.perceive(x)
+        for step in range(done, self.tuning.steps):
+            fake = net.synthesis(codes, noise)
+            lpips = (self.perceptual.perceive(fake) - target).square().sum(1).mean()
+            value = self.tuning.lpips_weight * lpips
+            value = value + self.tuning.mse_weight * (fake - x).square().mean()
+            if not torch.isfinite(value):
+                raise FloatingPointError(f"tuning loss {float(value)}; lower lr={self.tuning.lr}")
+            adam.zero_grad(set_to_none=True)
+            value.backward()
+            adam.step()
+            progress.report(step + 1, self.tuning.steps, lpips=float(lpips.detach()))
+            progress.save(step + 1, pack(parts))
+        return net.requires_grad_(False)
+
+    def network(self, state: State) -> StyleGenerator:
+        """The generator of a state: the tuned one where there is one."""
+        own: dict[str, Any] = {k[4:]: v for k, v in state.tensors.items() if k.startswith("net/")}
+        if not own:
+            return self.generator.net
+        net = copy.deepcopy(self.generator.net)
+        net.load_state_dict(own)
+        return net
+
+    def sampler(self, state: State) -> Sampler:
+        """Image i comes from a code drawn around the shots' codes."""
+        net, space, fixed = self.network(state), self.space(), self.fixed_noise()
+        device, codes = self.generator.device, state.tensors["codes"].to(self.generator.device)
+
+        @torch.no_grad()
+        def draw(indices: Sequence[int]) -> Images:
+            styles = draw_styles(self.sample, net, space, codes, state.seed, indices)
+            noise = fixed
+            if self.sample.fresh_noise:
+                random = ImageGenerators(state.seed, indices, "gan_inversion", "maps")
+                noise = [random.randn(1, n.shape[2], n.shape[3]).to(device) for n in fixed]
+            return net.synthesis(styles.to(device), noise).clamp(-1, 1).cpu()
+
+        return draw
+
+    @torch.no_grad()
+    def reconstruct(self, state: State) -> Images:
+        """The shots as drawn from their codes."""
+        net = self.network(state)
+        codes = state.tensors["codes"].to(self.generator.device)
+        return net.synthesis(codes, self.fixed_noise()).clamp(-1, 1).cpu()
