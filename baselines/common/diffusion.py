@@ -60,9 +60,10 @@ def q_sample(x0: Tensor, abar: float, noise: Tensor) -> Tensor:
     return math.sqrt(abar) * x0 + math.sqrt(1 - abar) * noise
 
 
-def predict_x0(x: Tensor, eps: Tensor, abar: float) -> Tensor:
-    """x_0 estimate, clamped to the image range (DDPM, Eq. 15)."""
-    return ((x - math.sqrt(1 - abar) * eps) / math.sqrt(abar)).clamp(-1, 1)
+def predict_x0(x: Tensor, eps: Tensor, abar: float, *, clamp: bool = True) -> Tensor:
+    """x_0 estimate, clamped to the image range unless it is a latent (DDPM, Eq. 15)."""
+    x0 = (x - math.sqrt(1 - abar) * eps) / math.sqrt(abar)
+    return x0.clamp(-1, 1) if clamp else x0
 
 
 def ddim_step(x: Tensor, x0: Tensor, *, abar: float, abar_prev: float) -> Tensor:
@@ -97,10 +98,14 @@ def guided_step(
     return ddim_step(x, x0, abar=abar, abar_prev=schedule.abar_prev(i)), x0
 
 
-def ddim_loop(eps: Eps, x: Tensor, schedule: Schedule, *, start: int | None = None) -> Tensor:
+def ddim_loop(
+    eps: Eps, x: Tensor, schedule: Schedule, *, start: int | None = None, clamp: bool = True
+) -> Tensor:
     """Plain DDIM from respaced index `start` (default: the noisiest) down to a clean image."""
     for i in reversed(range(len(schedule) if start is None else start + 1)):
-        x, _ = guided_step(eps, x, i, schedule)
+        abar = schedule.abar[i]
+        x0 = predict_x0(x, eps(x, schedule.t[i]), abar, clamp=clamp)
+        x = ddim_step(x, x0, abar=abar, abar_prev=schedule.abar_prev(i))
     return x
 
 

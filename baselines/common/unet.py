@@ -26,6 +26,8 @@ from fsig_bench.assets import verified, write_safetensors
 class PixelUNet(nn.Module):
     """A `UNet2DModel` seen from outside as (x [n, 3, h, w], t [n]) -> [n, 6, h, w].
 
+    Without a variance head, or on latents of c channels, it returns [n, c, h, w].
+
     With `unshuffle` u the network itself works on [n, 3 u^2, h/u, w/u]: a 64 px image enters as
     12 channels of 32 px, four times cheaper at nearly the same quality.
 
@@ -43,28 +45,29 @@ class PixelUNet(nn.Module):
         from diffusers import UNet2DModel
 
         self.config, self.unshuffle, self.inner = dict(config), unshuffle, inner
+        self.heads = int(config["out_channels"]) // int(config["in_channels"])
         self.register_buffer("abar", linear_abar().float(), persistent=False)
         self.net: nn.Module = UNet2DModel(**self.config)  # type: ignore[no-untyped-call, assignment]
         self.resolution = int(config["sample_size"]) * unshuffle
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Epsilon in the first 3 channels, variance interpolation v in the last 3."""
+        """Epsilon, then the variance interpolation if there is a head for it."""
         small = F.pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
         out = self.net(small, t, return_dict=False)[0].float()
-        mean, var = out.chunk(2, 1)
+        mean, *variance = out.chunk(self.heads, 1)
         if self.unshuffle > 1:
-            mean, var = (F.pixel_shuffle(part, self.unshuffle) for part in (mean, var))
+            mean, *variance = (F.pixel_shuffle(a, self.unshuffle) for a in (mean, *variance))
         if self.inner == "v":
             abar = self.abar[t][:, None, None, None]
             mean = (1 - abar).sqrt() * x + abar.sqrt() * mean
-        return torch.cat([mean, var], 1)
+        return torch.cat([mean, *variance], 1)
 
     @torch.no_grad()
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
-        """Predicted noise [n, 3, h, w] at original timestep t (0..999), one for all or [n]."""
+        """Predicted noise, shaped like x, at original timestep t (0..999), one for all or [n]."""
         steps = torch.as_tensor(t, device=x.device).expand(len(x))
         out = self(x.contiguous(memory_format=torch.channels_last), steps)
-        return out[:, :3].contiguous()
+        return out[:, : x.shape[1]].contiguous()
 
 
 def save_unet(path: Path, unet: PixelUNet) -> str:

@@ -1,0 +1,81 @@
+"""The latent backend of D2C-style methods: an autoencoder and a diffusion prior on its latents.
+
+Shape legend: n images, c latent channels, r latent side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from baselines.common.diffusion import Schedule, ddim_loop, linear_abar
+from baselines.common.unet import PixelUNet, load_unet
+from baselines.d2c.autoencoder import Autoencoder, load_autoencoder
+from fsig_bench.assets import verified
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One weight file of a suite."""
+
+    weights: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentBackend:
+    """The frozen pair; latents are normalised per channel (D2C's code, `latent_mod`)."""
+
+    autoencoder: Weights
+    prior: Weights
+    device: str
+
+    @cached_property
+    def _autoencoder(self) -> tuple[Autoencoder, Tensor, Tensor]:
+        path = verified(self.autoencoder.weights)
+        net, extra = load_autoencoder(path, ("latent.mean", "latent.sd"))
+        mean, sd = (extra[k][None, :, None, None].to(self.device) for k in extra)
+        return net.to(self.device), mean, sd
+
+    @cached_property
+    def _prior(self) -> PixelUNet:
+        return load_unet(verified(self.prior.weights)).to(self.device)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one latent."""
+        sizes = self._autoencoder[0].sizes
+        return sizes.latent_channels, sizes.latent_side, sizes.latent_side
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """[n, 3, h, w] in [-1, 1] -> normalised latents [n, c, r, r]."""
+        net, mean, sd = self._autoencoder
+        return (net.encode(images.to(self.device)) - mean) / sd
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Normalised latents -> images [n, 3, h, w] in [-1, 1]."""
+        net, mean, sd = self._autoencoder
+        return net.decode(z.to(self.device) * sd + mean)
+
+    def denoise(self, noise: Tensor, num_steps: int) -> Tensor:
+        """DDIM from pure noise [n, c, r, r] to latents; unclamped, latents have no range."""
+        return ddim_loop(
+            self._prior.eps, noise.to(self.device), Schedule.respaced(num_steps), clamp=False
+        )
+
+    def denoise_from(self, z: Tensor, noise: Tensor, alpha: float, num_steps: int) -> Tensor:
+        """Noises latents to abar = alpha, then DDIM back over the steps below it."""
+        schedule = Schedule.respaced(num_steps)
+        start = min(range(num_steps), key=lambda i: abs(schedule.abar[i] - alpha))
+        abar = schedule.abar[start]
+        x = abar**0.5 * z.to(self.device) + (1 - abar) ** 0.5 * noise.to(self.device)
+        return ddim_loop(self._prior.eps, x, schedule, start=start, clamp=False)
+
+
+def timestep_of(alpha: float) -> int:
+    """The original timestep whose abar is nearest to alpha."""
+    return int((linear_abar() - alpha).abs().argmin())

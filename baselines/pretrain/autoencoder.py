@@ -1,0 +1,175 @@
+"""Pretrains the D2C-style autoencoder on a source domain: reconstruction and MoCo v2.
+
+Stage A of D2C's code (arXiv:2106.06819): recon_nats / 17500 + CE, where recon_nats is the negative
+log-likelihood of the augmented query crop and CE the contrastive loss of MoCo (He et al.,
+arXiv:1911.05722; v2: arXiv:2003.04297) with a momentum encoder and a queue.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.d2c.autoencoder import Autoencoder, AutoencoderSizes, mixture_nll, save_autoencoder
+from baselines.pretrain.loop import ImageSource, Loop
+from fsig_bench.images import to_float
+from fsig_bench.seeding import generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """MoCo v2's views without blur; probabilities and ranges per image."""
+
+    min_scale: float  # of the crop's area
+    jitter: float  # probability
+    grey: float
+    flip: float
+
+    def __call__(self, x: Tensor, g: torch.Generator) -> Tensor:
+        """One random view of each image [n, 3, h, w] in [-1, 1]."""
+        n = len(x)
+
+        def uniform(low: float, high: float) -> Tensor:
+            return low + (high - low) * torch.rand(n, generator=g)
+
+        area, ratio = uniform(self.min_scale, 1), uniform(math.log(3 / 4), math.log(4 / 3)).exp()
+        wide = (area * ratio).sqrt().clamp(max=1)
+        high = (area / ratio).sqrt().clamp(max=1)
+        shift_x, shift_y = uniform(-1, 1) * (1 - wide), uniform(-1, 1) * (1 - high)
+        mirror = torch.where(torch.rand(n, generator=g) < self.flip, -1.0, 1.0)
+        theta = torch.zeros(n, 2, 3)
+        theta[:, 0, 0], theta[:, 0, 2] = wide * mirror, shift_x
+        theta[:, 1, 1], theta[:, 1, 2] = high, shift_y
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+        y = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        y = (y + 1) / 2
+
+        def some(p: float) -> Tensor:
+            return (torch.rand(n, generator=g) < p)[:, None, None, None]
+
+        def factor() -> Tensor:
+            return uniform(0.6, 1.4)[:, None, None, None]
+
+        grey = y.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+        bright, contrast, colour = factor(), factor(), factor()
+        jittered = y * bright
+        jittered = (jittered - jittered.mean((1, 2, 3), keepdim=True)) * contrast + jittered.mean(
+            (1, 2, 3), keepdim=True
+        )
+        lum = (jittered * grey).sum(1, keepdim=True)
+        y = torch.where(some(self.jitter), lum + (jittered - lum) * colour, y)
+        y = torch.where(some(self.grey), (y * grey).sum(1, keepdim=True), y)
+        # Back to 8 bits: the likelihood counts bins.
+        return (y.clamp(0, 1) * 255).round() / 127.5 - 1
+
+
+class Contrast(nn.Module):
+    """The autoencoder with MoCo's projection head, momentum copy and queue."""
+
+    keys: Tensor
+    cursor: Tensor
+
+    def __init__(self, sizes: AutoencoderSizes, dim: int, queue: int) -> None:
+        super().__init__()
+        self.net = Autoencoder(sizes)
+        flat = sizes.latent_channels * sizes.latent_side**2
+        self.head = nn.Sequential(nn.Linear(flat, flat), nn.ReLU(), nn.Linear(flat, dim))
+        self.momentum = copy.deepcopy(nn.ModuleList([self.net.encoder, self.head]))
+        self.momentum.requires_grad_(False)
+        self.register_buffer("keys", F.normalize(torch.randn(queue, dim), dim=1))
+        self.register_buffer("cursor", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def follow(self, keep: float) -> None:
+        """Moves the momentum copy."""
+        own = nn.ModuleList([self.net.encoder, self.head])
+        for slow, fast in zip(self.momentum.parameters(), own.parameters(), strict=True):
+            slow.lerp_(fast, 1 - keep)
+
+    @torch.no_grad()
+    def push(self, keys: Tensor) -> None:
+        """Replaces the oldest keys."""
+        start, n = int(self.cursor), len(keys)
+        self.keys[torch.arange(start, start + n) % len(self.keys)] = keys.to(self.keys.dtype)
+        self.cursor.fill_((start + n) % len(self.keys))
+
+
+def moco_loss(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """InfoNCE of each query [n, d] against its key and the queue [q, d], rows of unit length."""
+    positive = (query * key).sum(1, keepdim=True)
+    logits = torch.cat([positive, query @ queue.T], 1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderRecipe:
+    """How the weights were made; the values stand in conf/pretrain/autoencoder.yaml."""
+
+    images: ImageSource
+    sizes: AutoencoderSizes
+    augmentation: Augmentation
+    contrast_dim: int
+    queue: int
+    momentum: float
+    temperature: float
+    nats_per_unit: float
+    loop: Loop
+
+    def run(self, out: Path, work: Path) -> dict[str, Any]:
+        """Trains (or continues), writes `out` with the latents' statistics, returns the cost."""
+        torch.manual_seed(self.loop.seed)  # initial weights
+        model = Contrast(self.sizes, self.contrast_dim, self.queue)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        compiled: dict[str, Any] = {}
+
+        def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+            g = generator(self.loop.seed, "views", step)
+            x = to_float(pixels)
+            views = [self.augmentation(x, g) for _ in range(2)]
+            a, b = (v.contiguous(memory_format=torch.channels_last) for v in views)
+            if not compiled:
+                wrap = torch.compile if self.loop.compile else (lambda f: f)
+                compiled["query"] = wrap(lambda a: self._query(model, a))
+                compiled["key"] = wrap(lambda b: self._key(model, b))
+            model.follow(self.momentum)
+            with torch.no_grad():
+                key = compiled["key"](b).float()
+            p, query = compiled["query"](a)
+            nats = mixture_nll(p.float(), a).mean()
+            contrast = moco_loss(query.float(), key, model.keys.clone(), self.temperature)
+            model.push(key)
+            logs = {"bits_per_dim": float(nats.detach()) / x[0].numel() / math.log(2)}
+            logs |= {"contrast": float(contrast.detach())}
+            return nats / self.nats_per_unit + contrast, logs
+
+        start = time.perf_counter()
+        cost = self.loop.run(model, loss, self.images, work)
+        cost["wall_s"] = round(time.perf_counter() - start + cost.pop("wall_before_s"), 1)
+        net = model.net.eval()
+        save_autoencoder(out, net, self.statistics(net, self.images.pool(work)))
+        return cost | {"parameters": sum(p.numel() for p in net.parameters())}
+
+    @staticmethod
+    def _query(model: Contrast, a: Tensor) -> tuple[Tensor, Tensor]:
+        z = model.net.encode(a)
+        return model.net.parameters_of(z), F.normalize(model.head(z.flatten(1)), dim=1)
+
+    @staticmethod
+    def _key(model: Contrast, b: Tensor) -> Tensor:
+        encoder, head = model.momentum
+        return F.normalize(head(encoder(b).flatten(1)), dim=1)
+
+    @staticmethod
+    @torch.no_grad()
+    def statistics(net: Autoencoder, pool: Tensor, count: int = 5000) -> dict[str, Tensor]:
+        """Per-channel mean and sd of the latents, [c]: the prior works on (z - mean) / sd."""
+        z = torch.cat([net.encode(to_float(part)) for part in pool[:count].split(100)])
+        return {"latent.mean": z.mean((0, 2, 3)), "latent.sd": z.std((0, 2, 3))}

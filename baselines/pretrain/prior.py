@@ -1,0 +1,76 @@
+"""Pretrains the diffusion prior of a D2C-style backend on encoded source images.
+
+Stage B of D2C's code (arXiv:2106.06819): freeze the autoencoder, encode the training images and
+their mirror images, train an epsilon network on (z - mean) / sd. Here the network speaks v inside
+and its error is weighted accordingly; see `baselines.pretrain.diffusion`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from baselines.common.diffusion import linear_abar
+from baselines.common.unet import PixelUNet, save_unet
+from baselines.common.variational import Tables, at
+from baselines.d2c.autoencoder import load_autoencoder
+from baselines.pretrain.loop import ImageSource, Loop
+from fsig_bench.assets import verified
+from fsig_bench.images import to_float
+from fsig_bench.seeding import generator
+
+
+@dataclass(frozen=True)
+class _Latents:
+    """The encoded pool, mirror images after the images."""
+
+    images: ImageSource
+    weights: str
+
+    @torch.no_grad()
+    def pool(self, work: Path) -> Tensor:
+        net, extra = load_autoencoder(verified(self.weights), ("latent.mean", "latent.sd"))
+        mean, sd = (a[None, :, None, None] for a in extra.values())
+        both = (to_float(self.images.pool(work)), to_float(self.images.pool(work)).flip(3))
+        z = torch.cat([net.encode(part) for x in both for part in x.split(200)])
+        return (z - mean) / sd
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorRecipe:
+    """How the weights were made; the values stand in conf/pretrain/prior.yaml."""
+
+    images: ImageSource
+    autoencoder: str
+    unet: Mapping[str, Any]
+    inner: Literal["eps", "v"]
+    loop: Loop
+
+    def run(self, out: Path, work: Path) -> dict[str, Any]:
+        """Trains (or continues), writes `out`, returns the cost."""
+        torch.manual_seed(self.loop.seed)  # initial weights
+        model = PixelUNet(self.unet, 1, self.inner)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        tables = Tables.of(linear_abar())
+
+        def loss(net: Any, z: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+            g = generator(self.loop.seed, "noise", step)
+            t = (torch.arange(len(z)) + torch.rand(1, generator=g)) / len(z)
+            t = (t * 1000).long().clamp(max=999)
+            noise = torch.randn(z.shape, generator=g)
+            abar = at(tables.abar, t)
+            z_t = (abar.sqrt() * z + (1 - abar).sqrt() * noise).to(self.loop.device)
+            eps = net(z_t.contiguous(memory_format=torch.channels_last), t)
+            return ((eps - noise).square() / abar).mean(), {}
+
+        start = time.perf_counter()
+        cost = self.loop.run(model, loss, _Latents(self.images, self.autoencoder), work)
+        cost["wall_s"] = round(time.perf_counter() - start + cost.pop("wall_before_s"), 1)
+        save_unet(out, model)
+        return cost | {"parameters": sum(p.numel() for p in model.parameters())}
