@@ -36,6 +36,10 @@ class ImageGenerators:
         """float32 [n, *shape] ~ N(0, 1)."""
         return torch.stack([torch.randn(shape, generator=g) for g in self._generators])
 
+    def rand(self, *shape: int) -> Tensor:
+        """float32 [n, *shape] ~ U(0, 1)."""
+        return torch.stack([torch.rand(shape, generator=g) for g in self._generators])
+
     def randint(self, high: int) -> Tensor:
         """int64 [n] uniform on 0..high-1."""
         return torch.cat([torch.randint(high, (1,), generator=g) for g in self._generators])

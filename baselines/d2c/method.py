@@ -1,0 +1,213 @@
+"""D2C-style latent conditioning; the method is told in the package's docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from baselines.common.choices import check_choices
+from baselines.d2c.backend import LatentBackend
+from baselines.d2c.estimator import Estimator, Score, auc
+from fsig_bench.images import to_float
+from fsig_bench.seeding import ImageGenerators
+from fsig_bench.types import Images, Progress, Sampler, State
+
+
+class SourceImages(Protocol):
+    """What real source images look like, uint8 by index."""
+
+    def load(self, indices: Sequence[int]) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Settings that change the samples but not the classifier."""
+
+    kind: Literal["accept_prob", "accept_prob_thresh", "ratio", "sir", "topk", "naive", "edit"]
+    budget: int  # proposals for an image before the best of them is taken (fallback)
+    threshold: float  # accept_prob_thresh
+    edit_step: float  # edit: 1 moves the logit to the shots' mean
+    edit_alpha: float  # edit: noise level abar of the partial re-diffusion
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.budget < 1:
+            raise ValueError(f"budget={self.budget}: at least one proposal an image")
+
+    def accepted(self, logit: Tensor, u: Tensor, log_bound: float) -> Tensor:
+        """Bool [n]: accepted, with u ~ U(0, 1)."""
+        g = logit.sigmoid()
+        if self.kind == "ratio":  # rho = g / (1 - g) = exp(logit), accepted with rho / M
+            return u.log() < logit - log_bound
+        if self.kind == "accept_prob_thresh":
+            return (g > self.threshold) & (u < g)
+        return u < g
+
+
+@dataclass(frozen=True, kw_only=True)
+class D2C:
+    """The method; its values stand in conf/method/d2c.yaml."""
+
+    backend: LatentBackend
+    source_images: SourceImages
+    num_steps: int  # of the prior
+    estimator: Estimator
+    mirror: bool  # mirror images of the shots are positives too, in the same fold
+    unlabelled: Literal["prior", "encoded"]
+    unlabelled_count: int
+    held_out_count: int
+    bank_seed: int
+    ratio_quantile: float  # M of `ratio`
+    decode_batch: int
+    sample: Sampling
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+
+    @property
+    def nfe_per_image(self) -> float:
+        """At most: every proposal of the budget, denoised."""
+        tries = 1 if self.sample.kind in ("naive", "edit") else self.sample.budget
+        return self.num_steps * tries
+
+    def proposals(self, seed: int, indices: Sequence[int], *purpose: str | int) -> Tensor:
+        """Latents of the prior, each from its own generator."""
+        noise = ImageGenerators(seed, indices, "d2c", *purpose).randn(*self.backend.shape)
+        return self.backend.denoise(noise, self.num_steps).cpu()
+
+    def bank(self, name: str, count: int, progress: Progress, kept: dict[str, Tensor]) -> Tensor:
+        """A part of the proposal bank, [count, c, r, r]; the same for every run of a backend."""
+        ready = kept.get(name, torch.zeros(0, *self.backend.shape))
+        for start in range(len(ready), count, self.decode_batch):
+            part = range(start, min(start + self.decode_batch, count))
+            ready = torch.cat([ready, self.proposals(self.bank_seed, part, name)])
+            kept[name] = ready
+            done = sum(len(v) for v in kept.values())
+            progress.report(done, self.unlabelled_count + self.held_out_count)
+            progress.save(done, kept)
+        return ready
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents on the CPU, in batches."""
+        return torch.cat([self.backend.encode(p).cpu() for p in images.split(self.decode_batch)])
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Fits the classifier and says how far it can be trusted."""
+        kept = dict(progress.load()[1])
+        train = self.bank("unlabelled", self.unlabelled_count, progress, kept).flatten(1)
+        held = self.bank("held_out", self.held_out_count, progress, kept).flatten(1)
+        source = self.encode(to_float(self.source_images.load(range(self.held_out_count))))
+        views = [shots, shots.flip(3)] if self.mirror else [shots]
+        positive = torch.stack([self.encode(v).flatten(1) for v in views], 1)
+        unlabelled = source.flatten(1) if self.unlabelled == "encoded" else train
+        score, loo = self.estimator.fit(positive, unlabelled, held)
+        logits = score(held)
+        log_bound = float(torch.quantile(logits, self.ratio_quantile))
+        tensors = {f"score/{k}": v for k, v in vars(score).items()}
+        return State(
+            tensors={k: v.contiguous() for k, v in tensors.items()}
+            | {"shots": positive[:, 0].reshape(-1, *self.backend.shape).contiguous()},
+            seed=seed,
+            trained_params=score.weight.numel() + 1,
+            nfe_adapt=(self.unlabelled_count + self.held_out_count) * self.num_steps,
+            meta=self.diagnosis(score, logits, loo, log_bound, source.flatten(1), held),
+        )
+
+    def diagnosis(
+        self,
+        score: Score,
+        logits: Tensor,
+        loo: float,
+        log_bound: float,
+        source: Tensor,
+        held: Tensor,
+    ) -> dict[str, Any]:
+        """What the record says about the selection, measured on the held-out part of the bank."""
+        u = ImageGenerators(self.bank_seed, range(len(logits)), "d2c", "accept").rand()
+        rate = float(self.sample.accepted(logits, u, log_bound).double().mean())
+        weight = (logits - logits.max()).exp().double()
+        fallback = (1 - rate) ** self.sample.budget
+        half = len(source) // 2
+        probe, _ = Estimator(kind="lda", directions=64, shrink=0.1, c=1.0, calibrate=False).fit(
+            source[:half, None], held[:half], held[half:]
+        )
+        out: dict[str, Any] = {
+            "log_ratio_bound": log_bound,
+            "acceptance_rate": round(rate, 5),
+            "fallback_share_expected": round(fallback, 5),
+            "effective_sample_share": round(
+                float(weight.sum() ** 2 / weight.square().sum()) / len(weight), 5
+            ),
+            "leave_one_out_auc": round(loo, 4),
+            # Can encoded source images be told from prior samples? Near 0.5 is good.
+            "encoder_probe_auc": round(auc(probe(source[half:]), probe(held[half:])), 4),
+        }
+        if self.sample.kind not in ("naive", "edit", "sir", "topk") and fallback > 0.1:
+            out["fallback"] = "topk"
+            out["warning"] = (
+                f"{100 * fallback:.0f} % of the images are the best of {self.sample.budget} "
+                f"proposals and not accepted ones (acceptance rate {rate:.4f}): the prior "
+                "hardly reaches this target"
+            )
+        return out
+
+    def select(self, state: State, indices: Sequence[int]) -> Tensor:
+        """One latent an image, by rejection over proposals (i, 0), (i, 1), ... of its own."""
+        s, score, indices = self.sample, self.score(state), list(indices)
+        if s.kind == "naive":
+            return self.proposals(state.seed, indices, "proposal", 0)
+        best = torch.zeros(len(indices), *self.backend.shape)
+        top = torch.full((len(indices),), -torch.inf)
+        open_ = list(range(len(indices)))
+        for attempt in range(s.budget):
+            own = [indices[j] for j in open_]
+            z = self.proposals(state.seed, own, "proposal", attempt)
+            u = ImageGenerators(state.seed, own, "d2c", "accept", attempt).rand()
+            logit = score(z)
+            # sir: the largest of log rho + Gumbel noise is a draw with weights rho.
+            rank = logit - (-u.log()).log() if s.kind == "sir" else logit
+            take = torch.zeros(len(own), dtype=torch.bool)
+            if s.kind not in ("topk", "sir"):
+                take = s.accepted(logit, u, state.meta["log_ratio_bound"])
+            better = take | (rank > top[open_])
+            for row in better.nonzero()[:, 0].tolist():
+                best[open_[row]], top[open_[row]] = z[row], rank[row]
+            open_ = [j for row, j in enumerate(open_) if not take[row]]
+            if not open_:
+                break
+        return best
+
+    def edit(self, state: State, indices: Sequence[int]) -> Tensor:
+        """D2C's manipulation as a generator: a step up the classifier, noise, denoise."""
+        z = self.proposals(state.seed, indices, "proposal", 0)
+        score, w = self.score(state), self.score(state).direction()
+        goal = score(state.tensors["shots"]).mean()
+        step = self.sample.edit_step * (goal - score(z)) / w.square().sum()
+        moved = z + (step[:, None] * w).view_as(z)
+        noise = ImageGenerators(state.seed, indices, "d2c", "edit").randn(*self.backend.shape)
+        alpha = self.sample.edit_alpha
+        return self.backend.denoise_from(moved, noise, alpha, self.num_steps).cpu()
+
+    @staticmethod
+    def score(state: State) -> Score:
+        """The classifier of a state."""
+        return Score(
+            **{k: state.tensors[f"score/{k}"] for k in ("mean", "basis", "weight", "bias")}
+        )
+
+    def sampler(self, state: State) -> Sampler:
+        """Image i: a selected (or edited) latent of the prior, decoded."""
+        pick = self.edit if self.sample.kind == "edit" else self.select
+
+        def draw(indices: Sequence[int]) -> Images:
+            return self.backend.decode(pick(state, indices)).cpu().contiguous()
+
+        return draw
+
+    def reconstruct(self, state: State) -> Images:
+        """The shots through the autoencoder: the decoder's ceiling."""
+        return self.backend.decode(state.tensors["shots"]).cpu().contiguous()
