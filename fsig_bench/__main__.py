@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> None:
     from fsig_bench.console import console, fail
     from fsig_bench.settings import cell
     from fsig_bench.store import Store
-    from fsig_bench.table import copying_pays, reasons, terminal_table
+    from fsig_bench.table import copying_pays, reasons, terminal_table, warnings
 
     try:
         if cfg.preflight not in ("auto", "only"):
@@ -58,8 +58,12 @@ def main(cfg: DictConfig) -> None:
             from fsig_bench.runner import run
 
             records = [run(c, store)[0] for c in cells]
+        if cfg.png:
+            from fsig_bench.runner import export_png
+
+            export_png(cells[0], store)
         console.print(terminal_table(records))
-        for line in [*reasons(records), *copying_pays(records)]:
+        for line in [*warnings(records), *reasons(records), *copying_pays(records)]:
             console.print(f"[dim]{line}[/]")
         folder = store.root / cells[0].folder
         console.print(f"pictures and record: {folder}")

@@ -58,7 +58,7 @@ def make_record(
 ) -> dict[str, Any]:
     """All fields of record.json; `results/README.md` says what each means."""
     config = cell.config
-    no_place = ("results_dir", "device", "batch_size", "workers", "checkpoint_s", "tracker")
+    no_place = ("results_dir", "device", "batch_size", "workers", "checkpoint_s", "tracker", "png")
     return {
         "run_id": cell.run_id,
         "suite": config["suite"]["name"],
@@ -76,6 +76,7 @@ def make_record(
         "nfe_per_image": nfe_per_image,
         "nfe_adapt": state.nfe_adapt,
         "trained_params": state.trained_params,
+        "notes": dict(state.meta),
         "pixels_sha256": pixels,
         "shots": cell.dataset.shot_names(config["k"], config["subset"]),
         "pictures": pictures,

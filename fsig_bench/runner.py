@@ -209,7 +209,7 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     record = make_record(
         cell,
         state=state,
-        nfe_per_image=method.nfe_per_image,
+        nfe_per_image=state.meta.get("nfe_per_image", method.nfe_per_image),
         metrics=values,
         timing_s={"adapt": adapt_s, "sample": sample_s, "score": score_s},
         peak_mem_gib=peak_mem_gib(),
@@ -222,6 +222,20 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     write_json(folder / "record.json", record)
     console.print(f"record {folder / 'record.json'}")
     return record, False
+
+
+def export_png(cell: Cell, store: Store) -> None:
+    """Every sample of a finished run as png/000000.png and so on, beside its record."""
+    from PIL import Image
+
+    folder = store.root / cell.folder / "png"
+    folder.mkdir(parents=True, exist_ok=True)
+    count = cell.config["num_images"]
+    for start, end in shard_ranges(count, cell.config["suite"]["shard_size"]):
+        images, _ = store.load_shard(cell.sample_key, start, end)
+        for n, image in enumerate(images[: count - start], start=start):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{n:06d}.png")
+    console.print(f"{count} PNG files in {folder}")
 
 
 def peak_mem_gib() -> float:

@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fsig_bench.assets import manifest_entry
+from fsig_bench.data.folder import folder_digest
 
 STAGE_VERSION = 1  # raise when a change of the code changes what a stage makes
 PLACE_ONLY = ("device", "card")  # config keys that never change pixels
@@ -43,11 +44,13 @@ def digest(value: Any) -> str:
 
 
 def content(node: Any) -> Any:
-    """A config node without what cannot change its output; weights by digest instead of path."""
+    """A config node without what cannot change its output; weights and files by their content."""
     if isinstance(node, Mapping):
         out = {k: content(v) for k, v in node.items() if k not in PLACE_ONLY}
         if isinstance(path := node.get("weights"), str):
             out["weights"] = manifest_entry(path)["sha256"]
+        if isinstance(path := node.get("files"), str):
+            out["files"] = folder_digest(path)[0]
         return out
     return [content(v) for v in node] if isinstance(node, list) else node
 
@@ -108,6 +111,13 @@ def cell(cfg: DictConfig) -> Cell:
             f"dataset={config['dataset']['name']} has none; leave this control "
             "out (controls=[source,copy])"
         )
+    if isinstance(folder := (method.get("images") or {}).get("files"), str):
+        found = folder_digest(folder)[1]
+        if found < config["num_images"]:
+            raise ValueError(
+                f"num_images={config['num_images']}, but {folder} holds {found} images; "
+                f"set num_images={found} or add images"
+            )
     dataset.check(k, subset)
     adapting = content({key: v for key, v in method.items() if key != "sample"})
     seen = dataset.fingerprint(k, subset) if method["card"]["uses_shots"] else None

@@ -49,7 +49,8 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     for record in records:
         card = record["config"]["method"]["card"]
         style = "bold" if card["kind"] == "method" else None
-        table.add_column(card["label"], justify="right", style=style)
+        label = f"{card['label']}\n(from scratch)" if card.get("from_scratch") else card["label"]
+        table.add_column(label, justify="right", style=style)
     names = [n for n in COLUMNS if any(n in r["metrics"] for r in records)]
     for name in names:
         heading, _, arrow, _ = COLUMNS[name]
@@ -76,6 +77,15 @@ def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:
         if mine is not None and theirs is not None and theirs < mine:
             found.append(f"{COLUMNS[name][0]} prefers copying the shots to this method")
     return found
+
+
+def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What a method says against its own samples."""
+    return [
+        f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
+        for r in records
+        if "warning" in r.get("notes", {})
+    ]
 
 
 def reasons(records: Sequence[dict[str, Any]]) -> list[str]:

@@ -26,7 +26,9 @@ class State:
     seed: int  # the run's seed; image i draws from (seed, i)
     trained_params: int  # numbers that adapting fitted
     nfe_adapt: int  # network evaluations that adapting took, counted per image
-    meta: Mapping[str, Any] = field(default_factory=dict)  # plain JSON values
+    # Plain JSON values for the record. "warning" is printed; "nfe_per_image" is what this state
+    # needs, where the method's own figure is a bound.
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Progress(Protocol):

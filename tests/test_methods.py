@@ -6,7 +6,9 @@ from dataclasses import fields, is_dataclass
 import pytest
 import torch
 from helpers import ROOT, make_cell
+from PIL import Image
 
+from fsig_bench.faceworld.render import render
 from fsig_bench.images import to_float
 from fsig_bench.runner import build_method
 from fsig_bench.store import Store
@@ -21,6 +23,19 @@ SMALL["rs_imle"] = ["method.architecture.blocks='1x1,4m1,8m4,16m8,32m16,64m32'"]
 SMALL["rs_imle"] += ["method.architecture.width=16", "method.architecture.latent_dim=8"]
 SMALL["rs_imle"] += ["method.max_iterations=3", "method.refresh_every=2", "method.pool_round_to=8"]
 SMALL["imle"] = SMALL["adaimle"] = SMALL["rs_imle"]
+SMALL["gan_inversion"] = ["method.projector.steps=3", "method.space_count=500"]
+SMALL["d2c"] = ["method.num_steps=3", "method.unlabelled_count=40", "method.held_out_count=40"]
+SMALL["d2c"] += ["method.sample.budget=2"]
+SMALL["d2c_edit"] = SMALL["d2c_prior"] = SMALL["d2c"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_elsewhere(tmp_path_factory):
+    """A folder for `from_folder`."""
+    folder = tmp_path_factory.mktemp("made_elsewhere")
+    for n, image in enumerate(render("babies", "fresh", range(12))[0]):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{n}.png")
+    SMALL["from_folder"] = [f"method.images.files={folder}", "num_images=12"]
 
 
 def adapted(name, k, seed=3, progress=None):
@@ -34,7 +49,7 @@ def adapted(name, k, seed=3, progress=None):
 @pytest.mark.parametrize("name", METHODS)
 class TestContract:
     def test_values_stand_in_the_yaml_only(self, name):
-        method = build_method(make_cell(f"method={name}", "dataset=babies"))
+        method = build_method(make_cell(f"method={name}", "dataset=babies", *SMALL.get(name, [])))
         assert is_dataclass(method)
         assert all(
             p.kind is p.KEYWORD_ONLY for p in inspect.signature(type(method)).parameters.values()
@@ -46,7 +61,7 @@ class TestContract:
             setattr(method, fields(method)[0].name if fields(method) else "x", 1)
 
     def test_adapting_takes_the_shots_and_nothing_of_the_reference(self, name):
-        method = build_method(make_cell(f"method={name}", "dataset=babies"))
+        method = build_method(make_cell(f"method={name}", "dataset=babies", *SMALL.get(name, [])))
         assert set(inspect.signature(method.adapt).parameters) == {"shots", "seed", "progress"}
         assert set(inspect.signature(method.sampler).parameters) == {"state"}
 

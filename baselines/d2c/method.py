@@ -70,9 +70,8 @@ class D2C:
 
     @property
     def nfe_per_image(self) -> float:
-        """At most: every proposal of the budget, denoised."""
-        tries = 1 if self.sample.kind in ("naive", "edit") else self.sample.budget
-        return self.num_steps * tries
+        """At most; a state's notes hold what is expected at its acceptance rate."""
+        return self.num_steps * self.expected_tries(0.0)
 
     def proposals(self, seed: int, indices: Sequence[int], *purpose: str | int) -> Tensor:
         """Latents of the prior, each from its own generator."""
@@ -137,6 +136,7 @@ class D2C:
         )
         out: dict[str, Any] = {
             "log_ratio_bound": log_bound,
+            "nfe_per_image": round(self.num_steps * self.expected_tries(rate), 1),
             "acceptance_rate": round(rate, 5),
             "fallback_share_expected": round(fallback, 5),
             "effective_sample_share": round(
@@ -154,6 +154,14 @@ class D2C:
                 "hardly reaches this target"
             )
         return out
+
+    def expected_tries(self, rate: float) -> float:
+        """Proposals an image takes on average, at an acceptance rate."""
+        if self.sample.kind in ("naive", "edit"):
+            return 1.0
+        if self.sample.kind in ("sir", "topk") or rate == 0:
+            return float(self.sample.budget)
+        return (1 - (1 - rate) ** self.sample.budget) / rate
 
     def select(self, state: State, indices: Sequence[int]) -> Tensor:
         """One latent an image, by rejection over proposals (i, 0), (i, 1), ... of its own."""

@@ -7,6 +7,7 @@ cells (the method and its controls) share the folder.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -168,6 +169,30 @@ class ImageFolder:
 
     def _pixels(self, files: list[Path]) -> npt.NDArray[np.uint8]:
         return _read(tuple(map(_stamp, files)), self.resolution, self.resize)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderImages:
+    """A folder's images by index, in natural order of their names."""
+
+    files: str  # the folder; a stage's key holds the files' content instead
+    resolution: int
+    resize: str
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        """uint8 [n, 3, h, w]; indices past the end start over, and are never scored."""
+        paths = list_images(self.files)
+        chosen = [paths[i % len(paths)] for i in indices]
+        return to_tensor(_read(tuple(map(_stamp, chosen)), self.resolution, self.resize))
+
+
+def folder_digest(path: str) -> tuple[str, int]:
+    """Digest of a folder's files in natural order, and how many there are."""
+    files = list_images(path)
+    head = hashlib.sha256(f"{READING}".encode())
+    for file in files:
+        head.update(_sha256(_stamp(file)))
+    return head.hexdigest(), len(files)
 
 
 def _stamp(path: Path) -> Stamp:
