@@ -67,6 +67,25 @@ def test_more_images_reuse_the_shards(whole, tmp_path):
     assert more["pixels_sha256"] != record["pixels_sha256"]
 
 
+def test_exported_pngs_score_to_the_same_numbers(whole, tmp_path):
+    folder, record, _ = whole
+    shutil.copytree(folder, tmp_path / "r")
+    out = cli(*SMALL, f"results_dir={tmp_path / 'r'}", "png=true").stdout
+    png = next((tmp_path / "r").glob("runs/mini/crdi/babies/*/png"))
+    assert "30 PNG files" in out and len(list(png.glob("*.png"))) == 30
+    shared = [word for word in SMALL if not word.startswith("method")]
+    cli(
+        *shared, "method=from_folder", f"method.images.files={png}", f"results_dir={tmp_path / 'r'}"
+    )
+    again = records(tmp_path / "r")[("from_folder", "babies", 30, 0)]
+    assert again["pixels_sha256"] == record["pixels_sha256"]
+    assert again["metrics"] == record["metrics"]
+    few = cli(
+        *shared, "method=from_folder", f"method.images.files={png}", "num_images=31", check=False
+    )
+    assert few.returncode and "holds 30 images" in few.stderr + few.stdout
+
+
 def test_workers_give_the_same_bytes(whole, tmp_path):
     folder, record, _ = whole
     shutil.copytree(folder / "store" / "adapt", tmp_path / "store" / "adapt")
