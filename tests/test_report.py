@@ -1,0 +1,71 @@
+"""Tables from records: what shares a table, what a cell says."""
+
+import json
+
+import pytest
+
+from fsig_bench.report import load, report, spread, table
+
+
+def record(method="crdi", dataset="babies", seed=0, fd=10.0, kind="method", **changes):
+    base = {
+        "run_id": f"{method}{dataset}{seed}{changes}",
+        "suite": "mini",
+        "protocol": "ours",
+        "method": method,
+        "dataset": dataset,
+        "k": 10,
+        "seed": seed,
+        "num_images": 500,
+        "metrics": {"fd": {"value": fd, "extractor": "toy"}},
+        "config": {"method": {"card": {"label": method.upper(), "kind": kind}}},
+    }
+    return base | changes
+
+
+def test_mean_and_deviation_by_hand():
+    assert spread([3.0], 2) == "3.00"
+    assert spread([1.0, 2.0, 3.0], 1) == "2.0 ± 1.0"
+
+
+def test_rows_are_methods_then_controls_and_gaps_are_dashes():
+    rows = table(
+        [
+            record("copy", fd=1.0, kind="control"),
+            record("rs_imle", fd=5.0),
+            record("rs_imle", fd=7.0, seed=1),
+            record("crdi", dataset="obama", fd=9.0),
+            record("crdi", fd=None),
+        ],
+        "fd",
+    ).splitlines()
+    assert rows[0] == "| Frechet distance ↓ | babies | obama |"
+    assert rows[2:] == [
+        "| CRDI | - | 9.00 |",
+        "| RS_IMLE | 6.00 ± 1.41 | - |",
+        "| COPY | 1.00 | - |",
+    ]
+
+
+def test_unlike_settings_never_share_a_table():
+    text = report([record(fd=1.0), record(fd=2.0, k=5), record(fd=3.0, protocol="other")])
+    assert text.count("## Suite") == 3
+    assert all(f"| CRDI | {v}.00 |" in text for v in (1, 2, 3))
+
+
+def test_order_of_files_changes_nothing(tmp_path):
+    a, b = record(fd=1.0), record(seed=1, fd=2.0)
+    for name, pair in (("x", (a, b)), ("y", (b, a))):
+        for n, r in enumerate(pair):
+            (tmp_path / name / str(n)).mkdir(parents=True)
+            (tmp_path / name / str(n) / "record.json").write_text(json.dumps(r))
+    one, two = (report(load([tmp_path / n])) for n in "xy")
+    assert one == two and report(load([tmp_path])) == one  # a run counts once
+
+
+def test_what_is_no_record_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no record below"):
+        load([tmp_path])
+    (tmp_path / "bad.json").write_text("[1]")
+    with pytest.raises(ValueError, match="bad.json"):
+        load([tmp_path])
