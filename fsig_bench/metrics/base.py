@@ -69,6 +69,10 @@ class Evidence:
         value: Tensor = self.once(f"{role}/{what}", make)
         return value
 
+    def of_real(self, what: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What depends on the reference alone, computed once for all runs that share it."""
+        return self._tensor("real", what, compute)
+
     def features(self, role: str) -> Tensor:
         """float32 [n, d]."""
         fn, images = self.extractor.features, lambda: self.images(role)

@@ -79,17 +79,19 @@ class SourceLeakage:
     needs: ClassVar[frozenset[str]] = frozenset({"factors"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
-        """Also the same share of the reference (`floor`) and of what the samples are read as."""
+        """Also the same share of the reference (`floor`) and of the shots, and all readings."""
         names = evidence.extractor.domain_names
         source = names.index(evidence.source_domain)
         guess = evidence.reading("fake")[1].argmax(1)
         floor = None
         if evidence.real is not None:
             floor = float((evidence.reading("real")[1].argmax(1) == source).double().mean())
+        shots = float((evidence.reading("shots")[1].argmax(1) == source).double().mean())
         read_as = {name: float((guess == j).double().mean()) for j, name in enumerate(names)}
         return {
             "value": read_as[names[source]],
             **evidence.counts(),
             "floor": floor,
+            "shots": shots,
             "read_as": read_as,
         }

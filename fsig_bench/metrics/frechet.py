@@ -71,8 +71,10 @@ def gaussian_distance(
     return float(square + real_cov.trace() + fake_cov.trace() - 2 * cross)
 
 
-def frechet_distance(*, real: Tensor, fake: Tensor) -> float:
+def frechet_distance(*, real: Tensor, fake: Tensor, real_root: Tensor | None = None) -> float:
     """The distance between features real [m, d] and fake [n, d], in float64.
+
+    `real_root` is the root of real's covariance, if it is at hand; only the full form uses it.
 
     Raises:
         ValueError: fewer than two rows, unlike dimensions, or values that are not finite.
@@ -92,7 +94,7 @@ def frechet_distance(*, real: Tensor, fake: Tensor) -> float:
         return float(square + a.square().sum() + b.square().sum() - 2 * cross)
     zero = torch.zeros_like(square)
     return float(square) + gaussian_distance(
-        real_mean=zero, real_cov=a.T @ a, real_root=None, fake_mean=zero, fake_cov=b.T @ b
+        real_mean=zero, real_cov=a.T @ a, real_root=real_root, fake_mean=zero, fake_cov=b.T @ b
     )
 
 
@@ -107,5 +109,8 @@ class Frechet:
         real, fake = evidence.features("real"), evidence.features("fake")
         d, n = real.shape[1], min(len(real), len(fake))
         warning = f"{n} images for {d} dimensions: biased upwards" if n <= d else None
-        value = frechet_distance(real=real, fake=fake)
+        root = None
+        if n > d:  # kept with the reference: its features never change
+            root = evidence.of_real("root", lambda: psd_root(Moments.of(real).cov))
+        value = frechet_distance(real=real, fake=fake, real_root=root)
         return {"value": value, **evidence.counts(), "dimensions": d, "rank_warning": warning}

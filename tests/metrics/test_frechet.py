@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from fsig_bench.metrics.frechet import Moments, frechet_distance, gaussian_distance
+from fsig_bench.metrics.frechet import Moments, frechet_distance, gaussian_distance, psd_root
 
 
 def exact(mean_r, cov_r, mean_f, cov_f):
@@ -101,3 +101,11 @@ def test_bad_features_name_their_role(role):
 def test_constant_features_are_a_point():
     a, b = torch.zeros(10, 3), torch.ones(10, 3)
     assert frechet_distance(real=a, fake=b) == pytest.approx(3.0)
+
+
+def test_a_kept_root_gives_the_same_value():
+    a, b = features(200, 12, 0), features(150, 12, 1, 1.3, 0.2)
+    root = psd_root(Moments.of(a).cov)
+    kept = frechet_distance(real=a, fake=b, real_root=root)
+    assert kept == pytest.approx(frechet_distance(real=a, fake=b), rel=1e-9)
+    assert frechet_distance(real=a, fake=b, real_root=2 * root) < 0.5 * kept  # it is used

@@ -91,3 +91,13 @@ def test_nan_names_its_role(role):
         mmd2_unbiased(**sets)
     with pytest.raises(ValueError, match=role):
         prdc(**sets, k=2)
+
+
+def test_constant_sets_are_points():
+    same, other = torch.ones(30, 4), torch.zeros(30, 4)
+    assert mmd2_unbiased(real=same, fake=same) == pytest.approx(0, abs=1e-9)
+    # k(1, 1) = 8, k(0, 0) = 1, k(0, 1) = 1
+    assert mmd2_unbiased(real=same, fake=other) == pytest.approx(8 + 1 - 2)
+    assert vendi_score(same) == pytest.approx(1)
+    apart = prdc(real=same, fake=other, k=5)
+    assert apart["precision"] == apart["recall"] == apart["coverage"] == 0
