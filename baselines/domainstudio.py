@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.common.checkpoint import pack, unpack
+from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
 from baselines.common.ema import Average
@@ -99,8 +99,8 @@ class Objective:
         ada = clean_estimate(out[:, :3], x_t, t, tables)
         if out_src is not None:
             src = clean_estimate(out_src[:, :3], x_t, t, tables)
-            pairs = ((self.l_img, "img", ada, src),)
-            pairs += ((self.l_hf, "hf", high_frequency(ada), high_frequency(src)),)
+            pairs = [(self.l_img, "img", ada, src)]
+            pairs.append((self.l_hf, "hf", high_frequency(ada), high_frequency(src)))
             for weight, name, a, s in pairs:
                 kl = self.divergence(log_relations(a, group), log_relations(s, group))
                 terms[name] = weight * kl
@@ -173,7 +173,7 @@ class DomainStudio:
         net = copy.deepcopy(source).requires_grad_(True).train()
         average = Average.of(net)
         adam = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        parts = {"net": net, "average": average, "adam": adam}
+        parts: dict[str, Part] = {"net": net, "average": average, "adam": adam}
         done, kept = progress.load()
         unpack(kept, parts if done else {})
         tables = Tables.of(linear_abar())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.common.choices import check_choices
 from baselines.d2c.backend import LatentBackend
-from baselines.d2c.estimator import Estimator, Score, auc
+from baselines.d2c.estimator import Estimator, Score, probe_auc
 from fsig_bench.images import to_float
 from fsig_bench.seeding import ImageGenerators
 from fsig_bench.types import Images, Progress, Sampler, State
@@ -38,9 +38,9 @@ class Sampling:
         if self.budget < 1:
             raise ValueError(f"budget={self.budget}: at least one proposal an image")
 
-    def accepted(self, logit: Tensor, u: Tensor, log_bound: float) -> Tensor:
+    def accepted(self, score: Score, logit: Tensor, u: Tensor, log_bound: float) -> Tensor:
         """Bool [n]: accepted, with u ~ U(0, 1)."""
-        g = logit.sigmoid()
+        g = score.probability(logit)
         if self.kind == "ratio":  # rho = g / (1 - g) = exp(logit), accepted with rho / M
             return u.log() < logit - log_bound
         if self.kind == "accept_prob_thresh":
@@ -127,13 +127,9 @@ class D2C:
     ) -> dict[str, Any]:
         """What the record says about the selection, measured on the held-out part of the bank."""
         u = ImageGenerators(self.bank_seed, range(len(logits)), "d2c", "accept").rand()
-        rate = float(self.sample.accepted(logits, u, log_bound).double().mean())
+        rate = float(self.sample.accepted(score, logits, u, log_bound).double().mean())
         weight = (logits - logits.max()).exp().double()
         fallback = (1 - rate) ** self.sample.budget
-        half = len(source) // 2
-        probe, _ = Estimator(kind="lda", directions=64, shrink=0.1, c=1.0, calibrate=False).fit(
-            source[:half, None], held[:half], held[half:]
-        )
         out: dict[str, Any] = {
             "log_ratio_bound": log_bound,
             "nfe_per_image": round(self.num_steps * self.expected_tries(rate), 1),
@@ -144,7 +140,7 @@ class D2C:
             ),
             "leave_one_out_auc": round(loo, 4),
             # Can encoded source images be told from prior samples? Near 0.5 is good.
-            "encoder_probe_auc": round(auc(probe(source[half:]), probe(held[half:])), 4),
+            "encoder_probe_auc": round(probe_auc(source, held), 4),
         }
         if self.sample.kind not in ("naive", "edit", "sir", "topk") and fallback > 0.1:
             out["fallback"] = "topk"
@@ -180,7 +176,7 @@ class D2C:
             rank = logit - (-u.log()).log() if s.kind == "sir" else logit
             take = torch.zeros(len(own), dtype=torch.bool)
             if s.kind not in ("topk", "sir"):
-                take = s.accepted(logit, u, state.meta["log_ratio_bound"])
+                take = s.accepted(score, logit, u, state.meta["log_ratio_bound"])
             better = take | (rank > top[open_])
             for row in better.nonzero()[:, 0].tolist():
                 best[open_[row]], top[open_[row]] = z[row], rank[row]
@@ -204,7 +200,10 @@ class D2C:
     def score(state: State) -> Score:
         """The classifier of a state."""
         return Score(
-            **{k: state.tensors[f"score/{k}"] for k in ("mean", "basis", "weight", "bias")}
+            **{
+                k: state.tensors[f"score/{k}"]
+                for k in ("mean", "basis", "weight", "bias", "ceiling")
+            }
         )
 
     def sampler(self, state: State) -> Sampler:

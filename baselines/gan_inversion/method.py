@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from baselines.common.checkpoint import pack, unpack
+from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.stylegan2 import StyleGenerator, StyleSource
 from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion.projector import Projector, project
@@ -120,7 +120,7 @@ class GANInversion:
         """A copy of the generator that draws the shots at their pivots."""
         net = copy.deepcopy(self.generator.net).requires_grad_(True)
         adam = torch.optim.Adam(net.parameters(), lr=self.tuning.lr)
-        parts = {"tuned": net, "adam": adam}
+        parts: dict[str, Part] = {"tuned": net, "adam": adam}
         done, kept = progress.load()
         unpack(kept, parts if done else {})
         noise = self.fixed_noise()

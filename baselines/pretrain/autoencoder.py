@@ -11,6 +11,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +137,9 @@ class AutoencoderRecipe:
             views = [self.augmentation(x, g) for _ in range(2)]
             a, b = (v.contiguous(memory_format=torch.channels_last) for v in views)
             if not compiled:
-                wrap = torch.compile if self.loop.compile else (lambda f: f)
-                compiled["query"] = wrap(lambda a: self._query(model, a))
-                compiled["key"] = wrap(lambda b: self._key(model, b))
+                query_of, key_of = partial(self._query, model), partial(self._key, model)
+                compiled["query"] = torch.compile(query_of) if self.loop.compile else query_of
+                compiled["key"] = torch.compile(key_of) if self.loop.compile else key_of
             model.follow(self.momentum)
             with torch.no_grad():
                 key = compiled["key"](b).float()

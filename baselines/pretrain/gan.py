@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.common.checkpoint import Part
 from baselines.common.critic import Critic
 from baselines.common.ema import Average
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
@@ -74,7 +75,7 @@ class GanRecipe:
         adam_d = torch.optim.Adam(
             critic.parameters(), lr=self.lr * lazy, betas=(0.0, 0.99**lazy)
         )  # arXiv:1912.04958, appendix B, lazy regularisation
-        networks = {"generator": net, "critic": critic, "average": average}
+        networks: dict[str, Part] = {"generator": net, "critic": critic, "average": average}
         saved = Checkpoint(work, {**networks, "adam_g": adam_g, "adam_d": adam_d})
         done, wall_before = saved.restore()
         synthesis = torch.compile(net.synthesis) if self.compile else net.synthesis

@@ -71,15 +71,19 @@ class AdaIN(nn.Module):
 class Block(nn.Module):
     """[enlarge], AdaIN, x + bottleneck(x); its 3x3 convolutions are 1x1 where r <= 2."""
 
-    def __init__(self, arch: Architecture, side: int, up: bool) -> None:
+    def __init__(self, arch: Architecture, side: int, up: bool, gain: float) -> None:
         super().__init__()
         c, b, k = arch.width, int(arch.width * arch.bottleneck), 3 if side > 2 else 1
         self.enlarge_to = side if up else None
         self.norm = AdaIN(arch.latent_dim, c, arch.norm_eps)
         sizes = [(c, b, 1), (b, b, k), (b, b, k), (b, c, 1)]
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, s, padding=s // 2) for i, o, s in sizes)
-        for conv in self.convs:
-            nn.init.zeros_(conv.bias)
+        convs = [nn.Conv2d(i, o, s, padding=s // 2) for i, o, s in sizes]
+        for conv in convs:
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+        with torch.no_grad():
+            convs[-1].weight.mul_(gain)
+        self.convs = nn.ModuleList(convs)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         if self.enlarge_to:
@@ -97,17 +101,16 @@ class Generator(nn.Module):
         super().__init__()
         d, plan = arch.latent_dim, parse_blocks(arch.blocks)
         self.arch = arch
-        self.mapping = nn.ModuleList(nn.Linear(d, d) for _ in range(arch.mapping_layers))
+        layers = [nn.Linear(d, d) for _ in range(arch.mapping_layers)]
+        for layer in layers:
+            nn.init.zeros_(layer.bias)
+        self.mapping = nn.ModuleList(layers)
         self.const = nn.Parameter(torch.randn(1, arch.width, 1, 1))
-        self.blocks = nn.ModuleList(Block(arch, side, up) for side, up in plan)
+        gain = math.sqrt(1 / len(plan))  # keeps the residual sum's scale, whatever the depth
+        self.blocks = nn.ModuleList(Block(arch, side, up, gain) for side, up in plan)
         self.head = nn.Conv2d(arch.width, 3, 1)
         self.gain = nn.Parameter(torch.ones(1, 3, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
-        with torch.no_grad():
-            for layer in self.mapping:
-                layer.bias.zero_()
-            for block in self.blocks:  # keeps the residual sum's scale, whatever the depth
-                block.convs[-1].weight.mul_(math.sqrt(1 / len(plan)))
 
     def forward(self, z: Tensor) -> Tensor:
         w = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()

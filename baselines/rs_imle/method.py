@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from baselines.common.checkpoint import pack, unpack
+from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
 from baselines.rs_imle.book import Book
 from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
@@ -145,9 +145,12 @@ class RSIMLE:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = Average.of(net)
         adam = torch.optim.AdamW(
-            net.parameters(), lr=self.lr, betas=tuple(self.betas), weight_decay=self.weight_decay
+            net.parameters(),
+            lr=self.lr,
+            betas=(self.betas[0], self.betas[1]),
+            weight_decay=self.weight_decay,
         )
-        parts = {"net": net, "average": average, "adam": adam}
+        parts: dict[str, Part] = {"net": net, "average": average, "adam": adam}
         tau = self.adaptive.tau if self.adaptive else 0.0
         book = Book.fresh(n, d, self.projection.width, tau)
         first, kept = progress.load()

@@ -17,7 +17,7 @@ from baselines.d2c.autoencoder import (
     save_autoencoder,
 )
 from baselines.d2c.backend import timestep_of
-from baselines.d2c.estimator import Score, auc, discriminant, temperature
+from baselines.d2c.estimator import Score, auc, discriminant, elkan_noto, temperature
 from baselines.pretrain.autoencoder import Augmentation, moco_loss
 from fsig_bench.images import to_uint8
 from fsig_bench.types import NoProgress
@@ -74,7 +74,9 @@ def method(kind="accept_prob", **changes):
         "backend": Plane(),
         "source_images": SourceImages(),
         "num_steps": 40,
-        "estimator": Estimator(kind="lda", directions=2, shrink=0.0, c=1.0, calibrate=True),
+        "estimator": Estimator(
+            kind="lda", directions=2, shrink=0.0, c=1.0, calibrate=True, elkan_noto=False
+        ),
         "mirror": False,
         "unlabelled": "prior",
         "unlabelled_count": 400,
@@ -120,7 +122,11 @@ def given(logit_slope, bias, kind, log_bound=0.0):
     m = method(kind)
     state = m.adapt(SHOTS, seed=0, progress=NoProgress())
     score = Score(
-        torch.zeros(2), torch.eye(2), torch.tensor([logit_slope, 0.0]), torch.tensor(bias)
+        torch.zeros(2),
+        torch.eye(2),
+        torch.tensor([logit_slope, 0.0]),
+        torch.tensor(bias),
+        torch.ones(()),
     )
     tensors = {f"score/{k}": v for k, v in vars(score).items()} | {"shots": Plane().encode(SHOTS)}
     meta = state.meta | {"log_ratio_bound": log_bound}
@@ -182,7 +188,7 @@ def test_when_nothing_is_accepted_the_run_says_so():
 
 def test_effective_sample_share_of_a_flat_classifier_is_one():
     m = method()
-    flat = Score(torch.zeros(2), torch.eye(2), torch.zeros(2), torch.tensor(0.0))
+    flat = Score(torch.zeros(2), torch.eye(2), torch.zeros(2), torch.tensor(0.0), torch.ones(()))
     x = exact(200, SHARE).flatten(1)
     said = m.diagnosis(flat, flat(x), 0.5, 0.0, x, exact(200, SHARE, 1).flatten(1))
     assert said["effective_sample_share"] == 1
@@ -252,7 +258,9 @@ def test_both_kinds_agree_on_an_easy_problem():
     u, held = torch.randn(300, 4, generator=g), torch.randn(300, 4, generator=g)
     p = torch.randn(10, 1, 4, generator=g) + 2
     fits = [
-        Estimator(kind=k, directions=4, shrink=0.1, c=0.1, calibrate=True).fit(p, u, held)
+        Estimator(kind=k, directions=4, shrink=0.1, c=0.1, calibrate=True, elkan_noto=False).fit(
+            p, u, held
+        )
         for k in ("lda", "logreg")
     ]
     directions = [s.direction() / s.direction().norm() for s, _ in fits]
@@ -265,10 +273,41 @@ def test_mirror_images_leave_together():
     g = torch.Generator().manual_seed(0)
     e, u, held = 60, torch.randn(900, 60, generator=g), torch.randn(300, 60, generator=g)
     p = torch.randn(10, 1, e, generator=g).expand(10, 2, e)
-    honest = Estimator(kind="lda", directions=60, shrink=0.1, c=1.0, calibrate=False)
+    honest = Estimator(
+        kind="lda", directions=60, shrink=0.1, c=1.0, calibrate=False, elkan_noto=False
+    )
     assert honest.fit(p, u, held)[1] < 0.75
     split = p.reshape(20, 1, e)  # the same points as 20 shots: each has its twin in the fold
     assert honest.fit(split, u, held)[1] > 0.9
+
+
+def test_elkan_noto_recovers_a_known_posterior():
+    """Positives N(5, 1), negatives N(-1, 1), half and half; 30 % of the positives are labelled."""
+    g, share = torch.Generator().manual_seed(0), 0.3
+
+    def truth(x):  # log ratio of the two normals
+        return torch.sigmoid(6 * x - 12)
+
+    positives = 5 + torch.randn(200_000, generator=g)
+    ceiling = (share * truth(positives)).mean()  # labelled: share * truth, all a classifier can see
+    assert float(ceiling) == pytest.approx(share, rel=1e-2)
+    x = torch.linspace(-3, 7, 101)
+    torch.testing.assert_close(elkan_noto(share * truth(x), ceiling), truth(x), atol=0.01, rtol=0)
+    assert float(elkan_noto(torch.tensor(0.9), torch.tensor(0.3))) == 1
+
+
+def test_the_correction_raises_acceptance():
+    g = torch.Generator().manual_seed(0)
+    u, held = torch.randn(300, 4, generator=g), torch.randn(300, 4, generator=g)
+    p = torch.randn(10, 1, 4, generator=g) + 1
+    kinds = [
+        Estimator(kind="lda", directions=4, shrink=0.1, c=1.0, calibrate=True, elkan_noto=e)
+        for e in (False, True)
+    ]
+    plain, corrected = (k.fit(p, u, held)[0] for k in kinds)
+    assert float(plain.ceiling) == 1 and 0 < float(corrected.ceiling) < 1
+    logit = plain(held)
+    assert (corrected.probability(logit) > plain.probability(logit)).all()
 
 
 def test_auc_and_temperature_by_hand():
