@@ -40,9 +40,9 @@ class Sampling:
 
     def accepted(self, score: Score, logit: Tensor, u: Tensor, log_bound: float) -> Tensor:
         """Bool [n]: accepted, with u ~ U(0, 1)."""
-        g = score.probability(logit)
         if self.kind == "ratio":  # rho = g / (1 - g) = exp(logit), accepted with rho / M
             return u.log() < logit - log_bound
+        g = score.probability(logit)
         if self.kind == "accept_prob_thresh":
             return (g > self.threshold) & (u < g)
         return u < g
@@ -199,12 +199,9 @@ class D2C:
     @staticmethod
     def score(state: State) -> Score:
         """The classifier of a state."""
-        return Score(
-            **{
-                k: state.tensors[f"score/{k}"]
-                for k in ("mean", "basis", "weight", "bias", "ceiling")
-            }
-        )
+        head = "score/"
+        own = {k[len(head) :]: v for k, v in state.tensors.items() if k.startswith(head)}
+        return Score(**own)
 
     def sampler(self, state: State) -> Sampler:
         """Image i: a selected (or edited) latent of the prior, decoded."""

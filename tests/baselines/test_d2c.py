@@ -69,14 +69,17 @@ class SourceImages:
         return to_uint8(Plane().decode(exact(len(indices), SHARE, 5)))
 
 
+def lda(**changes):
+    values = {"kind": "lda", "directions": 2, "shrink": 0.1, "c": 1.0}
+    return Estimator(**(values | {"calibrate": True, "elkan_noto": False} | changes))
+
+
 def method(kind="accept_prob", **changes):
     values = {
         "backend": Plane(),
         "source_images": SourceImages(),
         "num_steps": 40,
-        "estimator": Estimator(
-            kind="lda", directions=2, shrink=0.0, c=1.0, calibrate=True, elkan_noto=False
-        ),
+        "estimator": lda(directions=2, shrink=0.0),
         "mirror": False,
         "unlabelled": "prior",
         "unlabelled_count": 400,
@@ -257,12 +260,7 @@ def test_both_kinds_agree_on_an_easy_problem():
     g = torch.Generator().manual_seed(0)
     u, held = torch.randn(300, 4, generator=g), torch.randn(300, 4, generator=g)
     p = torch.randn(10, 1, 4, generator=g) + 2
-    fits = [
-        Estimator(kind=k, directions=4, shrink=0.1, c=0.1, calibrate=True, elkan_noto=False).fit(
-            p, u, held
-        )
-        for k in ("lda", "logreg")
-    ]
+    fits = [lda(kind=k, directions=4, c=0.1).fit(p, u, held) for k in ("lda", "logreg")]
     directions = [s.direction() / s.direction().norm() for s, _ in fits]
     assert float(directions[0] @ directions[1]) > 0.95
     assert all(quality > 0.95 for _, quality in fits)
@@ -273,9 +271,7 @@ def test_mirror_images_leave_together():
     g = torch.Generator().manual_seed(0)
     e, u, held = 60, torch.randn(900, 60, generator=g), torch.randn(300, 60, generator=g)
     p = torch.randn(10, 1, e, generator=g).expand(10, 2, e)
-    honest = Estimator(
-        kind="lda", directions=60, shrink=0.1, c=1.0, calibrate=False, elkan_noto=False
-    )
+    honest = lda(directions=60, calibrate=False)
     assert honest.fit(p, u, held)[1] < 0.75
     split = p.reshape(20, 1, e)  # the same points as 20 shots: each has its twin in the fold
     assert honest.fit(split, u, held)[1] > 0.9
@@ -300,10 +296,7 @@ def test_the_correction_raises_acceptance():
     g = torch.Generator().manual_seed(0)
     u, held = torch.randn(300, 4, generator=g), torch.randn(300, 4, generator=g)
     p = torch.randn(10, 1, 4, generator=g) + 1
-    kinds = [
-        Estimator(kind="lda", directions=4, shrink=0.1, c=1.0, calibrate=True, elkan_noto=e)
-        for e in (False, True)
-    ]
+    kinds = [lda(directions=4, elkan_noto=e) for e in (False, True)]
     plain, corrected = (k.fit(p, u, held)[0] for k in kinds)
     assert float(plain.ceiling) == 1 and 0 < float(corrected.ceiling) < 1
     logit = plain(held)
