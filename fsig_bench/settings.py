@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from fsig_bench.assets import manifest_entry
 from fsig_bench.data.folder import folder_digest
@@ -98,7 +99,11 @@ def cell(cfg: DictConfig) -> Cell:
     Raises:
         ValueError, FileNotFoundError: a setting or an asset is wrong; the message says which.
     """
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    try:
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except MissingMandatoryValue as error:
+        key = error.full_key
+        raise ValueError(f"{key} has no value; give one on the command line: {key}=...") from error
     for name, least in (("k", 1), ("num_images", 2), ("batch_size", 1), ("workers", 1)):
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")

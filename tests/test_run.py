@@ -174,6 +174,8 @@ def test_a_damaged_shard_is_named(whole, tmp_path):
         (["method=crdi", "dataset=babies", "method.t_end=40"], ["40"]),
         (["method=real", "dataset=folder", "dataset.path=tests"], ["real", "folder"]),
         (["method=copy", "dataset=folder", "dataset.path=nowhere"], ["nowhere"]),
+        (["method=copy", "dataset=folder"], ["dataset.path=..."]),
+        (["method=domainstudio", "dataset=babies", "method.group_size=1"], ["group_size=1"]),
         (["method=copy", "dataset=babies", "device=cuda:9"], ["cuda"]),
     ],
 )
