@@ -57,3 +57,8 @@ UNET = {
 @pytest.fixture
 def tiny_unet() -> PixelUNet:
     return PixelUNet(UNET, 2).eval()
+
+
+@pytest.fixture
+def unet_config() -> dict:
+    return dict(UNET)

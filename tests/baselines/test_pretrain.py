@@ -1,0 +1,199 @@
+"""Every recipe at toy size: it learns, it continues after a kill to the same weights, and what it
+writes is what the methods load."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from baselines.common.critic import load_critic
+from baselines.common.stylegan2 import StyleArchitecture, load_generator
+from baselines.common.unet import load_unet
+from baselines.d2c import LatentBackend, Weights
+from baselines.d2c.autoencoder import AutoencoderSizes, load_autoencoder
+from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe
+from baselines.pretrain.diffusion import DiffusionRecipe
+from baselines.pretrain.gan import GanRecipe
+from baselines.pretrain.loop import Loop
+from baselines.pretrain.prior import PriorRecipe
+from fsig_bench.assets import record_in_manifest
+from fsig_bench.images import to_float
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Flat pictures of a random colour, 16 px."""
+
+    def pool(self, work):
+        colour = torch.randint(256, (64, 3, 1, 1), generator=torch.Generator().manual_seed(0))
+        return colour.expand(-1, -1, 16, 16).to(torch.uint8)
+
+
+LOOP = Loop(
+    seed=0,
+    num_images=128,
+    batch_size=16,
+    lr=2e-3,
+    warmup_images=16,
+    decay_from=0.5,
+    weight_decay=0.0,
+    ema_images=64,
+    clip_norm=1.0,
+    bf16=False,
+    compile=False,
+    device="cpu",
+    checkpoint_s=0.0,
+)
+SIZES = AutoencoderSizes(
+    resolution=16,
+    widths=[8, 16],
+    encoder_cells=[0, 1],
+    decoder_cells=[0, 1],
+    latent_channels=4,
+    expand=2,
+    mixtures=1,
+)
+ARCH = StyleArchitecture(resolution=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 8, 16: 8})
+
+
+def diffusion(unet, loop=LOOP):
+    unet = unet | {"sample_size": 8}
+    return DiffusionRecipe(
+        images=Blobs(), unet=unet, unshuffle=2, inner="v", vlb_weight=1e-3, loop=loop
+    )
+
+
+def autoencoder(loop=LOOP):
+    return AutoencoderRecipe(
+        images=Blobs(),
+        sizes=SIZES,
+        augmentation=Augmentation(min_scale=0.5, jitter=0.5, grey=0.2, flip=0.5),
+        contrast_dim=8,
+        queue=32,
+        momentum=0.9,
+        temperature=0.07,
+        nats_per_unit=700.0,
+        loop=loop,
+    )
+
+
+def gan(num_images=96):
+    return GanRecipe(
+        images=Blobs(),
+        architecture=ARCH,
+        seed=0,
+        num_images=num_images,
+        batch_size=8,
+        lr=2.5e-3,
+        r1_gamma=0.1,
+        r1_every=4,
+        mixing=0.9,
+        ema_images=32,
+        bf16=False,
+        compile=False,
+        checkpoint_s=0.0,
+    )
+
+
+def twice(make, tmp_path):
+    """A recipe run whole, and killed after a third and continued; both weight files."""
+
+    class Killed(Exception):
+        pass
+
+    whole, halves = tmp_path / "whole.safetensors", tmp_path / "halves.safetensors"
+    make().run(whole, tmp_path / "a")
+    from baselines.pretrain.loop import Checkpoint
+
+    store, left = Checkpoint.store, [3]
+
+    def limited(self, done, wall_s):
+        store(self, done, wall_s)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoint, "store", limited)
+        make().run(halves, tmp_path / "b")
+    make().run(halves, tmp_path / "b")
+    return whole, halves
+
+
+def same(a, b):
+    one, two = load_file(a), load_file(b)
+    assert set(one) == set(two)
+    return all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_diffusion(tmp_path, unet_config):
+    whole, halves = twice(lambda: diffusion(unet_config), tmp_path)
+    assert same(whole, halves)
+    assert load_unet(whole).inner == "v"
+
+
+def test_gan(tmp_path):
+    whole, halves = twice(gan, tmp_path)
+    assert same(whole, halves)
+    net, critic = load_generator(whole), load_critic(whole)
+    images = net.synthesis(
+        net.repeat(net.mapping(torch.randn(4, 8))), net.noise(4, torch.Generator())
+    )
+    assert images.shape == (4, 3, 16, 16) and critic(images).shape == (4,)
+
+
+def test_autoencoder_and_prior_and_backend(tmp_path, unet_config):
+    whole, halves = twice(autoencoder, tmp_path)
+    assert same(whole, halves)
+    record_in_manifest(whole, {"command": "test"})
+    unet = unet_config | {"sample_size": 8, "in_channels": 4, "out_channels": 4}
+
+    def prior():
+        return PriorRecipe(images=Blobs(), autoencoder=str(whole), unet=unet, inner="v", loop=LOOP)
+
+    (tmp_path / "p").mkdir()
+    first, second = twice(prior, tmp_path / "p")
+    assert same(first, second)
+    record_in_manifest(first, {"command": "test"})
+    backend = LatentBackend(
+        autoencoder=Weights(weights=str(whole)), prior=Weights(weights=str(first)), device="cpu"
+    )
+    net, extra = load_autoencoder(whole, ("latent.mean", "latent.sd"))
+    x = to_float(Blobs().pool(None))
+    z = backend.encode(x)
+    assert backend.shape == (4, 8, 8) == tuple(z.shape[1:])
+    raw = z * extra["latent.sd"][:, None, None] + extra["latent.mean"][:, None, None]
+    torch.testing.assert_close(raw, net.encode(x), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(backend.decode(z), net.decode(net.encode(x)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(z.std((0, 2, 3)), torch.ones(4), atol=1e-2, rtol=0)
+    noise = torch.randn(2, 4, 8, 8)
+    assert torch.equal(backend.denoise(noise, 4), backend.denoise(noise, 4))
+
+
+def test_the_loss_falls(tmp_path):
+    """The autoencoder rebuilds flat colours after a few hundred images."""
+    error = []
+    for count in (16, 1600):
+        work = tmp_path / str(count)
+        autoencoder(replace(LOOP, num_images=count, lr=5e-3)).run(work / "w.safetensors", work)
+        net, _ = load_autoencoder(work / "w.safetensors", ("latent.mean", "latent.sd"))
+        x = to_float(Blobs().pool(None))
+        error.append(float((net.decode(net.encode(x)) - x).square().mean()))
+    assert error[1] < 0.3 * error[0]
+
+
+def test_a_finished_run_exports_again_without_training(tmp_path, unet_config):
+    out = tmp_path / "w.safetensors"
+    diffusion(unet_config).run(out, tmp_path)
+    before = out.read_bytes()
+    out.unlink()
+    cost = diffusion(unet_config, replace(LOOP, num_images=64)).run(out, tmp_path)
+    assert out.read_bytes() == before and cost["images_seen"] == 128
+
+
+def test_learning_rate_at_named_points():
+    loop = replace(LOOP, num_images=1000, batch_size=10, warmup_images=100, lr=1.0)
+    assert loop.rate(0) == pytest.approx(0.1) and loop.rate(90) == 1.0
+    assert loop.rate(500) == 1.0 and loop.rate(750) == pytest.approx(0.5) and loop.rate(1000) == 0
