@@ -45,7 +45,10 @@ def manifest_entry(path: str | Path) -> dict[str, Any]:
     manifest = file.parent / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     if file.name not in entries:
-        raise FileNotFoundError(f"{manifest} has no entry for {file.name}; known: {list(entries)}")
+        raise FileNotFoundError(
+            f"weights {file.name} are not among those of {manifest} ({', '.join(entries)}); "
+            f"python -m baselines.pretrain {file.stem} makes them"
+        )
     if not file.exists():
         entry = entries[file.name]
         raise FileNotFoundError(

@@ -14,6 +14,7 @@ from fsig_bench.runner import build_method
 from fsig_bench.store import Store
 from fsig_bench.types import NoProgress
 
+WEIGHTS_TO_COME = ("d2c", "d2c_edit", "d2c_prior", "gan_inversion")
 METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
 SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
 SMALL["source"] = ["method.num_steps=3"]
@@ -38,9 +39,18 @@ def made_elsewhere(tmp_path_factory):
     SMALL["from_folder"] = [f"method.images.files={folder}", "num_images=12"]
 
 
+def cell_of(name, *overrides):
+    """The method's cell; skips where its weights are not in the repository."""
+    try:
+        return make_cell(f"method={name}", "dataset=babies", *overrides, *SMALL.get(name, []))
+    except FileNotFoundError as error:
+        if name not in WEIGHTS_TO_COME:
+            raise
+        pytest.skip(str(error))
+
+
 def adapted(name, k, seed=3, progress=None):
-    extra = SMALL.get(name, [])
-    cell = make_cell(f"method={name}", "dataset=babies", f"k={k}", f"seed={seed}", *extra)
+    cell = cell_of(name, f"k={k}", f"seed={seed}")
     method = build_method(cell)
     shots = to_float(cell.dataset.shots(k, 0))
     return method, method.adapt(shots, seed=seed, progress=progress or NoProgress()), shots
@@ -49,7 +59,7 @@ def adapted(name, k, seed=3, progress=None):
 @pytest.mark.parametrize("name", METHODS)
 class TestContract:
     def test_values_stand_in_the_yaml_only(self, name):
-        method = build_method(make_cell(f"method={name}", "dataset=babies", *SMALL.get(name, [])))
+        method = build_method(cell_of(name))
         assert is_dataclass(method)
         assert all(
             p.kind is p.KEYWORD_ONLY for p in inspect.signature(type(method)).parameters.values()
@@ -61,7 +71,7 @@ class TestContract:
             setattr(method, fields(method)[0].name if fields(method) else "x", 1)
 
     def test_adapting_takes_the_shots_and_nothing_of_the_reference(self, name):
-        method = build_method(make_cell(f"method={name}", "dataset=babies", *SMALL.get(name, [])))
+        method = build_method(cell_of(name))
         assert set(inspect.signature(method.adapt).parameters) == {"shots", "seed", "progress"}
         assert set(inspect.signature(method.sampler).parameters) == {"state"}
 

@@ -92,7 +92,7 @@ def load_unet(path: Path) -> PixelUNet:
             raise ValueError(f"{path} carries no architecture; it is not a diffusion weight file")
         tensors = {k: file.get_tensor(k).float() for k in file.keys()}
     config = json.loads(metadata["architecture"])
-    unet = PixelUNet(config["unet"], config["unshuffle"], config.get("inner", "eps"))
+    unet = PixelUNet(config["unet"], config["unshuffle"], config["inner"])
     unet.net.load_state_dict(tensors)
     return unet.eval().requires_grad_(False)
 
