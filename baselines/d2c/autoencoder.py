@@ -29,7 +29,9 @@ class AutoencoderSizes:
     """Sizes; the values stand in YAML."""
 
     resolution: int
-    widths: Sequence[int]  # from full resolution down; each stage halves the side
+    patch: int  # pixels of a patch become channels at both ends; official: 1
+    residual: float  # weight of a cell's body; official: 0.1, for stacks of 16 cells
+    widths: Sequence[int]  # from the finest stage down; each stage halves the side
     encoder_cells: Sequence[int]  # per stage
     decoder_cells: Sequence[int]  # per stage, in the encoder's order
     latent_channels: int
@@ -38,7 +40,7 @@ class AutoencoderSizes:
 
     @property
     def latent_side(self) -> int:
-        return self.resolution >> (len(self.widths) - 1)
+        return self.resolution // self.patch >> (len(self.widths) - 1)
 
 
 class SqueezeExcite(nn.Module):
@@ -60,10 +62,11 @@ def norm_act(c: int) -> nn.Sequential:
 
 
 class EncoderCell(nn.Module):
-    """x + 0.1 SE(two BN-swish-3x3), halving the side if `down`."""
+    """x + residual SE(two BN-swish-3x3), halving the side if `down`."""
 
-    def __init__(self, c_in: int, c_out: int, *, down: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, residual: float, *, down: bool) -> None:
         super().__init__()
+        self.residual = residual
         self.body = nn.Sequential(
             norm_act(c_in),
             nn.Conv2d(c_in, c_out, 3, 2 if down else 1, 1),
@@ -78,16 +81,16 @@ class EncoderCell(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.skip(x) + 0.1 * self.body(x)
+        out: Tensor = self.skip(x) + self.residual * self.body(x)
         return out
 
 
 class DecoderCell(nn.Module):
-    """x + 0.1 SE(inverted residual with a 5x5 depthwise), doubling the side if `up`."""
+    """x + residual SE(inverted residual with a 5x5 depthwise), doubling the side if `up`."""
 
-    def __init__(self, c_in: int, c_out: int, expand: int, *, up: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, expand: int, residual: float, *, up: bool) -> None:
         super().__init__()
-        wide = c_in * expand
+        wide, self.residual = c_in * expand, residual
         self.up = up
         self.body = nn.Sequential(
             nn.BatchNorm2d(c_in, momentum=0.05),
@@ -106,7 +109,7 @@ class DecoderCell(nn.Module):
         if self.up:
             near = F.interpolate(x, scale_factor=2, mode="nearest")
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-        out: Tensor = self.skip(x) + 0.1 * self.body(near)
+        out: Tensor = self.skip(x) + self.residual * self.body(near)
         return out
 
 
@@ -115,24 +118,26 @@ class Autoencoder(nn.Module):
 
     def __init__(self, sizes: AutoencoderSizes) -> None:
         super().__init__()
-        w, self.sizes = list(sizes.widths), sizes
-        down: list[nn.Module] = [nn.Conv2d(3, w[0], 3, 1, 1)]
+        w, res, self.sizes = list(sizes.widths), sizes.residual, sizes
+        fold = sizes.patch**2
+        down: list[nn.Module] = [nn.Conv2d(3 * fold, w[0], 3, 1, 1)]
         for stage, (width, cells) in enumerate(zip(w, sizes.encoder_cells, strict=True)):
             if stage:
-                down.append(EncoderCell(w[stage - 1], width, down=True))
-            down += [EncoderCell(width, width, down=False) for _ in range(cells)]
+                down.append(EncoderCell(w[stage - 1], width, res, down=True))
+            down += [EncoderCell(width, width, res, down=False) for _ in range(cells)]
         down += [nn.ELU(), nn.Conv2d(w[-1], sizes.latent_channels, 3, 1, 1)]
-        self.encoder = nn.Sequential(*down)
+        self.encoder = nn.Sequential(nn.PixelUnshuffle(sizes.patch), *down)
         up: list[nn.Module] = [nn.Conv2d(sizes.latent_channels, w[-1], 3, 1, 1)]
         for stage in reversed(range(len(w))):
             width = w[stage]
             if stage < len(w) - 1:
-                up.append(DecoderCell(w[stage + 1], width, sizes.expand, up=True))
+                up.append(DecoderCell(w[stage + 1], width, sizes.expand, res, up=True))
             up += [
-                DecoderCell(width, width, sizes.expand, up=False)
+                DecoderCell(width, width, sizes.expand, res, up=False)
                 for _ in range(sizes.decoder_cells[stage])
             ]
-        up += [nn.ELU(), nn.Conv2d(w[0], 10 * sizes.mixtures, 3, 1, 1)]
+        up += [nn.ELU(), nn.Conv2d(w[0], 10 * sizes.mixtures * fold, 3, 1, 1)]
+        up.append(nn.PixelShuffle(sizes.patch))
         self.decoder = nn.Sequential(*up)
 
     def encode(self, x: Tensor) -> Tensor:

@@ -315,6 +315,8 @@ def test_auc_and_temperature_by_hand():
 
 SIZES = AutoencoderSizes(
     resolution=16,
+    patch=2,
+    residual=1.0,
     widths=[8, 16, 16],
     encoder_cells=[0, 1, 1],
     decoder_cells=[0, 1, 1],
@@ -328,7 +330,7 @@ def test_latents_have_the_stated_shape_and_survive_the_file(tmp_path):
     net = Autoencoder(SIZES).eval()
     x = torch.rand(3, 3, 16, 16) * 2 - 1
     z = net.encode(x)
-    assert z.shape == (3, 4, 4, 4) and SIZES.latent_side == 4
+    assert z.shape == (3, 4, 2, 2) and SIZES.latent_side == 2
     assert net.decode(z).shape == x.shape and net.decode(z).abs().max() <= 1
     extra = {"latent.mean": torch.arange(4.0), "latent.sd": torch.ones(4)}
     save_autoencoder(tmp_path / "a.safetensors", net, extra)

@@ -47,6 +47,8 @@ LOOP = Loop(
 )
 SIZES = AutoencoderSizes(
     resolution=16,
+    patch=1,
+    residual=1.0,
     widths=[8, 16],
     encoder_cells=[0, 1],
     decoder_cells=[0, 1],
