@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from torch import Tensor, nn
 
+from baselines.common.weights import read_weights
 from fsig_bench.assets import verified, write_safetensors
 
 SLOPE, GAIN = 0.2, math.sqrt(2)  # leaky ReLU, and the gain that keeps its variance at 1
@@ -206,14 +206,9 @@ def read_gan(path: Path, part: str) -> tuple[StyleArchitecture, dict[str, Tensor
     Raises:
         ValueError: the file carries no architecture.
     """
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "architecture" not in metadata:
-            raise ValueError(f"{path} carries no architecture; it is not a generator's weight file")
-        head = f"{part}/"
-        names = [k for k in file.keys() if k.startswith(head)]
-        tensors = {k[len(head) :]: file.get_tensor(k).float() for k in names}
-    config = json.loads(metadata["architecture"])
+    config, everything = read_weights(path)
+    head = f"{part}/"
+    tensors = {k[len(head) :]: v for k, v in everything.items() if k.startswith(head)}
     config["channels"] = {int(side): c for side, c in config["channels"].items()}
     return StyleArchitecture(**config), tensors
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.common.diffusion import linear_abar
+from baselines.common.weights import read_weights
 from fsig_bench.assets import verified, write_safetensors
 
 
@@ -84,14 +85,7 @@ def load_unet(path: Path) -> PixelUNet:
     Raises:
         ValueError: the file carries no architecture, or its tensors do not fit it.
     """
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "architecture" not in metadata:
-            raise ValueError(f"{path} carries no architecture; it is not a diffusion weight file")
-        tensors = {k: file.get_tensor(k).float() for k in file.keys()}
-    config = json.loads(metadata["architecture"])
+    config, tensors = read_weights(path)
     unet = PixelUNet(config["unet"], config["unshuffle"], config["inner"])
     unet.net.load_state_dict(tensors)
     return unet.eval().requires_grad_(False)

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from torch import Tensor, nn
 
+from baselines.common.weights import read_weights
 from fsig_bench.assets import write_safetensors
 
 
@@ -198,18 +198,15 @@ def mixture_nll(p: Tensor, x: Tensor) -> Tensor:
 
 
 def save_autoencoder(path: Path, net: Autoencoder, extra: Mapping[str, Tensor]) -> str:
-    """Writes fp16 safetensors with the sizes as metadata; `extra` stays float32."""
+    """Writes fp16 safetensors with the architecture as metadata; `extra` stays float32."""
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
     sizes = {k: list(v) if isinstance(v, Sequence) else v for k, v in asdict(net.sizes).items()}
-    return write_safetensors(path, {**tensors, **extra}, {"sizes": json.dumps(sizes)})
+    return write_safetensors(path, {**tensors, **extra}, {"architecture": json.dumps(sizes)})
 
 
 def load_autoencoder(path: Path, extra: Sequence[str]) -> tuple[Autoencoder, dict[str, Tensor]]:
     """Reads what `save_autoencoder` wrote: float32, eval mode, frozen; and its extra tensors."""
-    with safe_open(path, framework="pt") as file:
-        sizes = json.loads((file.metadata() or {})["sizes"])
-        tensors = {k: file.get_tensor(k) for k in file.keys()}
-    tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    sizes, tensors = read_weights(path)
     others = {k: tensors.pop(k) for k in extra}
     net = Autoencoder(AutoencoderSizes(**sizes))
     net.load_state_dict(tensors)
