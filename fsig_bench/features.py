@@ -52,15 +52,6 @@ class FactorReading(Protocol):
         ...
 
 
-@runtime_checkable
-class Perceptual(Protocol):
-    """An extractor whose perceptual trunk is differentiable: what methods train against."""
-
-    def perceive(self, images: Tensor) -> Tensor:
-        """float32 [n, 3, h, w] in [-1, 1] -> [n, e]; squared distances between rows are LPIPS."""
-        ...
-
-
 def embed(maps: list[Tensor]) -> Tensor:
     """Z [n, sum_l c_l h_l w_l] of trunk maps: squared distances between rows are LPIPS.
 

@@ -69,6 +69,14 @@ class Reconstructs(Protocol):
         ...
 
 
+class Perceptual(Protocol):
+    """A suite's perceptual network, differentiable: what methods train against."""
+
+    def perceive(self, images: Tensor) -> Tensor:
+        """float32 [n, 3, h, w] in [-1, 1] -> [n, e]; squared distances between rows are LPIPS."""
+        ...
+
+
 class NoProgress:
     """A `Progress` that keeps nothing: for tests and for use as a library."""
 

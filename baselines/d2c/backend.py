@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from baselines.common.diffusion import Schedule, ddim_loop, linear_abar
+from baselines.common.diffusion import Schedule, ddim_loop
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.d2c.autoencoder import Autoencoder, load_autoencoder
 from fsig_bench.assets import verified
@@ -74,8 +74,3 @@ class LatentBackend:
         abar = schedule.abar[start]
         x = abar**0.5 * z.to(self.device) + (1 - abar) ** 0.5 * noise.to(self.device)
         return ddim_loop(self._prior.eps, x, schedule, start=start, clamp=False)
-
-
-def timestep_of(alpha: float) -> int:
-    """The original timestep whose abar is nearest to alpha."""
-    return int((linear_abar() - alpha).abs().argmin())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,13 +16,7 @@ from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion.projector import Projector, project
 from baselines.gan_inversion.samplers import Sampling, draw_styles
 from fsig_bench.seeding import ImageGenerators, generator
-from fsig_bench.types import Images, Progress, Sampler, State
-
-
-class Trunk(Protocol):
-    """The suite's perceptual network."""
-
-    def perceive(self, images: Tensor) -> Tensor: ...
+from fsig_bench.types import Images, Perceptual, Progress, Sampler, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +54,7 @@ class GANInversion:
     """The method; its values stand in conf/method/gan_inversion.yaml."""
 
     generator: StyleSource
-    perceptual: Trunk
+    perceptual: Perceptual
     projector: Projector
     tuning: Tuning
     space_count: int  # mapped codes behind the W statistics

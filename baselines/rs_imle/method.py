@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,13 +15,7 @@ from baselines.rs_imle.book import Book
 from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
 from baselines.rs_imle.search import Projection, Rejection, distances, nearest, pool_size
 from fsig_bench.seeding import ImageGenerators, derive, generator
-from fsig_bench.types import Images, Progress, Sampler, State
-
-
-class Trunk(Protocol):
-    """The suite's perceptual network."""
-
-    def perceive(self, images: Tensor) -> Tensor: ...
+from fsig_bench.types import Images, Perceptual, Progress, Sampler, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +40,7 @@ class RSIMLE:
 
     device: str
     resolution: int
-    perceptual: Trunk
+    perceptual: Perceptual
     architecture: Architecture
     projection: Projection
     rejection: Rejection
