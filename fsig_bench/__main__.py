@@ -7,6 +7,7 @@ from typing import Any
 
 import hydra
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -21,6 +22,11 @@ def control_configs(cfg: DictConfig) -> list[DictConfig]:
         return "fresh" not in c.method.card.get("needs", []) or c.dataset.get("fresh") is not None
 
     return [c for c in found if possible(c)]
+
+
+def options(group: str) -> list[str]:
+    """What a config group offers."""
+    return sorted(GlobalHydra.instance().config_loader().get_group_options(group))
 
 
 def bytes_needed(config: dict[str, Any]) -> int:
@@ -41,6 +47,11 @@ def main(cfg: DictConfig) -> None:
     try:
         if cfg.preflight not in ("auto", "only"):
             raise ValueError(f"preflight={cfg.preflight}: choose auto or only")
+        for group in ("method", "dataset"):
+            if group not in cfg:
+                raise ValueError(
+                    f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
+                )
         store = Store(cfg.results_dir)
         cells = [cell(c) for c in [cfg, *control_configs(cfg)]]
         done = [store.record(c.folder) is not None for c in cells]

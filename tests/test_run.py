@@ -165,6 +165,8 @@ def test_a_damaged_shard_is_named(whole, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
+        (["dataset=babies"], ["no method", "crdi", "rs_imle"]),
+        (["method=copy"], ["no dataset", "babies", "folder"]),
         (["method=crdy", "dataset=babies"], ["crdi", "source", "copy", "real"]),
         (["method=copy", "dataset=dogs"], ["babies", "sketches", "folder"]),
         (["method=copy", "dataset=babies", "k=500"], ["k=500", "100"]),
@@ -186,6 +188,16 @@ def test_bad_input_is_refused_with_the_value_and_the_remedy(overrides, words, tm
     assert all(w in text for w in words), text
     assert "Traceback" not in text
     assert not list(tmp_path.glob("runs/**/record.json"))
+
+
+def test_a_sweep_may_choose_methods_and_datasets(tmp_path):
+    shared = ["controls=[]", "preflight=only", f"results_dir={tmp_path}"]
+    by_hand = cli("-m", "method=copy,crdi", "dataset=babies,sketches", *shared)
+    lines = by_hand.stdout.split()
+    pairs = [(m, d) for m in ("copy", "crdi") for d in ("babies", "sketches")]
+    assert [any(f"/{m}/{d}/" in w for w in lines) for m, d in pairs] == [True] * 4
+    narrowed = cli("-m", "experiment=mini_grid", "method=copy,real", "seed=0,1", *shared)
+    assert narrowed.stdout.count("to do") == 2 * 6 * 2
 
 
 def test_preflight_only_does_no_work(tmp_path):

@@ -17,6 +17,11 @@ from torch import Tensor, nn
 from baselines.common.stylegan2 import GAIN, EqualLinear, StyleArchitecture, act, fir, read_gan
 
 
+def shift(x: Tensor, bias: Tensor) -> Tensor:
+    """x [n, c, h, w] plus a bias per channel, in x's precision."""
+    return x + bias.to(x.dtype)[:, None, None]
+
+
 class Down(nn.Module):
     """Filter, then a strided convolution with equalised learning rate."""
 
@@ -41,7 +46,7 @@ class EqualConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.conv2d(x, self.weight * self.scale, padding=self.weight.shape[-1] // 2)
-        return act(x + self.bias[:, None, None])
+        return act(shift(x, self.bias))
 
 
 class CriticBlock(nn.Module):
@@ -54,7 +59,7 @@ class CriticBlock(nn.Module):
         self.skip = Down(c_in, c_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (act(self.down(self.conv(x)) + self.bias[:, None, None]) + self.skip(x)) / GAIN
+        return (act(shift(self.down(self.conv(x)), self.bias)) + self.skip(x)) / GAIN
 
 
 class Critic(nn.Module):

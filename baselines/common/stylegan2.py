@@ -43,6 +43,8 @@ def fir(x: Tensor, pad: tuple[int, int], gain: float = 1.0) -> Tensor:
     """Filters each channel with the separable [1, 3, 3, 1] kernel (its sum is `gain`)."""
     tap = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8
     kernel = (tap[:, None] * tap[None, :] * gain).expand(x.shape[1], 1, 4, 4)
+    if pad[0] == pad[1]:  # the convolution pads faster than F.pad does
+        return F.conv2d(x, kernel.contiguous(), padding=pad[0], groups=x.shape[1])
     return F.conv2d(F.pad(x, (*pad, *pad)), kernel.contiguous(), groups=x.shape[1])
 
 

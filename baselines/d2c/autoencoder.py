@@ -12,6 +12,7 @@ Shape legend: n images, c latent channels, r latent side, m mixture components.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -180,9 +181,14 @@ def mixture_mean(p: Tensor) -> Tensor:
     return (mean * log_weights.exp()[:, None]).sum(2)
 
 
-def mixture_nll(p: Tensor, x: Tensor) -> Tensor:
-    """-log p(x) in nats, summed over pixels, [n]; x in [-1, 1] of 8 bits (PixelCNN++, Eq. 2)."""
+def mixture_nll(p: Tensor, x: Tensor, scale: float | None = None) -> Tensor:
+    """-log p(x) in nats, summed over pixels, [n]; x in [-1, 1] of 8 bits (PixelCNN++, Eq. 2).
+
+    `scale` replaces the predicted scales by one number.
+    """
     log_weights, mean, log_scale = split_mixture(p, x)
+    if scale is not None:
+        log_scale = torch.full_like(log_scale, math.log(scale))
     gap, inverse = x[:, :, None] - mean, (-log_scale).exp()
     plus, minus = inverse * (gap + 1 / 255), inverse * (gap - 1 / 255)
     inside = plus.sigmoid() - minus.sigmoid()

@@ -122,6 +122,7 @@ class AutoencoderRecipe:
     momentum: float
     temperature: float
     nats_per_unit: float
+    scale: float | None  # of the logistic, in [-1, 1]; None: predicted per pixel
     loop: Loop
 
     def run(self, out: Path, work: Path) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class AutoencoderRecipe:
             with torch.no_grad():
                 key = compiled["key"](b).float()
             p, query = compiled["query"](a)
-            nats = mixture_nll(p.float(), a).mean()
+            nats = mixture_nll(p.float(), a, self.scale).mean()
             contrast = moco_loss(query.float(), key, model.keys.clone(), self.temperature)
             model.push(key)
             logs = {"bits_per_dim": float(nats.detach()) / x[0].numel() / math.log(2)}

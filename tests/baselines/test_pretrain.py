@@ -76,6 +76,7 @@ def autoencoder(loop=LOOP):
         momentum=0.9,
         temperature=0.07,
         nats_per_unit=700.0,
+        scale=0.1,
         loop=loop,
     )
 
