@@ -100,10 +100,11 @@ class RandomTrunk:
     @torch.no_grad()
     def maps(self, images: Tensor) -> list[Tensor]:
         """Three maps, each half as wide as the one before."""
-        return self._maps(images.float() / 127.5 - 1)
+        return self.trunk(images.float() / 127.5 - 1)
 
-    def _maps(self, x: Tensor) -> list[Tensor]:
-        out = []
+    def trunk(self, images: Tensor) -> list[Tensor]:
+        """float32 [n, 3, h, w] in [-1, 1] -> the same maps, differentiable."""
+        out, x = [], images
         for conv in self._stages:
             x = conv(x).relu()
             out.append(x)
@@ -111,7 +112,7 @@ class RandomTrunk:
 
     def perceive(self, images: Tensor) -> Tensor:
         """float32 [n, 3, h, w] in [-1, 1] -> rows [n, e], differentiable."""
-        return embed(self._maps(images))
+        return embed(self.trunk(images))
 
     def features(self, images: Tensor) -> Tensor:
         """Mean and standard deviation of the deepest map's channels."""

@@ -77,6 +77,14 @@ class Perceptual(Protocol):
         ...
 
 
+class Trunk(Protocol):
+    """A suite's perceptual network map by map, differentiable."""
+
+    def trunk(self, images: Tensor) -> list[Tensor]:
+        """float32 [n, 3, h, w] in [-1, 1] -> maps [n, c, h', w'], shallow to deep."""
+        ...
+
+
 class NoProgress:
     """A `Progress` that keeps nothing: for tests and for use as a library."""
 

@@ -14,7 +14,7 @@ from fsig_bench.runner import build_method
 from fsig_bench.store import Store
 from fsig_bench.types import NoProgress
 
-WEIGHTS_TO_COME = ("d2c", "d2c_edit", "d2c_prior", "gan_inversion")
+WEIGHTS_TO_COME = ("d2c", "d2c_edit", "d2c_prior", "gan_inversion", "genda")
 METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
 SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
 SMALL["source"] = ["method.num_steps=3"]
@@ -25,6 +25,7 @@ SMALL["rs_imle"] += ["method.architecture.width=16", "method.architecture.latent
 SMALL["rs_imle"] += ["method.max_iterations=3", "method.refresh_every=2", "method.pool_round_to=8"]
 SMALL["imle"] = SMALL["adaimle"] = SMALL["rs_imle"]
 SMALL["gan_inversion"] = ["method.projector.steps=3", "method.space_count=500"]
+SMALL["genda"] = ["method.updates=2", "method.batch=2"]
 SMALL["d2c"] = ["method.num_steps=3", "method.unlabelled_count=40", "method.held_out_count=40"]
 SMALL["d2c"] += ["method.sample.budget=2"]
 SMALL["d2c_edit"] = SMALL["d2c_prior"] = SMALL["d2c"]

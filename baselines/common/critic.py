@@ -18,7 +18,7 @@ from baselines.common.stylegan2 import GAIN, EqualLinear, StyleArchitecture, act
 
 
 def shift(x: Tensor, bias: Tensor) -> Tensor:
-    """x [n, c, h, w] plus a bias per channel, in x's precision."""
+    """Maps [n, c, h, w] plus a bias per channel, in the maps' precision."""
     return x + bias.to(x.dtype)[:, None, None]
 
 

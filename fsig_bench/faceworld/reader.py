@@ -173,10 +173,14 @@ class FactorReader:
         """uint8 [n, 3, 64, 64] -> the perceptual trunk's maps, shallow to deep."""
         return self._parts[0].maps(_prepare(images))[: self.trunk_maps]
 
+    def trunk(self, images: Tensor) -> list[Tensor]:
+        """float32 [n, 3, 64, 64] in [-1, 1] -> the trunk's maps, differentiable."""
+        x = images.contiguous(memory_format=torch.channels_last)
+        return self._parts[0].maps(x)[: self.trunk_maps]
+
     def perceive(self, images: Tensor) -> Tensor:
         """float32 [n, 3, 64, 64] in [-1, 1] -> rows [n, e], differentiable."""
-        x = images.contiguous(memory_format=torch.channels_last)
-        return embed(self._parts[0].maps(x)[: self.trunk_maps])
+        return embed(self.trunk(images))
 
     @torch.no_grad()
     def read(self, images: Tensor) -> tuple[Tensor, Tensor]:

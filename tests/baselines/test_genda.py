@@ -1,0 +1,98 @@
+"""GenDA on a small random generator and critic."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from baselines.common.critic import Critic
+from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, save_gan
+from baselines.genda import GenDA, gram
+from fsig_bench.features import RandomTrunk
+from fsig_bench.types import NoProgress
+
+TINY = StyleArchitecture(
+    resolution=16, style_dim=16, mapping_layers=2, channels={4: 16, 8: 16, 16: 8}
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What `StyleSource` offers, without the check against a manifest."""
+
+    net: StyleGenerator
+    weights: str
+    device: str = "cpu"
+
+
+@pytest.fixture
+def method(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net = StyleGenerator(TINY).eval().requires_grad_(False)
+    save_gan(tmp_path / "gan.safetensors", net, Critic(TINY))
+    monkeypatch.setattr("baselines.genda.verified", lambda path: tmp_path / path)
+    return GenDA(
+        generator=Source(net, "gan.safetensors"),
+        perceptual=RandomTrunk(seed=0, width=8),
+        updates=6,
+        batch=4,
+        lr=5e-3,
+        betas=[0.0, 0.99],
+        adversarial_weight=5.0,
+        style_weight=50.0,
+        style_steps="each",
+    )
+
+
+@pytest.fixture
+def shots():
+    return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_gram_by_hand():
+    maps = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])  # two channels of a 1 x 2 map
+    torch.testing.assert_close(gram(maps), torch.tensor([[[5.0, 11.0], [11.0, 25.0]]]) / 4)
+
+
+def test_every_image_depends_on_its_own_episode_only(method, shots):
+    state = method.adapt(shots, seed=5, progress=NoProgress())
+    whole = method.sampler(state)(range(7))
+    alone = method.sampler(state)([4])
+    torch.testing.assert_close(whole[4:5], alone, atol=1e-5, rtol=0)
+    assert not torch.equal(whole[0], whole[3])  # the same code's place in the next episode
+    other = dataclasses.replace(state, seed=6)
+    assert not torch.equal(whole[4], method.sampler(other)([4])[0])
+
+
+@pytest.mark.parametrize("style_steps", ["each", "together"])
+def test_the_style_loss_brings_gram_matrices_towards_the_shots(method, shots, style_steps):
+    method = dataclasses.replace(method, style_steps=style_steps, adversarial_weight=0.0)
+    first = method.perceptual.trunk(shots)
+
+    def gap(updates):
+        net = dataclasses.replace(method, updates=updates)
+        images = net.sampler(net.adapt(shots, seed=0, progress=NoProgress()))(range(3))
+        maps = net.perceptual.trunk(images)
+        pairs = zip(maps, first, strict=True)
+        return sum(float((gram(a).mean(0) - gram(b).mean(0)).square().sum()) for a, b in pairs)
+
+    assert gap(40) < 0.5 * gap(0)
+
+
+def test_the_source_is_left_alone_and_the_count_is_right(method, shots):
+    before = {k: v.clone() for k, v in method.generator.net.state_dict().items()}
+    state = method.adapt(shots, seed=0, progress=NoProgress())
+    calls = []
+    synthesis = method.generator.net.synthesis
+    method.generator.net.synthesis = lambda w, n: calls.append(len(w)) or synthesis(w, n)
+    method.sampler(state)(range(3))
+    assert sum(calls) / 3 == pytest.approx(method.evaluations(3))
+    assert state.meta["nfe_per_image"] == pytest.approx(method.evaluations(3), abs=0.1)
+    for name, value in method.generator.net.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_diverging_step_is_named(method, shots):
+    with pytest.raises(FloatingPointError, match=r"method\.lr"):
+        bad = dataclasses.replace(method, style_weight=float("inf"))
+        bad.sampler(bad.adapt(shots, seed=0, progress=NoProgress()))(range(1))
