@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fsig_bench.gallery import chosen
 from fsig_bench.report import load, report, spread, table
 
 
@@ -69,3 +70,11 @@ def test_what_is_no_record_is_named(tmp_path):
     (tmp_path / "bad.json").write_text("[1]")
     with pytest.raises(ValueError, match="bad.json"):
         load([tmp_path])
+
+
+def test_the_gallery_takes_one_run_a_method_and_names_what_is_there():
+    rows = [record("source", kind="control"), record("rs_imle", seed=1), record("rs_imle", seed=0)]
+    found = chosen([*rows, record("crdi"), record("d2c", dataset="obama")], "babies")
+    assert [(r["method"], r["seed"]) for r in found] == [("crdi", 0), ("rs_imle", 0), ("source", 0)]
+    with pytest.raises(ValueError, match=r"cats.*babies, obama"):
+        chosen([record(), record(dataset="obama")], "cats")
