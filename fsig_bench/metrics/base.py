@@ -20,7 +20,7 @@ Supplied = Callable[[str, Callable[[], Tensor]], Tensor]
 class Metric(Protocol):
     """A frozen dataclass without defaults; its values stand in conf/metric/."""
 
-    needs: ClassVar[frozenset[str]]  # of "real" (a reference set), "factors" (a factor reader)
+    needs: ClassVar[frozenset[str]]  # of "real" (a reference), "factors" (a reader), "two shots"
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """At least value, extractor, n_real, n_fake."""
@@ -117,6 +117,8 @@ def missing(metric: Metric, evidence: Evidence) -> str | None:
     """Why a metric cannot be computed here; None if it can."""
     if "real" in metric.needs and evidence.real is None:
         return "needs a reference set and this dataset has none (give dataset.reference=FOLDER)"
+    if "two shots" in metric.needs and len(evidence.shots) < 2:
+        return "needs at least two shots"
     if "factors" in metric.needs:
         if not isinstance(evidence.extractor, FactorReading):
             return f"needs a factor reader; {evidence.extractor.name} reads no factors"

@@ -16,6 +16,7 @@ distance between unit-length channel vectors.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from torch import Tensor
 
 from fsig_bench.features import embed, in_batches
 from fsig_bench.metrics.base import Evidence
-from fsig_bench.seeding import generator
 
 Maps = Callable[[Tensor], list[Tensor]]
 
@@ -61,14 +61,23 @@ def mean_pairwise(z: Tensor) -> float:
     return float(squared_distances(z, z).triu(1).sum() / (n * (n - 1) / 2))
 
 
+def shuffled(images: Tensor, seed: int) -> Tensor:
+    """A random order of uint8 images that follows their pixels and the seed, not their places."""
+    keys = [hashlib.sha256(str(seed).encode() + x.numpy().tobytes()).digest() for x in images]
+    return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__), dtype=torch.long)
+
+
 @dataclass(frozen=True, kw_only=True)
 class IntraLPIPS:
-    """`intra_lpips` under a named rule for sampling and for empty clusters."""
+    """`intra_lpips` under named rules; the published ones are conf/metric/intra_lpips_*.yaml."""
 
     protocol: str
-    max_assigned: int  # samples that are assigned to shots
-    cluster_size: int  # members kept per cluster, at random
+    max_assigned: int | None  # samples that are assigned to shots; None: all
+    cluster_size: int  # members kept per cluster
+    pick: Literal["random", "first"]  # which samples and members, where there are more
     empty: Literal["drop", "zero"]  # clusters with fewer than two members
+    fake_range: Literal["signed", "unit"]  # unit: samples reach the trunk in [0, 1], as in CRDI
+    compare: Literal["pairs", "shot"]  # shot: members against their shot (Phasic's text)
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
@@ -76,18 +85,33 @@ class IntraLPIPS:
         """Also the clusters' sizes and means, their spread, and B-LPIPS."""
 
         def rows(part: Tensor) -> Tensor:
-            return embed(evidence.extractor.maps(part))
+            x = part.float() / 127.5 - 1
+            with torch.no_grad():
+                return embed(evidence.extractor.trunk((x + 1) / 2 if unit else x))
 
-        nearest = evidence.shot_distances("fake")[: self.max_assigned].argmin(1)
-        k, kept = len(evidence.shots), {}
-        sizes = [int((nearest == c).sum()) for c in range(k)]
+        unit = self.fake_range == "unit"
+        fake, k = evidence.fake, len(evidence.shots)
+        order = torch.arange(len(fake))
+        if self.pick == "random":
+            order = shuffled(fake, evidence.seed)
+        order = order[: self.max_assigned]
+        if unit:
+            z = embed(evidence.extractor.maps(evidence.shots))
+            parts = fake[order].split(evidence.batch_size)
+            nearest = torch.cat([squared_distances(rows(p), z) for p in parts]).argmin(1)
+        else:
+            nearest = evidence.shot_distances("fake")[order].argmin(1)
+        kept, sizes = {}, [int((nearest == c).sum()) for c in range(k)]
         for c in range(k):
-            members = (nearest == c).nonzero().flatten()
-            if len(members) < 2:
+            members = order[nearest == c][: self.cluster_size]
+            if len(members) < (1 if self.compare == "shot" else 2):
                 continue
-            g = generator(evidence.seed, "intra_lpips", c)
-            members = members[torch.randperm(len(members), generator=g)[: self.cluster_size]]
-            kept[c] = mean_pairwise(in_batches(rows, evidence.fake[members], evidence.batch_size))
+            z = in_batches(rows, fake[members], evidence.batch_size)
+            if self.compare == "pairs":
+                kept[c] = mean_pairwise(z)
+            else:
+                shot = embed(evidence.extractor.maps(evidence.shots[c : c + 1]))
+                kept[c] = float(squared_distances(z, shot).mean())
         means = list(kept.values())
         empty = k - len(kept)
         scored = means + ([0.0] * empty if self.empty == "zero" else [])

@@ -8,6 +8,7 @@ copies 1. The threshold is calibrated on the reference, so it means the same for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -55,3 +56,33 @@ class CopyRate:
             "threshold": threshold,
             "quantile": self.quantile,
         }
+
+
+def authentic(*, train: Tensor, fake: Tensor) -> Tensor:
+    """Bool [n]: fake i is no nearer to its nearest training row j than j is to the others.
+
+    Alaa et al., "How Faithful is your Synthetic Data?", ICML 2022, arXiv:2102.08921, section 3.3.
+
+    Raises:
+        ValueError: fewer than two training rows.
+    """
+    if len(train) < 2:
+        raise ValueError(f"{len(train)} training images; authenticity needs at least 2")
+    between = torch.cdist(train.double(), train.double()).fill_diagonal_(math.inf)
+    nearest = torch.cdist(fake.double(), train.double()).min(1)
+    return nearest.values >= between.min(1).values[nearest.indices]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthPct:
+    """`authpct`: share of samples that are authentic with respect to the shots; copies score 0.
+
+    With k shots far apart even real images often count as copies: read it beside `real`.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"two shots"})
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """In the extractor's feature space."""
+        own = authentic(train=evidence.features("shots"), fake=evidence.features("fake"))
+        return {"value": float(own.double().mean()), **evidence.counts()}

@@ -12,7 +12,7 @@ from fsig_bench.metrics.base import Evidence, missing
 from fsig_bench.metrics.factors import FactorCoverage, SourceLeakage, overlap, unrolled
 from fsig_bench.metrics.frechet import Frechet
 from fsig_bench.metrics.intra_lpips import IntraLPIPS, mean_pairwise, paired_distances
-from fsig_bench.metrics.memorisation import CopyRate, NearestShot
+from fsig_bench.metrics.memorisation import AuthPct, CopyRate, NearestShot
 from fsig_bench.metrics.psnr import psnr
 
 TRUNK = RandomTrunk(seed=3, width=8)
@@ -38,6 +38,7 @@ def evidence(fake, shots, real=None, extractor=TRUNK, source="adults"):
 
 def intra(**changes):
     values = {"protocol": "test", "max_assigned": 1000, "cluster_size": 50, "empty": "drop"}
+    values |= {"pick": "random", "fake_range": "signed", "compare": "pairs"}
     return IntraLPIPS(**(values | changes))
 
 
@@ -100,6 +101,62 @@ def test_clusters_are_capped_by_a_seeded_choice():
     assert capped(evidence(fake, shots))["value"] != intra()(evidence(fake, shots))["value"]
 
 
+def test_the_order_of_samples_changes_nothing():
+    shots, fake = pictures(2, 1), pictures(40, 2)
+    rule = intra(cluster_size=5, max_assigned=30)
+    turned = fake[torch.randperm(40, generator=torch.Generator().manual_seed(0))]
+    a, b = rule(evidence(fake, shots)), rule(evidence(turned, shots))
+    assert a["cluster_sizes"] == b["cluster_sizes"] and sum(a["cluster_sizes"]) == 30
+    assert a["value"] == pytest.approx(b["value"], rel=1e-6)
+    first = intra(cluster_size=5, max_assigned=30, pick="first")
+    assert first(evidence(fake, shots))["value"] != first(evidence(turned, shots))["value"]
+
+
+def test_the_first_members_by_hand():
+    shots, fake = pictures(1, 1), pictures(9, 2)
+    result = intra(pick="first", max_assigned=8, cluster_size=3)(evidence(fake, shots))
+    pairs = [lpips_by_hand(a, b) for a, b in itertools.combinations(fake[:3], 2)]
+    assert result["cluster_sizes"] == [8]
+    assert result["value"] == pytest.approx(sum(pairs) / 3, abs=1e-6)
+
+
+def unit_maps(image):
+    """A uint8 image as the trunk sees it when it arrives in [0, 1]."""
+    return TRUNK.trunk(image[None].float() / 255)
+
+
+def test_samples_in_the_unit_range_by_hand():
+    """CRDI: [0, 1] samples against [-1, 1] shots, then pairs of [0, 1] samples; lone ones are 0."""
+    shots, fake = pictures(3, 1), pictures(12, 2)
+    result = intra(fake_range="unit", empty="zero", pick="first")(evidence(fake, shots))
+
+    def gap(a, b):
+        units = [[m / (m.norm(dim=1, keepdim=True) + 1e-10) for m in maps] for maps in (a, b)]
+        layers = zip(*units, strict=True)
+        return sum(float((f - g).square().sum(1).mean()) for f, g in layers) / 3
+
+    home = [
+        min(range(3), key=lambda c: gap(unit_maps(x), TRUNK.maps(shots[c : c + 1]))) for x in fake
+    ]
+    total = 0.0
+    for c in range(3):
+        own = [x for x, h in zip(fake, home, strict=True) if h == c]
+        pairs = [gap(unit_maps(a), unit_maps(b)) for a, b in itertools.combinations(own, 2)]
+        total += sum(pairs) / len(pairs) if pairs else 0.0
+    assert result["cluster_sizes"] == [home.count(c) for c in range(3)]
+    assert result["value"] == pytest.approx(total / 3, abs=1e-6)
+    assert result["value"] != pytest.approx(intra(empty="zero")(evidence(fake, shots))["value"])
+
+
+def test_distance_to_the_shot_by_hand():
+    shots, fake = pictures(2, 1), pictures(5, 2)
+    result = intra(compare="shot", pick="first")(evidence(fake, shots))
+    gaps = [[lpips_by_hand(x, s) for s in shots] for x in fake]
+    by_shot = [[min(g) for g in gaps if g.index(min(g)) == c] for c in range(2)]
+    means = [sum(b) / len(b) for b in by_shot if b]
+    assert result["value"] == pytest.approx(sum(means) / len(means), abs=1e-6)
+
+
 def test_copies_score_one_and_fresh_images_about_the_quantile():
     shots, real, fresh = pictures(5, 1), pictures(400, 2), pictures(400, 3)
     rate = CopyRate(quantile=0.05)
@@ -123,6 +180,7 @@ class Reader:
         return self.read(images)[0]
 
     maps = TRUNK.maps
+    trunk = TRUNK.trunk
 
     def visible(self, factors, domain):
         return torch.ones_like(factors, dtype=torch.bool)
@@ -196,6 +254,8 @@ def test_what_is_missing_is_said():
     shots = pictures(2, 0)
     assert "reference" in missing(Frechet(), evidence(shots, shots))
     assert missing(intra(), evidence(shots, shots)) is None
+    assert missing(AuthPct(), evidence(shots, shots)) is None
+    assert "two shots" in missing(AuthPct(), evidence(shots, shots[:1]))
     assert "factor" in missing(SourceLeakage(), evidence(shots, shots, shots))
     assert missing(SourceLeakage(), evidence(shots, shots, shots, Reader(), "dark")) is None
     assert "known factors" in missing(SourceLeakage(), evidence(shots, shots, None, Reader(), None))

@@ -1,0 +1,38 @@
+"""How unlike each other are the samples, whatever shot they come from?
+
+The mean LPIPS over all pairs of a random part of the samples: the diversity score of image-to-image
+work (Zhu et al., "BicycleGAN", NeurIPS 2017, arXiv:1711.11586, section 5.2), from one Gram matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from fsig_bench.features import embed, in_batches
+from fsig_bench.metrics.base import Evidence
+from fsig_bench.metrics.intra_lpips import mean_pairwise, shuffled
+
+
+@dataclass(frozen=True, kw_only=True)
+class LPIPSDiversity:
+    """`lpips_diversity`: copies of one image score 0. Higher is not better than `real`."""
+
+    count: int  # samples that are compared, all pairs; chosen by pixels and seed
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also how many pairs."""
+
+        def rows(part: Tensor) -> Tensor:
+            with torch.no_grad():
+                return embed(evidence.extractor.maps(part))
+
+        picked = evidence.fake[shuffled(evidence.fake, evidence.seed)[: self.count]]
+        z = in_batches(rows, picked, evidence.batch_size)
+        pairs = len(z) * (len(z) - 1) // 2
+        return {"value": mean_pairwise(z), **evidence.counts(), "pairs": pairs}
