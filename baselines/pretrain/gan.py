@@ -53,6 +53,7 @@ class GanRecipe:
     num_images: int
     batch_size: int
     lr: float
+    decay_from: float  # share of the run after which both rates fall linearly to 0
     r1_gamma: float
     r1_every: int
     mixing: float
@@ -60,6 +61,10 @@ class GanRecipe:
     bf16: bool
     compile: bool
     checkpoint_s: float
+
+    def fade(self, seen: int) -> float:
+        """Share of the learning rates that is left after `seen` images."""
+        return min(1.0, max(0.0, (1 - seen / self.num_images) / (1 - self.decay_from)))
 
     def run(self, out: Path, work: Path) -> dict[str, Any]:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
@@ -84,6 +89,9 @@ class GanRecipe:
         start = last = time.perf_counter()
         first, steps, n = done, self.num_images // self.batch_size, self.batch_size
         for step in range(done, steps):
+            for adam, share in ((adam_g, 1.0), (adam_d, lazy)):
+                for group in adam.param_groups:
+                    group["lr"] = self.lr * share * self.fade(step * n)
             g = generator(self.seed, "step", step)
             picks = torch.randint(len(pool), (n,), generator=g)
             real = to_float(pool[picks]).contiguous(memory_format=torch.channels_last)

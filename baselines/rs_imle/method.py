@@ -117,7 +117,7 @@ class RSIMLE:
         gaps = distances(targets, book.rows)
         # The official code tests the balls of the shots that are due only.
         balls = gaps if self.rejection.mode == "exact" else gaps[due]
-        rejected = self.rejection.mask(balls)
+        rejected = self.rejection.mask(balls, self.rejection.radius(targets))
         pick = nearest(gaps[due], rejected)
         book.counts[2:] += torch.tensor([m, int(rejected.sum()), int((pick < 0).sum())])
         # A shot that no survivor is left for keeps its code; the first time, it takes any nearest.
@@ -172,7 +172,7 @@ class RSIMLE:
             seed=seed,
             trained_params=sum(p.numel() for p in net.parameters()),
             nfe_adapt=int(book.counts[1]) + epochs * n,
-            meta=book.shares(),
+            meta=book.shares() | {"radius": round(self.rejection.radius(targets), 4)},
         )
 
     def _pass(

@@ -69,19 +69,27 @@ class Rejection:
     """Which pool members are too near to a shot."""
 
     eps: float  # 0: plain IMLE
+    relative: bool  # eps in units of the shots' own spacing
     mode: Literal["exact", "knn5"]  # knn5: official; see `mask`
     chunk: int  # knn5 looks for neighbours in chunks of the pool
 
     def __post_init__(self) -> None:
         check_choices(self)
 
-    def mask(self, gaps: Tensor) -> Tensor:
-        """Bool [m]: rejected, from distances [n, m].
+    def radius(self, targets: Tensor) -> float:
+        """Of the balls around projected shots [n, p]; relative: times their median spacing."""
+        if not self.relative or len(targets) < 2:
+            return self.eps
+        gaps = distances(targets, targets).fill_diagonal_(math.inf)
+        return self.eps * float(gaps.min(1).values.median())
+
+    def mask(self, gaps: Tensor, radius: float) -> Tensor:
+        """Bool [m]: rejected, from distances [n, m] to balls of `radius`.
 
         exact: within eps of any shot. knn5: only members that are among a shot's five nearest of
         their chunk are tested, so that a crowd inside a ball is thinned, not emptied.
         """
-        inside = gaps < self.eps
+        inside = gaps < radius
         if self.mode == "exact":
             return inside.any(0)
         out = torch.zeros_like(inside[0])

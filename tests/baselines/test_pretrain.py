@@ -89,6 +89,7 @@ def gan(num_images=96):
         num_images=num_images,
         batch_size=8,
         lr=2.5e-3,
+        decay_from=0.75,
         r1_gamma=0.1,
         r1_every=4,
         mixing=0.9,

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from helpers import composed
 
 from baselines.rs_imle import (
     RSIMLE,
@@ -38,6 +39,10 @@ SMALL = Architecture(
 )
 
 
+def balls(eps, relative=False, mode="exact", chunk=1024):
+    return Rejection(eps=eps, relative=relative, mode=mode, chunk=chunk)
+
+
 def method(**changes):
     values = {
         "device": "cpu",
@@ -45,7 +50,7 @@ def method(**changes):
         "perceptual": RandomTrunk(seed=0, width=4),
         "architecture": SMALL,
         "projection": Projection(kind="l2", width=64, normalise=True),
-        "rejection": Rejection(eps=0.0, mode="exact", chunk=1024),
+        "rejection": balls(0.0),
         "adaptive": None,
         "pool_factor": 4,
         "pool_round_to": 8,
@@ -153,7 +158,7 @@ def gaps(n=6, m=300, seed=0):
 
 def test_survivors_lie_outside_every_ball():
     table = gaps()
-    rejected = Rejection(eps=0.1, mode="exact", chunk=1024).mask(table)
+    rejected = balls(0.1).mask(table, 0.1)
     assert 0 < rejected.sum() < len(rejected)
     assert (table[:, ~rejected] >= 0.1).all() and (table[:, rejected].min(0).values < 0.1).all()
 
@@ -161,14 +166,27 @@ def test_survivors_lie_outside_every_ball():
 def test_a_larger_ball_rejects_no_less_and_none_rejects_nothing():
     table, shares = gaps(), []
     for eps in (0.0, 0.02, 0.1, 0.3, 2.0):
-        shares.append(int(Rejection(eps=eps, mode="exact", chunk=1024).mask(table).sum()))
+        shares.append(int(balls(eps).mask(table, eps).sum()))
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 300
 
 
 def test_the_codes_rejection_leaves_a_crowd_alive():
     table = gaps(n=1)
-    exact, knn5 = (Rejection(eps=0.5, mode=m, chunk=100).mask(table) for m in ("exact", "knn5"))
+    exact, knn5 = (balls(0.5, mode=m, chunk=100).mask(table, 0.5) for m in ("exact", "knn5"))
     assert knn5.sum() == 15 and not (knn5 & ~exact).any() and exact.sum() > 15
+
+
+def test_relative_balls_follow_the_shots_spacing():
+    line = torch.tensor([[0.0], [1.0], [3.0], [7.0]])  # nearest others: 1, 1, 2, 4
+    rule = balls(0.5, relative=True)
+    assert rule.radius(line) == pytest.approx(0.5)  # torch's median is the lower of two
+    assert rule.radius(10 * line) == pytest.approx(5)
+    assert rule.radius(line[:1]) == balls(0.5).radius(line) == 0.5
+
+
+@pytest.mark.parametrize(("name", "eps"), [("rs_imle", 0.5), ("imle", 0), ("adaimle", 0)])
+def test_only_rs_imle_rejects_in_the_mini_suite(name, eps):
+    assert composed(f"method={name}", "dataset=babies").method.rejection.eps == eps
 
 
 def test_nearest_is_the_argmin_of_survivors():
@@ -185,14 +203,14 @@ def trained(**changes):
 
 
 def test_without_balls_it_is_imle():
-    tiny = Rejection(eps=1e-9, mode="exact", chunk=1024)
+    tiny = balls(1e-9)
     none, almost = trained(), trained(rejection=tiny)
     for key in none.tensors:
         assert torch.equal(none.tensors[key], almost.tensors[key])
 
 
 def test_when_all_is_rejected_codes_stay_and_it_is_counted():
-    state = trained(rejection=Rejection(eps=3.0, mode="exact", chunk=1024))
+    state = trained(rejection=balls(3.0))
     assert state.meta["rejected"] == 1.0
     assert state.meta["without"] == 4 * 3  # epochs 0, 5 and 10
 
