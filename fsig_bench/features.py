@@ -31,10 +31,6 @@ class Extractor(Protocol):
         """uint8 [n, 3, h, w] -> float32 [n, d]."""
         ...
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """uint8 [n, 3, h, w] -> the perceptual trunk's maps [n, c, h', w'], shallow to deep."""
-        ...
-
 
 @runtime_checkable
 class FactorReading(Protocol):
@@ -49,6 +45,10 @@ class FactorReading(Protocol):
 
     def visible(self, factors: Tensor, domain: int) -> Tensor:
         """Bool [n, f]: which factors of images of one domain can be seen at all."""
+        ...
+
+    def redraw(self, factors: Tensor, domain: int) -> Tensor:
+        """Images of one domain with these factors, uint8 [n, 3, h, w]."""
         ...
 
 
@@ -97,13 +97,8 @@ class RandomTrunk:
                 )
         return stages
 
-    @torch.no_grad()
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Three maps, each half as wide as the one before."""
-        return self.trunk(images.float() / 127.5 - 1)
-
     def trunk(self, images: Tensor) -> list[Tensor]:
-        """float32 [n, 3, h, w] in [-1, 1] -> the same maps, differentiable."""
+        """float32 [n, 3, h, w] in [-1, 1] -> three maps, each half as wide, differentiable."""
         out, x = [], images
         for conv in self._stages:
             x = conv(x).relu()
@@ -114,8 +109,9 @@ class RandomTrunk:
         """float32 [n, 3, h, w] in [-1, 1] -> rows [n, e], differentiable."""
         return embed(self.trunk(images))
 
+    @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Mean and standard deviation of the deepest map's channels."""
-        deep = self.maps(images)[-1].flatten(2)
+        deep = self.trunk(images.float() / 127.5 - 1)[-1].flatten(2)
         # With n, not n - 1: an 8 px image leaves a map of a single place.
         return torch.cat([deep.mean(2), deep.std(2, correction=0)], 1)

@@ -25,7 +25,8 @@ from fsig_bench.figures.grid import labelled_rows
 from fsig_bench.images import to_uint8
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
-from fsig_bench.runner import adapt, build_extractor, build_method, sample
+from fsig_bench.runner import adapt, build_method, sample
+from fsig_bench.scoring import build_networks
 from fsig_bench.settings import Cell, cell
 from fsig_bench.store import Store
 
@@ -69,7 +70,7 @@ def main() -> None:
     """Prints the table and writes manifest and pictures."""
     drawn = {name: source_samples(words, "results") for name, (words, _) in SOURCES.items()}
     job = drawn["diffusion"][2]
-    extractor = build_extractor(job.config)
+    extractor = build_networks(job.config)[0]
 
     def features(images: Tensor) -> Tensor:
         return torch.cat([extractor.features(part) for part in images.split(100)])

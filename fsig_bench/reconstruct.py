@@ -37,7 +37,7 @@ def with_settings(cell: Cell, settings: Mapping[str, Any]) -> Cell:
     )
 
 
-def reconstruct(cell: Cell, store: Store, extractor: Any) -> dict[str, Any]:
+def reconstruct(cell: Cell, store: Store, evidence: Any) -> dict[str, Any]:
     """Per sweep value and shot: PSNR (dB) and perceptual distance; writes the panel."""
     from fsig_bench.figures.reconstruction import reconstruction_panel
     from fsig_bench.metrics.intra_lpips import paired_distances
@@ -60,7 +60,9 @@ def reconstruct(cell: Cell, store: Store, extractor: Any) -> dict[str, Any]:
         state, _ = adapt(variant, method, store)
         images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
-        lpips = paired_distances(real=extractor.maps(shots), fake=extractor.maps(images)).tolist()
+        lpips = paired_distances(
+            real=evidence.perceive(shots), fake=evidence.perceive(images)
+        ).tolist()
         rebuilt[label] = images
         errors[label] = list(zip(db, lpips, strict=True))
         out[label] = {
@@ -74,4 +76,8 @@ def reconstruct(cell: Cell, store: Store, extractor: Any) -> dict[str, Any]:
     reconstruction_panel(
         folder / "reconstruction.png", originals=shots, rebuilt=rebuilt, errors=errors
     )
-    return {"picture": "reconstruction.png", "extractor": extractor.name, "by_setting": out}
+    return {
+        "picture": "reconstruction.png",
+        "extractor": evidence.perceptual.name,
+        "by_setting": out,
+    }

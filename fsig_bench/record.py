@@ -69,6 +69,7 @@ def make_record(
         "subset": config["subset"],
         "num_images": config["num_images"],
         "protocol": config["protocol"]["name"],
+        "protocol_hash": cell.protocol_hash,
         "metrics": metrics,
         "reconstruction": reconstruction,
         "timing_s": {k: round(v, 3) for k, v in timing_s.items()},

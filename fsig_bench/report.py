@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.table import COLUMNS
+from fsig_bench.table import COLUMNS, unlike
 
 Record = dict[str, Any]
 KINDS = {"method": 0, "control": 1}
@@ -42,7 +42,8 @@ def load(folders: Iterable[Path]) -> list[Record]:
 
 def setting(record: Record) -> tuple[Any, ...]:
     """What must agree for numbers to share a table."""
-    return (record["suite"], record["protocol"], record["k"], record["num_images"])
+    rules = record["protocol"], record.get("protocol_hash", "")
+    return (record["suite"], *rules, record["k"], record["num_images"])
 
 
 def spread(values: Sequence[float], decimals: int) -> str:
@@ -79,15 +80,20 @@ def report(records: Sequence[Record]) -> str:
         groups[setting(record)].append(record)
     out = []
     for key in sorted(groups, key=str):
-        group, (suite, protocol, k, count) = groups[key], key
+        group, (suite, protocol, version, k, count) = groups[key], key
         seeds = sorted({r["seed"] for r in group})
-        out.append(f"## Suite {suite}, protocol {protocol}, {k} shots, {count} samples")
+        name = f"{protocol} ({version})" if version else protocol
+        out.append(f"## Suite {suite}, protocol {name}, {k} shots, {count} samples")
         words = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}."
         names = {m["extractor"] for r in group for m in r["metrics"].values() if "extractor" in m}
         words += f" Features: {', '.join(sorted(names))}."
         if suite == "mini":
             words += " Numbers of the mini suite compare with nothing published."
         out.append(words)
+        others = {g[0]["protocol_hash"]: g[0] for s, g in groups.items() if s[0] == suite and s[2]}
+        for other in sorted(set(others) - {version} if version else ()):
+            fields = "; ".join(unlike(group[0], others[other]))
+            out.append(f"Not to be compared with {others[other]['protocol']} ({other}): {fields}.")
         shown = [m for m in COLUMNS if any(m in r["metrics"] for r in group)]
         out += [table(group, m) for m in shown]
     return "\n\n".join(out) + "\n"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,41 +14,17 @@ from torch import Tensor
 
 from fsig_bench.console import Bar, StageProgress, console
 from fsig_bench.images import pixels_sha256, to_float, to_uint8
-from fsig_bench.settings import STAGE_VERSION, Cell, content, digest
+from fsig_bench.placing import placed, resolve_device
+from fsig_bench.scoring import score
+from fsig_bench.settings import Cell
 from fsig_bench.store import Store
 from fsig_bench.types import State
-
-
-def resolve_device(name: str) -> str:
-    """`auto` becomes cuda where there is one.
-
-    Raises:
-        ValueError: cuda is asked for and not there.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={name}, but torch sees no CUDA device; use device=cpu")
-    return name
-
-
-def placed(node: Any, device: str) -> Any:
-    """A config node with every `device` set."""
-    if isinstance(node, Mapping):
-        return {k: device if k == "device" else placed(v, device) for k, v in node.items()}
-    return [placed(v, device) for v in node] if isinstance(node, list) else node
 
 
 def build_method(cell: Cell) -> Any:
     """The method of a cell, from its `_target_`."""
     spec = {k: v for k, v in cell.config["method"].items() if k != "card"}
     return instantiate(placed(spec, resolve_device(cell.config["device"])), _convert_="all")
-
-
-def build_extractor(config: Mapping[str, Any]) -> Any:
-    """The suite's feature network."""
-    spec = placed(config["suite"]["extractor"], resolve_device(config["device"]))
-    return instantiate(spec, _convert_="all")
 
 
 def adapt(cell: Cell, method: Any, store: Store) -> tuple[State, float]:
@@ -144,48 +118,6 @@ def _sample_in_processes(
         )
 
 
-def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
-    """Every metric of the protocol, and the evidence for the pictures."""
-    from fsig_bench.metrics.base import Evidence, missing
-
-    config = cell.config
-    k, subset = config["k"], config["subset"]
-    extractor = build_extractor(config)
-    reference = cell.dataset.reference_fingerprint()
-
-    def supplied(what: str, compute: Any) -> Tensor:
-        # A folder's reference leaves the shots out, and distances are to the shots.
-        apart = what.endswith("shot_distances") or not cell.dataset.source_domain
-        shots = cell.dataset.fingerprint(k, subset) if apart else None
-        network = content(config["suite"]["extractor"])
-        key = digest([STAGE_VERSION, reference, shots, network, what])
-        return store.remembered(key, compute)
-
-    metrics = {n: instantiate(m, _convert_="all") for n, m in config["protocol"]["metrics"].items()}
-    evidence = Evidence(
-        shots=cell.dataset.shots(k, subset),
-        fake=fake,
-        real=cell.dataset.reference_images(k, subset),
-        extractor=extractor,
-        seed=config["seed"],
-        batch_size=config["batch_size"],
-        source_domain=cell.dataset.source_domain,
-        supplied=supplied,
-    )
-    values: dict[str, Any] = {}
-    with Bar(f"score {cell.label}", len(metrics), "metrics") as bar:
-        for n, (name, metric) in enumerate(metrics.items()):
-            if reason := missing(metric, evidence):
-                values[name] = {"value": None, "reason": reason}
-            else:
-                values[name] = metric(evidence)
-                if not math.isfinite(values[name]["value"]):
-                    reason = f"not defined for these {len(fake)} samples"
-                    values[name] |= {"value": None, "reason": reason}
-            bar.update(n + 1)
-    return values, evidence
-
-
 def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     """The record of a cell, and whether it was already there."""
     if record := store.record(cell.folder):
@@ -202,7 +134,7 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     if hasattr(method, "reconstruct"):
         from fsig_bench.reconstruct import reconstruct
 
-        rebuilt = reconstruct(cell, store, evidence.extractor)
+        rebuilt = reconstruct(cell, store, evidence)
     folder = store.root / cell.folder
     folder.mkdir(parents=True, exist_ok=True)
     pictures = write_pictures(folder, cell, evidence, store)

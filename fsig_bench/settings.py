@@ -21,6 +21,7 @@ from fsig_bench.assets import manifest_entry
 from fsig_bench.data.folder import folder_digest
 
 STAGE_VERSION = 1  # raise when a change of the code changes what a stage makes
+REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared with
 PLACE_ONLY = ("device", "card")  # config keys that never change pixels
 
 
@@ -81,9 +82,15 @@ class Cell:
 
     @property
     def weights(self) -> list[str]:
-        """The weight files that this run reads: the method's and the extractor's."""
-        used = [self.config["method"], self.config["suite"]["extractor"]]
+        """The weight files that this run reads: the method's and the protocol's."""
+        used = [self.config["method"], self.config["protocol"]]
         return sorted({path for node in used for path in weight_files(node)})
+
+    @property
+    def protocol_hash(self) -> str:
+        """Of everything that a number depends on besides samples, shots and reference images."""
+        rules = content(self.config["protocol"])
+        return digest([rules, self.config["num_images"]])[:8]
 
     @property
     def folder(self) -> str:
@@ -107,6 +114,8 @@ def cell(cfg: DictConfig) -> Cell:
     for name, least in (("k", 1), ("num_images", 2), ("batch_size", 1), ("workers", 1)):
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
+    if (rule := config["protocol"]["reference"]) not in REFERENCES:
+        raise ValueError(f"protocol.reference={rule}: choose one of {', '.join(REFERENCES)}")
     method, k, subset = config["method"], config["k"], config["subset"]
     spec = {key: v for key, v in config["dataset"].items() if key != "fresh"}
     dataset: Dataset = instantiate(spec, _convert_="all")
@@ -136,7 +145,6 @@ def cell(cfg: DictConfig) -> Cell:
     scored = {
         "num_images": config["num_images"],
         "protocol": content(config["protocol"]),
-        "extractor": content(config["suite"]["extractor"]),
         "shots": dataset.fingerprint(k, subset),
         "reference": dataset.reference_fingerprint(),
         "dataset": config["dataset"]["name"],

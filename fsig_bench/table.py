@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -19,9 +19,34 @@ COLUMNS = {
     "vendi": ("Vendi", 1, "↑", 1.0),
     "nearest_shot": ("nearest shot, LPIPS", 3, "", 1.0),
     "copy_rate": ("copy rate", 3, "↓", 1.0),
+    "authpct": ("AuthPct", 2, "", 1.0),
+    "lpips_diversity": ("LPIPS diversity", 3, "", 1.0),
+    "sliced_w2": ("sliced Wasserstein", 2, "↓", 1.0),
+    "rendered_precision": ("rendered precision", 2, "↑", 1.0),
     "factor_coverage": ("factor coverage", 3, "↑", 1.0),
     "source_leakage": ("source leakage", 3, "↓", 1.0),
 }
+
+
+def flat(node: Any, path: str = "") -> dict[str, Any]:
+    """A config node as dotted keys."""
+    if not isinstance(node, Mapping):
+        return {path: node}
+    parts = [flat(v, f"{path}.{k}" if path else str(k)) for k, v in node.items()]
+    return {k: v for part in parts for k, v in part.items()}
+
+
+def unlike(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """In which fields the protocols of two records differ, "field (one / other)"; sorted."""
+    sides = [
+        flat(r["config"].get("protocol", {})) | {"num_images": r["num_images"]} for r in (a, b)
+    ]
+    # Weights of a network that trained again keep their path.
+    for side, r in zip(sides, (a, b), strict=True):
+        used = {v for v in side.values() if isinstance(v, str)}
+        side |= {f"sha256 of {w}": s[:8] for w, s in r.get("weights", {}).items() if w in used}
+    keys = sorted(k for k in {*sides[0], *sides[1]} if sides[0].get(k) != sides[1].get(k))
+    return [f"{k} ({sides[0].get(k)} / {sides[1].get(k)})" for k in keys]
 
 
 def shown(record: dict[str, Any], name: str) -> str:
@@ -36,6 +61,12 @@ def shown(record: dict[str, Any], name: str) -> str:
 def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     """Metrics down, the method and its controls across; all of one dataset and protocol."""
     first = records[0]
+    for other in records[1:]:
+        if other.get("protocol_hash") != first.get("protocol_hash"):
+            raise ValueError(
+                f"{first['method']} and {other['method']} were not scored alike: "
+                f"{'; '.join(unlike(first, other))}; run both again with one protocol"
+            )
     some: dict[str, Any] = next((m for m in first["metrics"].values() if m.get("extractor")), {})
     title = (
         f"{first['dataset']}, {first['k']} shots  (suite {first['suite']}, protocol "
@@ -62,7 +93,7 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-LOWER_IS_BETTER = ("fd", "kid")
+LOWER_IS_BETTER = ("fd", "kid", "sliced_w2")
 
 
 def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from fsig_bench.assets import manifest_entry, verified
-from fsig_bench.faceworld.domains import DOMAIN_NAMES
-from fsig_bench.faceworld.factors import FACTORS
+from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS, TEXTURE_DRAWS
+from fsig_bench.faceworld.factors import FACTORS, SCALE
+from fsig_bench.faceworld.render import paint_factors
 from fsig_bench.features import embed
 
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
@@ -168,11 +169,6 @@ class FactorReader:
         """uint8 [n, 3, 64, 64] -> float32 [n, d]."""
         return self._parts[0].features(_prepare(images))
 
-    @torch.no_grad()
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """uint8 [n, 3, 64, 64] -> the perceptual trunk's maps, shallow to deep."""
-        return self._parts[0].maps(_prepare(images))[: self.trunk_maps]
-
     def trunk(self, images: Tensor) -> list[Tensor]:
         """float32 [n, 3, 64, 64] in [-1, 1] -> the trunk's maps, differentiable."""
         x = images.contiguous(memory_format=torch.channels_last)
@@ -192,6 +188,16 @@ class FactorReader:
     def visible(self, factors: Tensor, domain: int) -> Tensor:
         """Bool [n, f]: which factors of images of one domain can be seen at all."""
         return visible(factors, torch.full((len(factors),), domain))
+
+    def redraw(self, factors: Tensor, domain: int) -> Tensor:
+        """Images of one domain with these factors and the mean texture, uint8 [n, 3, 64, 64]."""
+        kind = DOMAINS[DOMAIN_NAMES[domain]]
+        texture = torch.full((len(factors), TEXTURE_DRAWS), 0.5)
+        low, high = torch.tensor([SCALE[name] for name in FACTORS]).float().T
+        clipped = factors.float().clamp(low, high)
+        parts = zip(clipped.split(16), texture.split(16), strict=True)
+        drawn = [paint_factors(f, t, creature=kind.creature, medium=kind.medium) for f, t in parts]
+        return torch.cat(drawn)
 
 
 def _prepare(images: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Evidence:
     shots: Tensor  # uint8 [k, 3, h, w]
     fake: Tensor  # uint8 [n, 3, h, w]
     real: Tensor | None  # the reference, or None
-    extractor: Any
+    extractor: Any  # features; see `fsig_bench.features`
+    perceptual: Any  # LPIPS distances; see `fsig_bench.types.Perceptual`
     seed: int
     batch_size: int
     source_domain: str | None
@@ -90,24 +91,45 @@ class Evidence:
         )
         return both[:, :count], both[:, count:]
 
+    @torch.no_grad()
+    def perceive(self, images: Tensor, *, unit_range: bool = False) -> Tensor:
+        """Rows [n, e] of uint8 images: their squared distances are LPIPS.
+
+        `unit_range` hands the network [0, 1], which it does not expect: some evaluators do.
+        """
+        x = images.float() / 255
+        rows: Tensor = self.perceptual.perceive(x if unit_range else 2 * x - 1)
+        return rows
+
     def shot_distances(self, role: str) -> Tensor:
-        """Perceptual distance of each image to each shot, float64 [n, k]."""
-        from fsig_bench.metrics.intra_lpips import distances_to
+        """LPIPS of each image to each shot, float64 [n, k]."""
+        from fsig_bench.metrics.intra_lpips import squared_distances
 
         def compute() -> Tensor:
-            return distances_to(
-                self.extractor.maps,
-                images=self.images(role),
-                to=self.shots,
-                batch_size=self.batch_size,
-            )
+            z, images = self.perceive(self.shots), self.images(role)
+            parts = images.split(self.batch_size)
+            return torch.cat([squared_distances(self.perceive(part), z) for part in parts])
 
         return self._tensor(role, "shot_distances", compute)
 
-    def counts(self) -> dict[str, Any]:
-        """What every result carries."""
+    def redraw_gaps(self, role: str, domain: int) -> Tensor:
+        """LPIPS of each image to a drawing of the factors read off it, float32 [n]."""
+        factors, _ = self.reading(role)
+
+        def compute() -> Tensor:
+            drawn = self.extractor.redraw(factors, domain)
+            pairs = zip(
+                self.images(role).split(self.batch_size), drawn.split(self.batch_size), strict=True
+            )
+            gaps = [(self.perceive(a) - self.perceive(b)).square().sum(1) for a, b in pairs]
+            return torch.cat(gaps)
+
+        return self._tensor(role, f"redraw_gaps/{domain}", compute)
+
+    def counts(self, network: Any = None) -> dict[str, Any]:
+        """What every result carries; `network` is the one it comes from (default: features')."""
         return {
-            "extractor": self.extractor.name,
+            "extractor": (network or self.extractor).name,
             "n_real": 0 if self.real is None else len(self.real),
             "n_fake": len(self.fake),
         }

@@ -9,10 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
-from fsig_bench.features import embed, in_batches
+from fsig_bench.features import in_batches
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.metrics.intra_lpips import mean_pairwise, shuffled
 
@@ -27,12 +24,7 @@ class LPIPSDiversity:
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also how many pairs."""
-
-        def rows(part: Tensor) -> Tensor:
-            with torch.no_grad():
-                return embed(evidence.extractor.maps(part))
-
         picked = evidence.fake[shuffled(evidence.fake, evidence.seed)[: self.count]]
-        z = in_batches(rows, picked, evidence.batch_size)
+        z = in_batches(evidence.perceive, picked, evidence.batch_size)
         pairs = len(z) * (len(z) - 1) // 2
-        return {"value": mean_pairwise(z), **evidence.counts(), "pairs": pairs}
+        return {"value": mean_pairwise(z), **evidence.counts(evidence.perceptual), "pairs": pairs}

@@ -1,4 +1,4 @@
-"""What only a suite with known factors can tell: coverage of free factors, leakage of the source.
+"""What only a suite with known factors can tell: coverage, leakage of the source, precision.
 
 Both read the images with the factor reader, fakes and reference alike, so the reader's own errors
 enter both sides. These measures are ours.
@@ -94,4 +94,31 @@ class SourceLeakage:
             "floor": floor,
             "shots": shots,
             "read_as": read_as,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedPrecision:
+    """`rendered_precision`: share of samples that the renderer itself could have drawn.
+
+    A sample's factors are read and drawn again in the target's style. It counts if it is read as
+    the target domain and its LPIPS to the drawing is no larger than `quantile` of real images have.
+    """
+
+    quantile: float
+
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors"})
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Also the threshold, and the shares that pass each of the two conditions."""
+        domain = int(evidence.reading("real")[1].argmax(1).mode().values)
+        threshold = float(torch.quantile(evidence.redraw_gaps("real", domain), self.quantile))
+        drawable = evidence.redraw_gaps("fake", domain) <= threshold
+        read = evidence.reading("fake")[1].argmax(1) == domain
+        return {
+            "value": float((drawable & read).double().mean()),
+            **evidence.counts(),
+            "threshold": threshold,
+            "drawable": float(drawable.double().mean()),
+            "read_as_target": float(read.double().mean()),
         }

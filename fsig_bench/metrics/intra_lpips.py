@@ -18,17 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from fsig_bench.features import embed, in_batches
+from fsig_bench.features import in_batches
 from fsig_bench.metrics.base import Evidence
-
-Maps = Callable[[Tensor], list[Tensor]]
 
 
 def squared_distances(a: Tensor, b: Tensor, *, block: int = 1 << 16) -> Tensor:
@@ -44,15 +41,9 @@ def squared_distances(a: Tensor, b: Tensor, *, block: int = 1 << 16) -> Tensor:
     return total.clamp(min=0)
 
 
-def distances_to(maps: Maps, *, images: Tensor, to: Tensor, batch_size: int) -> Tensor:
-    """LPIPS of each image [n, 3, h, w] to each of a few others, float64 [n, k]."""
-    z = embed(maps(to))
-    return torch.cat([squared_distances(embed(maps(part)), z) for part in images.split(batch_size)])
-
-
-def paired_distances(*, real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """LPIPS between image i of one list of maps and image i of the other, float32 [n]."""
-    return (embed(real) - embed(fake)).square().sum(1)
+def paired_distances(*, real: Tensor, fake: Tensor) -> Tensor:
+    """LPIPS between row i of one z [n, e] and row i of the other, float32 [n]."""
+    return (real - fake).square().sum(1)
 
 
 def mean_pairwise(z: Tensor) -> float:
@@ -85,9 +76,7 @@ class IntraLPIPS:
         """Also the clusters' sizes and means, their spread, and B-LPIPS."""
 
         def rows(part: Tensor) -> Tensor:
-            x = part.float() / 127.5 - 1
-            with torch.no_grad():
-                return embed(evidence.extractor.trunk((x + 1) / 2 if unit else x))
+            return evidence.perceive(part, unit_range=unit)
 
         unit = self.fake_range == "unit"
         fake, k = evidence.fake, len(evidence.shots)
@@ -96,7 +85,7 @@ class IntraLPIPS:
             order = shuffled(fake, evidence.seed)
         order = order[: self.max_assigned]
         if unit:
-            z = embed(evidence.extractor.maps(evidence.shots))
+            z = evidence.perceive(evidence.shots)
             parts = fake[order].split(evidence.batch_size)
             nearest = torch.cat([squared_distances(rows(p), z) for p in parts]).argmin(1)
         else:
@@ -110,7 +99,7 @@ class IntraLPIPS:
             if self.compare == "pairs":
                 kept[c] = mean_pairwise(z)
             else:
-                shot = embed(evidence.extractor.maps(evidence.shots[c : c + 1]))
+                shot = evidence.perceive(evidence.shots[c : c + 1])
                 kept[c] = float(squared_distances(z, shot).mean())
         means = list(kept.values())
         empty = k - len(kept)
@@ -120,7 +109,7 @@ class IntraLPIPS:
         share = {c: sizes[c] / len(nearest) + 1e-5 for c in kept}
         return {
             "value": value,
-            **evidence.counts(),
+            **evidence.counts(evidence.perceptual),
             "protocol": self.protocol,
             "empty_clusters": empty,
             "cluster_sizes": sizes,

@@ -33,7 +33,11 @@ class NearestShot:
         """Also the 5th percentile, where copies hide."""
         nearest = evidence.shot_distances("fake").min(1).values
         low = float(torch.quantile(nearest, 0.05))
-        return {"value": float(nearest.mean()), **evidence.counts(), "percentile_5": low}
+        return {
+            "value": float(nearest.mean()),
+            **evidence.counts(evidence.perceptual),
+            "percentile_5": low,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,7 @@ class CopyRate:
         value = float((fake <= threshold).double().mean())
         return {
             "value": value,
-            **evidence.counts(),
+            **evidence.counts(evidence.perceptual),
             "threshold": threshold,
             "quantile": self.quantile,
         }

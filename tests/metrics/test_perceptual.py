@@ -7,15 +7,28 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from fsig_bench.faceworld.reader import FactorReader
+from fsig_bench.faceworld.render import render
 from fsig_bench.features import RandomTrunk, embed
+from fsig_bench.images import to_float
 from fsig_bench.metrics.base import Evidence, missing
-from fsig_bench.metrics.factors import FactorCoverage, SourceLeakage, overlap, unrolled
+from fsig_bench.metrics.factors import (
+    FactorCoverage,
+    RenderedPrecision,
+    SourceLeakage,
+    overlap,
+    unrolled,
+)
 from fsig_bench.metrics.frechet import Frechet
 from fsig_bench.metrics.intra_lpips import IntraLPIPS, mean_pairwise, paired_distances
 from fsig_bench.metrics.memorisation import AuthPct, CopyRate, NearestShot
 from fsig_bench.metrics.psnr import psnr
 
 TRUNK = RandomTrunk(seed=3, width=8)
+
+
+def maps(images):
+    return TRUNK.trunk(to_float(images))
 
 
 def pictures(n, seed, low=0, high=256):
@@ -30,6 +43,7 @@ def evidence(fake, shots, real=None, extractor=TRUNK, source="adults"):
         fake=fake,
         real=real,
         extractor=extractor,
+        perceptual=TRUNK,
         seed=0,
         batch_size=16,
         source_domain=source,
@@ -45,24 +59,24 @@ def intra(**changes):
 def lpips_by_hand(a, b):
     """Layer by layer: normalise channels, square the difference, average over places."""
     total = 0.0
-    maps = list(zip(TRUNK.maps(a[None]), TRUNK.maps(b[None]), strict=True))
-    for f, g in maps:
+    layers = list(zip(maps(a[None]), maps(b[None]), strict=True))
+    for f, g in layers:
         f, g = (m / (m.norm(dim=1, keepdim=True) + 1e-10) for m in (f, g))
-        total += float((f - g).square().sum(1).mean()) / len(maps)
+        total += float((f - g).square().sum(1).mean()) / len(layers)
     return total
 
 
 def test_gram_form_equals_the_pair_loop():
     x = pictures(6, 0)
     pairs = [lpips_by_hand(a, b) for a, b in itertools.combinations(x, 2)]
-    assert mean_pairwise(embed(TRUNK.maps(x))) == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
-    got = paired_distances(real=TRUNK.maps(x[:1]), fake=TRUNK.maps(x[1:2]))
+    assert mean_pairwise(embed(maps(x))) == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+    got = paired_distances(real=embed(maps(x[:1])), fake=embed(maps(x[1:2])))
     assert float(got) == pytest.approx(pairs[0], abs=1e-6)
 
 
 def test_duplicates_are_at_distance_zero():
     x = pictures(1, 0).repeat(5, 1, 1, 1)
-    assert mean_pairwise(embed(TRUNK.maps(x))) == pytest.approx(0, abs=1e-9)
+    assert mean_pairwise(embed(maps(x))) == pytest.approx(0, abs=1e-9)
 
 
 def test_copies_of_one_shot_fill_one_cluster_and_empty_ones_follow_the_rule():
@@ -135,9 +149,7 @@ def test_samples_in_the_unit_range_by_hand():
         layers = zip(*units, strict=True)
         return sum(float((f - g).square().sum(1).mean()) for f, g in layers) / 3
 
-    home = [
-        min(range(3), key=lambda c: gap(unit_maps(x), TRUNK.maps(shots[c : c + 1]))) for x in fake
-    ]
+    home = [min(range(3), key=lambda c: gap(unit_maps(x), maps(shots[c : c + 1]))) for x in fake]
     total = 0.0
     for c in range(3):
         own = [x for x, h in zip(fake, home, strict=True) if h == c]
@@ -179,11 +191,11 @@ class Reader:
     def features(self, images):
         return self.read(images)[0]
 
-    maps = TRUNK.maps
-    trunk = TRUNK.trunk
-
     def visible(self, factors, domain):
         return torch.ones_like(factors, dtype=torch.bool)
+
+    def redraw(self, factors, domain):
+        raise NotImplementedError
 
     def read(self, images):
         x = images.float().mean((2, 3)) / 255
@@ -276,3 +288,33 @@ def test_psnr_by_hand():
     off = black.clone()
     off[0, 0, 0, 0] = 48
     assert float(psnr(real=black, fake=off)) == pytest.approx(10 * math.log10(255**2 / 48))
+
+
+def test_rendered_precision_knows_the_target_from_the_source_and_from_noise():
+    reader = FactorReader(weights="baselines/weights/mini/reader.safetensors", trunk_maps=4)
+    real, shots = (
+        render("babies", split, range(n))[0] for split, n in (("reference", 120), ("shots", 5))
+    )
+    fresh = render("babies", "fresh", range(60))[0]
+    noise = torch.randn(fresh.shape, generator=torch.Generator().manual_seed(0)) * 25
+    cases = {
+        "fresh": fresh,
+        "source": render("adults", "fresh", range(60))[0],
+        "noisy": (fresh.float() + noise).clamp(0, 255).byte(),
+    }
+    value = {}
+    for name, fake in cases.items():
+        e = Evidence(
+            shots=shots,
+            fake=fake,
+            real=real,
+            extractor=reader,
+            perceptual=reader,
+            seed=0,
+            batch_size=50,
+            source_domain="adults",
+        )
+        value[name] = RenderedPrecision(quantile=0.95)(e)
+    assert value["fresh"]["value"] > 0.8
+    assert value["source"]["value"] < 0.15 and value["source"]["drawable"] > 0.7
+    assert value["noisy"]["value"] < 0.05 and value["noisy"]["read_as_target"] > 0.9
