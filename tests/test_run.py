@@ -34,10 +34,12 @@ def test_a_run_leaves_what_it_promises(whole):
         assert (path / picture).stat().st_size > 500
     names = {"fd", "kid", "intra_lpips", "precision", "recall", "density", "coverage", "vendi"}
     names |= {"nearest_shot", "copy_rate", "factor_coverage", "source_leakage"}
+    names |= {"authpct", "lpips_diversity", "sliced_w2", "rendered_precision"}
     assert set(record["metrics"]) == names
     for metric in record["metrics"].values():
         assert metric["value"] is not None and metric["extractor"] == "faceworld-reader"
         assert metric["n_fake"] == 30 and metric["n_real"] == 150
+        assert metric["protocol_hash"] == record["protocol_hash"]
     assert set(record["timing_s"]) == {"adapt", "sample", "score"}
     assert record["nfe_per_image"] == 20 and record["nfe_adapt"] == 3 * 15 * 2
     assert record["trained_params"] == 3 * 15 * 3 * 64 * 64
