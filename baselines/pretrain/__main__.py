@@ -22,11 +22,12 @@ def main(argv: list[str]) -> None:
     config = OmegaConf.load(ROOT / "conf" / "pretrain" / f"{name}.yaml")
     OmegaConf.set_struct(config, True)
     config = OmegaConf.merge(config, OmegaConf.from_dotlist(overrides))
+    seed = config.loop.seed if "loop" in config else config.seed
     out = WEIGHTS / f"{name}.safetensors"
     recipe = instantiate(config, _convert_="all")
     cost = recipe.run(out, Path("outputs") / "pretrain" / name)
     command = " ".join(["python -m baselines.pretrain", name, *overrides])
-    entry = {"command": command, "recipe": f"conf/pretrain/{name}.yaml", "seed": config.loop.seed}
+    entry = {"command": command, "recipe": f"conf/pretrain/{name}.yaml", "seed": seed}
     record_in_manifest(
         out, entry | {"cost": cost, "licence": "Apache-2.0", "trained_on": "faceworld"}
     )
