@@ -45,7 +45,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            tensors = {k: file.get_tensor(k) for k in file.keys()}
+            # Cloned: a view into the file lies at any address, and kernels follow alignment.
+            tensors = {k: file.get_tensor(k).clone() for k in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
     if metadata.get("content") != _content_digest(tensors):

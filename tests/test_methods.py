@@ -14,7 +14,6 @@ from fsig_bench.runner import build_method
 from fsig_bench.store import Store
 from fsig_bench.types import NoProgress
 
-WEIGHTS_TO_COME = ("d2c", "d2c_edit", "d2c_prior", "gan_inversion", "genda")
 METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
 SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
 SMALL["source"] = ["method.num_steps=3"]
@@ -41,13 +40,7 @@ def made_elsewhere(tmp_path_factory):
 
 
 def cell_of(name, *overrides):
-    """The method's cell; skips where its weights are not in the repository."""
-    try:
-        return make_cell(f"method={name}", "dataset=babies", *overrides, *SMALL.get(name, []))
-    except FileNotFoundError as error:
-        if name not in WEIGHTS_TO_COME:
-            raise
-        pytest.skip(str(error))
+    return make_cell(f"method={name}", "dataset=babies", *overrides, *SMALL.get(name, []))
 
 
 def adapted(name, k, seed=3, progress=None):
