@@ -35,7 +35,7 @@ NEAR = ("babies", "sunglasses", "sketches", "metfaces")
 # A source model alone, as a run of the harness; the weights that its distance speaks for.
 SOURCES = {
     "diffusion": (["method=source"], "diffusion"),
-    "style-based generator": (
+    "GAN": (
         ["method=gan_inversion", "method.sample.kind=prior", "method.projector.steps=1", "k=1"],
         "gan",
     ),
@@ -124,8 +124,6 @@ def pictures(fakes: dict[str, Tensor], folder: Path) -> None:
     """The contact sheet of all domains, and unselected samples of the source models."""
     rows = [(name, render(name, "held_out", range(9))[0]) for name in DOMAINS]
     labelled_rows(folder / "faceworld.png", rows, title="")
-    split = fakes["diffusion"][:40].split(10)
-    labelled_rows(folder / "source_samples.png", [("", part) for part in split], title="", labels=0)
     rows = [(name, fake[:9]) for name, fake in fakes.items()]
     labelled_rows(folder / "source_models.png", rows, title="")
 
