@@ -78,7 +78,7 @@ def main(cfg: DictConfig) -> None:
             console.print(f"[dim]{line}[/]")
         folder = store.root / cells[0].folder
         console.print(f"pictures and record: {folder}")
-        for picture in ("samples", "tsne", "reconstruction"):
+        for picture in ("samples", "nearest", "tsne", "reconstruction"):
             if (folder / f"{picture}.png").exists():
                 console.print(f"  {folder / f'{picture}.png'}")
     except (ValueError, OSError, FloatingPointError) as error:

@@ -89,10 +89,11 @@ def make_record(
 
 
 def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dict[str, str]:
-    """The sample grid and the t-SNE plot (CRDI's figure 4) beside the record."""
+    """Samples, each shot's nearest samples and the t-SNE plot (CRDI's figure 4)."""
     from hydra.utils import instantiate
 
     from fsig_bench.figures.grid import sample_grid
+    from fsig_bench.figures.nearest import visual_recall
     from fsig_bench.figures.tsne import tsne_coordinates, tsne_figure
 
     config = cell.config
@@ -100,6 +101,13 @@ def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dic
     what = f"{card['label']} on {name}, {config['k']} shots, seed {config['seed']}"
     sample_grid(
         folder / "samples.png", shots=evidence.shots, samples=evidence.fake[:60], title=what
+    )
+    visual_recall(
+        folder / "nearest.png",
+        shots=evidence.shots,
+        fake=evidence.fake,
+        distances=evidence.shot_distances("fake"),
+        title=f"Each shot, LPIPS to its nearest sample, nearest samples: {what}",
     )
     features = {"shots": evidence.features("shots"), "generated": evidence.features("fake")}
     limit = config["figures"]["tsne_points"]
@@ -111,4 +119,4 @@ def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dic
     arrays = {role: f.numpy() for role, f in features.items()}
     coordinates = tsne_coordinates(arrays, seed=config["seed"], limit=limit)
     tsne_figure(folder / "tsne.png", coordinates, title=f"t-SNE: {what}")
-    return {"samples": "samples.png", "tsne": "tsne.png"}
+    return {"samples": "samples.png", "nearest": "nearest.png", "tsne": "tsne.png"}

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from fsig_bench.figures.grid import labelled_rows, sample_grid, save_png
+from fsig_bench.figures.nearest import nearest_samples, visual_recall
 from fsig_bench.figures.reconstruction import reconstruction_panel
 from fsig_bench.figures.tsne import tsne_coordinates, tsne_figure
 
@@ -92,3 +93,25 @@ def test_the_panel_has_a_row_for_each_setting(tmp_path):
     small, large = (size_of(tmp_path / f"{rows}.png") for rows in (1, 3))
     assert large[1] - small[1] == 2 * (16 * 8 + 4 + 20)
     assert small[0] == large[0] == 2 * 20 + 96 + 4 * (16 * 8 + 4) - 4
+
+
+def test_visual_recall_shows_each_shots_nearest_samples_in_order(tmp_path):
+    shots, fake = pictures(2), pictures(5, 1)
+    distances = torch.tensor([[0.5, 0.9], [0.1, 0.8], [0.7, 0.2], [0.3, 0.6], [0.9, 0.4]])
+    assert nearest_samples(distances, 3).tolist() == [[1, 3, 0], [2, 4, 3]]
+    path = tmp_path / "n.png"
+    visual_recall(path, shots=shots, fake=fake, distances=distances, title="t", count=3)
+    sheet = array_of(path)
+
+    def places(image):
+        big = image.permute(1, 2, 0).numpy().repeat(2, 0).repeat(2, 1)
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, big.shape)[:, :, 0]
+        return [tuple(p) for p in np.argwhere((windows == big).all((2, 3, 4)))]
+
+    rows = [[places(shots[0]), *(places(fake[j]) for j in (1, 3, 0))]]
+    rows += [[places(shots[1]), *(places(fake[j]) for j in (2, 4, 3))]]
+    for row, other in ((0, 1), (1, 0)):
+        top = rows[row][0][0][0]
+        columns = [next(p[1] for p in cell if p[0] == top) for cell in rows[row]]
+        assert columns == sorted(columns) and top != rows[other][0][0][0]
+    assert not [p for j in range(5) for p in places(fake[j]) if p[1] < rows[0][0][0][1]]

@@ -30,7 +30,7 @@ def test_a_run_leaves_what_it_promises(whole):
     folder, record, out = whole
     path = next(folder.glob("runs/mini/crdi/babies/k3-seed0-*"))
     assert path.name.endswith(record["run_id"])
-    for picture in ("samples.png", "tsne.png", "tsne.csv", "reconstruction.png"):
+    for picture in ("samples.png", "nearest.png", "tsne.png", "tsne.csv", "reconstruction.png"):
         assert (path / picture).stat().st_size > 500
     names = {"fd", "kid", "intra_lpips", "precision", "recall", "density", "coverage", "vendi"}
     names |= {"nearest_shot", "copy_rate", "factor_coverage", "source_leakage"}
