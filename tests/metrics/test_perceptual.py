@@ -195,7 +195,7 @@ class Reader:
         return torch.ones_like(factors, dtype=torch.bool)
 
     def redraw(self, factors, domain):
-        raise NotImplementedError
+        return torch.zeros(len(factors), 3, 8, 8, dtype=torch.uint8)
 
     def read(self, images):
         x = images.float().mean((2, 3)) / 255
