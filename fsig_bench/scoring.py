@@ -48,10 +48,12 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
     def supplied(what: str, compute: Any) -> Tensor:
         # A folder's reference leaves the shots out, and distances are to the shots.
         near = what.endswith("shot_distances")
+        both = ("features", "perceptual")  # drawings of what is read depend on both networks
+        used = ("perceptual",) if near else both if "redraw" in what else ("features",)
         apart = near or rule != "held_out" or not cell.dataset.source_domain
         shots = cell.dataset.fingerprint(k, subset) if apart else None
-        network = content(config["protocol"]["perceptual" if near else "features"])
-        key = digest([STAGE_VERSION, reference, shots, network, what])
+        networks = [content(config["protocol"][role]) for role in used]
+        key = digest([STAGE_VERSION, reference, shots, networks, what])
         return store.remembered(key, compute)
 
     metrics = {n: instantiate(m, _convert_="all") for n, m in config["protocol"]["metrics"].items()}

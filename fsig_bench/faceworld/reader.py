@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fsig_bench.assets import manifest_entry, verified
 from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS, TEXTURE_DRAWS
 from fsig_bench.faceworld.factors import FACTORS, SCALE
-from fsig_bench.faceworld.render import paint_factors
+from fsig_bench.faceworld.render import CHUNK, paint_factors
 from fsig_bench.features import embed
 
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
@@ -195,7 +195,7 @@ class FactorReader:
         texture = torch.full((len(factors), TEXTURE_DRAWS), 0.5)
         low, high = torch.tensor([SCALE[name] for name in FACTORS]).float().T
         clipped = factors.float().clamp(low, high)
-        parts = zip(clipped.split(16), texture.split(16), strict=True)
+        parts = zip(clipped.split(CHUNK), texture.split(CHUNK), strict=True)
         drawn = [paint_factors(f, t, creature=kind.creature, medium=kind.medium) for f, t in parts]
         return torch.cat(drawn)
 

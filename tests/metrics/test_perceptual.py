@@ -37,13 +37,13 @@ def pictures(n, seed, low=0, high=256):
     return blocks.repeat_interleave(4, 2).repeat_interleave(4, 3)
 
 
-def evidence(fake, shots, real=None, extractor=TRUNK, source="adults"):
+def evidence(fake, shots, real=None, extractor=TRUNK, source="adults", perceptual=TRUNK):
     return Evidence(
         shots=shots,
         fake=fake,
         real=real,
         extractor=extractor,
-        perceptual=TRUNK,
+        perceptual=perceptual,
         seed=0,
         batch_size=16,
         source_domain=source,
@@ -304,16 +304,7 @@ def test_rendered_precision_knows_the_target_from_the_source_and_from_noise():
     }
     value = {}
     for name, fake in cases.items():
-        e = Evidence(
-            shots=shots,
-            fake=fake,
-            real=real,
-            extractor=reader,
-            perceptual=reader,
-            seed=0,
-            batch_size=50,
-            source_domain="adults",
-        )
+        e = evidence(fake, shots, real, reader, perceptual=reader)
         value[name] = RenderedPrecision(quantile=0.95)(e)
     assert value["fresh"]["value"] > 0.8
     assert value["source"]["value"] < 0.15 and value["source"]["drawable"] > 0.7
