@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from fsig_bench.download import Asset
 
 
 def control_configs(cfg: DictConfig) -> list[DictConfig]:
@@ -33,6 +36,18 @@ def bytes_needed(config: dict[str, Any]) -> int:
     """A generous guess of what one run writes."""
     side = config["suite"]["resolution"]
     return int(config["num_images"] * side * side * 3 + 64 * side * side * 3 * config["k"] + 2**25)
+
+
+def get_asset(asset: Asset) -> None:
+    """Finds or fetches a file of others, showing its licence when it is fetched."""
+    from fsig_bench.console import Bar, console
+
+    if asset.target.exists() or asset.path or asset.url is None:
+        asset.get()
+        return
+    console.print(f"fetching {asset} to {asset.target}")
+    with Bar(asset.file, int(asset.mib), "MiB") as bar:
+        asset.get(lambda have, total: bar.update(have >> 20, max(total >> 20, 1)))
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
@@ -59,6 +74,8 @@ def main(cfg: DictConfig) -> None:
             store.check_writable(len(cells) * bytes_needed(cells[0].config))
             for path in sorted({p for c in cells for p in c.weights}):
                 verified(path)
+            for asset in dict.fromkeys(a for c in cells for a in c.assets):
+                get_asset(asset)
         if cfg.preflight == "only":
             for c, there in zip(cells, done, strict=True):
                 console.print(f"{'done' if there else 'to do':<6} {store.root / c.folder}")

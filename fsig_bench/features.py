@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -52,24 +52,51 @@ class FactorReading(Protocol):
         ...
 
 
-def embed(maps: list[Tensor]) -> Tensor:
+def embed(maps: list[Tensor], weights: Sequence[Tensor] | None = None) -> Tensor:
     """Z [n, sum_l c_l h_l w_l] of trunk maps: squared distances between rows are LPIPS.
 
     z = concat_l sqrt(w_l / (H_l W_l)) unit(f_l) (Zhang et al., CVPR 2018, arXiv:1801.03924, Eq. 1),
-    here with w_l = 1 / layers.
+    with channel weights w_l [c_l] >= 0; without, w_l = 1 / layers.
     """
     parts = []
-    for f in maps:
+    for n, f in enumerate(maps):
         # lpips' normaliser; the inner term keeps the gradient finite at a zero vector
         unit = f / ((f.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10)
-        scale = math.sqrt(1 / (len(maps) * f.shape[2] * f.shape[3]))
-        parts.append((unit * scale).flatten(1))
+        places = f.shape[2] * f.shape[3]
+        if weights is None:
+            unit = unit * math.sqrt(1 / (len(maps) * places))
+        else:
+            unit = unit * (weights[n] / places).sqrt()[:, None, None]
+        parts.append(unit.flatten(1))
     return torch.cat(parts, 1)
 
 
-def in_batches(fn: Callable[[Tensor], Tensor], images: Tensor, batch_size: int) -> Tensor:
+@runtime_checkable
+class LazyImages(Protocol):
+    """Images that are read when they are looked at, each at its own size."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def digest(self) -> str:
+        """Of their content."""
+        ...
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """uint8 [n <= size, 3, h, w], in order; a batch holds images of one size."""
+        ...
+
+
+def batches(images: Tensor | LazyImages, size: int) -> Iterator[Tensor]:
+    """uint8 [n <= size, 3, h, w], in order."""
+    return iter(images.split(size)) if isinstance(images, Tensor) else images.batches(size)
+
+
+def in_batches(
+    fn: Callable[[Tensor], Tensor], images: Tensor | LazyImages, batch_size: int
+) -> Tensor:
     """`fn` over batches of images, joined along the first axis."""
-    return torch.cat([fn(part) for part in images.split(batch_size)])
+    return torch.cat([fn(part) for part in batches(images, batch_size)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench import __version__
-from fsig_bench.assets import ROOT, manifest_entry
+from fsig_bench.assets import ROOT, manifest_entry, sha256_of
 from fsig_bench.settings import Cell
 from fsig_bench.store import Store
 from fsig_bench.types import State
@@ -83,6 +83,9 @@ def make_record(
         "pictures": pictures,
         "stages": {"adapt": cell.adapt_key[:16], "sample": cell.sample_key[:16]},
         "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights},
+        "assets": {
+            a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets
+        },
         "config": {k: v for k, v in config.items() if k not in no_place},
         "environment": environment(),
     }

@@ -127,6 +127,7 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     method = build_method(cell)
     state, adapt_s = adapt(cell, method, store)
     fake, sample_s = sample(cell, method, state, store)
+    fake = fake[: cell.scored]
     began = time.perf_counter()
     values, evidence = score(cell, fake, store)
     score_s = time.perf_counter() - began

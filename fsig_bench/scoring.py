@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,9 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from fsig_bench.console import Bar
+from fsig_bench.data.native import read_again
+from fsig_bench.features import LazyImages
+from fsig_bench.images import pixels_sha256
 from fsig_bench.metrics.base import Evidence, missing
 from fsig_bench.placing import placed, resolve_device
 from fsig_bench.settings import STAGE_VERSION, Cell, content, digest
@@ -26,48 +29,68 @@ def build_networks(config: Mapping[str, Any]) -> tuple[Any, Any]:
     return features, instantiate(placed(protocol["perceptual"], device), _convert_="all")
 
 
-def reference_images(cell: Cell, shots: Tensor) -> Tensor | None:
+def reference_images(cell: Cell, shots: Tensor) -> Tensor | LazyImages | None:
     """What the protocol compares samples with; None where the dataset has none."""
-    rule, config = cell.config["protocol"]["reference"], cell.config
+    protocol, k, subset = cell.config["protocol"], cell.config["k"], cell.config["subset"]
+    rule, read = protocol["reference"], protocol["reference_read"]
+    # Drawn images have no files: they are made at the samples' size.
+    if read != "dataset" and hasattr(cell.dataset, "files"):
+        files = {
+            "shots": lambda: cell.dataset.files("shots", k, subset),
+            "held_out": lambda: cell.dataset.files("reference", k, subset),
+        }
+        roles = {"with_shots": ("shots", "held_out")}.get(rule, (rule,))
+        found = [files[r]() for r in roles]
+        if any(f is None for f in found):
+            return None
+        return read_again([p for part in found for p in part], read, cell.config["suite"])
     if rule == "shots":
         return shots
-    held_out: Tensor | None = cell.dataset.reference_images(config["k"], config["subset"])
+    held_out: Tensor | None = cell.dataset.reference_images(k, subset)
     if held_out is None or rule == "held_out":
         return held_out
     return torch.cat([shots, held_out])
 
 
+def content_digest(images: Tensor | LazyImages) -> str:
+    """Digest of images in order, whatever brought them here."""
+    return pixels_sha256(images) if isinstance(images, Tensor) else images.digest
+
+
 def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
     """Every metric of the protocol, and the evidence for the pictures."""
     config = cell.config
-    k, subset = config["k"], config["subset"]
+    protocol = config["protocol"]
     extractor, perceptual = build_networks(config)
-    rule = config["protocol"]["reference"]
-    reference = [rule, cell.dataset.reference_fingerprint()]
+    shots = cell.dataset.shots(config["k"], config["subset"])
+    real = reference_images(cell, shots)
+    images = {"shots": shots, "fake": fake, "real": real}
+    digests: dict[str, str] = {}
 
-    def supplied(what: str, compute: Any) -> Tensor:
-        # A folder's reference leaves the shots out, and distances are to the shots.
-        near = what.endswith("shot_distances")
-        both = ("features", "perceptual")  # drawings of what is read depend on both networks
+    def kept(role: str, what: str, compute: Callable[[], Tensor]) -> Tensor:
+        near = what == "shot_distances"
+        # Drawings of what is read depend on both networks.
+        both = ("features", "perceptual")
         used = ("perceptual",) if near else both if "redraw" in what else ("features",)
-        apart = near or rule != "held_out" or not cell.dataset.source_domain
-        shots = cell.dataset.fingerprint(k, subset) if apart else None
-        networks = [content(config["protocol"][role]) for role in used]
-        key = digest([STAGE_VERSION, reference, shots, networks, what])
-        return store.remembered(key, compute)
+        roles = (role, "shots") if near else (role,)
+        for r in roles:
+            if r not in digests:
+                digests[r] = content_digest(images[r])
+        networks = [content(protocol[n]) for n in used]
+        key = [STAGE_VERSION, "float32", what, [digests[r] for r in roles], networks]
+        return store.remembered(digest(key), compute)
 
-    metrics = {n: instantiate(m, _convert_="all") for n, m in config["protocol"]["metrics"].items()}
-    shots = cell.dataset.shots(k, subset)
+    metrics = {n: instantiate(m, _convert_="all") for n, m in protocol["metrics"].items()}
     evidence = Evidence(
         shots=shots,
         fake=fake,
-        real=reference_images(cell, shots),
+        real=real,
         extractor=extractor,
         perceptual=perceptual,
         seed=config["seed"],
         batch_size=config["batch_size"],
         source_domain=cell.dataset.source_domain,
-        supplied=supplied,
+        kept=kept,
     )
     values: dict[str, Any] = {}
     with Bar(f"score {cell.label}", len(metrics), "metrics") as bar:

@@ -19,9 +19,12 @@ from omegaconf.errors import MissingMandatoryValue
 
 from fsig_bench.assets import manifest_entry
 from fsig_bench.data.folder import folder_digest
+from fsig_bench.data.reading import RECIPES
+from fsig_bench.download import Asset, assets_in, is_asset
 
 STAGE_VERSION = 1  # raise when a change of the code changes what a stage makes
 REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared with
+READS = ("dataset", "native", *RECIPES)  # how its reference is read
 PLACE_ONLY = ("device", "card")  # config keys that never change pixels
 
 
@@ -47,6 +50,8 @@ def digest(value: Any) -> str:
 
 def content(node: Any) -> Any:
     """A config node without what cannot change its output; weights and files by their content."""
+    if is_asset(node):
+        return {"sha256": node["sha256"]}
     if isinstance(node, Mapping):
         out = {k: content(v) for k, v in node.items() if k not in PLACE_ONLY}
         if isinstance(path := node.get("weights"), str):
@@ -87,10 +92,20 @@ class Cell:
         return sorted({path for node in used for path in weight_files(node)})
 
     @property
+    def assets(self) -> list[Asset]:
+        """Files of others that this run reads."""
+        used = [self.config["method"], self.config["protocol"]]
+        return sorted({a for node in used for a in assets_in(node)}, key=lambda a: a.file)
+
+    @property
     def protocol_hash(self) -> str:
         """Of everything that a number depends on besides samples, shots and reference images."""
-        rules = content(self.config["protocol"])
-        return digest([rules, self.config["num_images"]])[:8]
+        return digest([content(self.config["protocol"]), self.scored])[:8]
+
+    @property
+    def scored(self) -> int:
+        """How many samples, from the first, the numbers come from."""
+        return samples_asked(self.config) or int(self.config["num_images"])
 
     @property
     def folder(self) -> str:
@@ -98,6 +113,35 @@ class Cell:
         c = self.config
         head = f"runs/{c['suite']['name']}/{c['method']['card']['name']}/{c['dataset']['name']}"
         return f"{head}/k{c['k']}-seed{c['seed']}-{self.run_id}"
+
+
+def samples_asked(config: Mapping[str, Any]) -> int | None:
+    """How many samples the protocol scores; None: all there are."""
+    asked = config["protocol"]["samples"]
+    if isinstance(asked, Mapping):
+        return int(min(asked["at_most"], asked["per_shot"] * config["k"]))
+    return None if asked is None else int(asked)
+
+
+def check_protocol(config: Mapping[str, Any]) -> None:
+    """Raises ValueError, with the remedy, for a protocol's unknown or unmet rules."""
+    protocol = config["protocol"]
+    for field, known in (
+        ("reference", REFERENCES),
+        ("reference_read", READS),
+        # A checkpoint chosen by a number on the reference would be chosen by what is reported.
+        ("checkpoint", ("fixed",)),
+    ):
+        if protocol[field] not in known:
+            raise ValueError(
+                f"protocol.{field}={protocol[field]}: choose one of {', '.join(known)}"
+            )
+    asked, there = samples_asked(config), config["num_images"]
+    if asked is not None and there < asked:
+        raise ValueError(
+            f"protocol={protocol['name']} scores {asked} samples and num_images={there}; "
+            f"set num_images={asked}, or protocol.samples={there} for numbers under another hash"
+        )
 
 
 def cell(cfg: DictConfig) -> Cell:
@@ -114,8 +158,7 @@ def cell(cfg: DictConfig) -> Cell:
     for name, least in (("k", 1), ("num_images", 2), ("batch_size", 1), ("workers", 1)):
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
-    if (rule := config["protocol"]["reference"]) not in REFERENCES:
-        raise ValueError(f"protocol.reference={rule}: choose one of {', '.join(REFERENCES)}")
+    check_protocol(config)
     method, k, subset = config["method"], config["k"], config["subset"]
     spec = {key: v for key, v in config["dataset"].items() if key != "fresh"}
     dataset: Dataset = instantiate(spec, _convert_="all")

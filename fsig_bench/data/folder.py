@@ -142,6 +142,15 @@ class ImageFolder:
         self._require_two(int(keep.sum()))
         return to_tensor(self._pixels(self._reference_files)[keep])
 
+    def files(self, role: str, k: int, subset: int) -> list[Path] | None:
+        """Image files of the shots, or of the reference without images that equal a shot."""
+        if role == "shots":
+            return self._chosen(k, subset)
+        if self._reference_files is None:
+            return None
+        keep = self._apart_from_shots(k, subset)
+        return [p for p, kept in zip(self._reference_files, keep, strict=True) if kept]
+
     def removed_shots(self, k: int, subset: int) -> int:
         """How many images of the reference folder are shots, and so left out of the reference."""
         if self._reference_files is None:

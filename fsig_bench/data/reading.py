@@ -181,6 +181,11 @@ def read_pixels(paths: Sequence[Path], *, resolution: int, resize: str) -> npt.N
     return np.stack(_for_each(paths, square))
 
 
+def read_native(path: Path) -> npt.NDArray[np.uint8]:
+    """uint8 [h, w, 3] at the file's own size; raises as `read_pixels` does."""
+    return _for_each([path], lambda image: np.asarray(as_rgb(image)))[0]
+
+
 def to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
     """uint8 [n, r, r, 3] -> [n, 3, r, r], a copy."""
     import torch

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from fsig_bench.features import FactorReading, in_batches
+from fsig_bench.features import FactorReading, LazyImages, batches, in_batches
 
-Supplied = Callable[[str, Callable[[], Tensor]], Tensor]
+Kept = Callable[[str, str, Callable[[], Tensor]], Tensor]  # (role, what, compute) -> value
 
 
 class Metric(Protocol):
@@ -33,18 +33,18 @@ class Evidence:
 
     shots: Tensor  # uint8 [k, 3, h, w]
     fake: Tensor  # uint8 [n, 3, h, w]
-    real: Tensor | None  # the reference, or None
+    real: Tensor | LazyImages | None  # the reference, or None
     extractor: Any  # features; see `fsig_bench.features`
     perceptual: Any  # LPIPS distances; see `fsig_bench.types.Perceptual`
     seed: int
     batch_size: int
     source_domain: str | None
-    supplied: Supplied | None = None  # keeps what depends on the reference alone, across runs
+    kept: Kept | None = None  # looks up what networks made of these images before
     _memo: dict[str, Any] = field(default_factory=dict)
 
-    def images(self, role: str) -> Tensor:
-        """uint8 [n, 3, h, w] of a role: shots, fake or real."""
-        images: Tensor | None = getattr(self, role)
+    def images(self, role: str) -> Any:
+        """uint8 [n, 3, h, w] of a role: shots, fake or real; the latter may be `LazyImages`."""
+        images = getattr(self, role)
         if images is None:
             raise ValueError(f"there are no {role!r} images")
         return images
@@ -62,9 +62,9 @@ class Evidence:
             return value
 
         def make() -> Tensor:
-            if role == "real" and self.supplied:
+            if self.kept:
                 # Looked at before it is kept, so that a failure never reaches the disk, and after.
-                return finite(self.supplied(f"{role}/{what}", lambda: finite(compute())))
+                return finite(self.kept(role, what, lambda: finite(compute())))
             return finite(compute())
 
         value: Tensor = self.once(f"{role}/{what}", make)
@@ -106,8 +106,8 @@ class Evidence:
         from fsig_bench.metrics.intra_lpips import squared_distances
 
         def compute() -> Tensor:
-            z, images = self.perceive(self.shots), self.images(role)
-            parts = images.split(self.batch_size)
+            z = self.perceive(self.shots)
+            parts = batches(self.images(role), self.batch_size)
             return torch.cat([squared_distances(self.perceive(part), z) for part in parts])
 
         return self._tensor(role, "shot_distances", compute)
@@ -121,7 +121,7 @@ class Evidence:
             pairs = zip(
                 self.images(role).split(self.batch_size), drawn.split(self.batch_size), strict=True
             )
-            gaps = [(self.perceive(a) - self.perceive(b)).square().sum(1) for a, b in pairs]
+            gaps = [(self.perceive(a) - self.perceive(b)).square().sum(1).cpu() for a, b in pairs]
             return torch.cat(gaps)
 
         return self._tensor(role, f"redraw_gaps/{domain}", compute)

@@ -5,9 +5,9 @@ Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017, arX
     FD = |mu_r - mu_f|^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2))
 
 The trace of the root is taken from symmetric forms, never by a matrix square root of a product:
-eigvalsh(R S_f R) with R = S_r^(1/2), or, when a set has fewer images than dimensions, the nuclear
-norm of A B^T of the centred features (Mathiasen & Hvilshoej, arXiv:2009.14075), which is exact for
-rank-deficient covariances. Lower is better.
+eigvalsh(L^T S_f L) with a factor S_r = L L^T, or, when a set has fewer images than dimensions, the
+nuclear norm of A B^T of the centred features (Mathiasen & Hvilshoej, arXiv:2009.14075), which is
+exact for rank-deficient covariances. Lower is better.
 """
 
 from __future__ import annotations
@@ -49,32 +49,28 @@ class Moments:
         return (self.outer - torch.outer(self.total, self.total) / self.n) / (self.n - 1)
 
 
-def psd_root(cov: Tensor) -> Tensor:
-    """The symmetric square root of a covariance [d, d]."""
+def factor(cov: Tensor) -> Tensor:
+    """L with L L^T = cov [d, d]: Cholesky's, or the symmetric root where cov is not definite."""
+    lower, failed = torch.linalg.cholesky_ex(cov)
+    if not failed:
+        return lower
     values, vectors = torch.linalg.eigh(cov)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return vectors * values.clamp(min=0).sqrt()
 
 
 def gaussian_distance(
-    *,
-    real_mean: Tensor,
-    real_cov: Tensor,
-    real_root: Tensor | None,
-    fake_mean: Tensor,
-    fake_cov: Tensor,
+    *, real_mean: Tensor, real_cov: Tensor, fake_mean: Tensor, fake_cov: Tensor
 ) -> float:
-    """The distance from means [d] and covariances [d, d]; `real_root` may be cached."""
-    root = psd_root(real_cov) if real_root is None else real_root
-    inner = root @ fake_cov @ root
+    """The distance from means [d] and covariances [d, d]."""
+    lower = factor(real_cov)
+    inner = lower.T @ fake_cov @ lower  # has the eigenvalues of S_r S_f
     cross = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
     square = (real_mean - fake_mean).square().sum()
     return float(square + real_cov.trace() + fake_cov.trace() - 2 * cross)
 
 
-def frechet_distance(*, real: Tensor, fake: Tensor, real_root: Tensor | None = None) -> float:
+def frechet_distance(*, real: Tensor, fake: Tensor) -> float:
     """The distance between features real [m, d] and fake [n, d], in float64.
-
-    `real_root` is the root of real's covariance, if it is at hand; only the full form uses it.
 
     Raises:
         ValueError: fewer than two rows, unlike dimensions, or values that are not finite.
@@ -82,20 +78,30 @@ def frechet_distance(*, real: Tensor, fake: Tensor, real_root: Tensor | None = N
     for role, x in (("real", real), ("fake", fake)):
         if x.ndim != 2 or len(x) < 2:
             raise ValueError(f"{role} features need shape [n >= 2, d], got {tuple(x.shape)}")
-        if not torch.isfinite(x).all():
-            raise ValueError(f"{role} features hold NaN or infinity")
     if real.shape[1] != fake.shape[1]:
         raise ValueError(f"real has {real.shape[1]} dimensions and fake {fake.shape[1]}")
-    a, b = (x.double() - x.double().mean(0) for x in (real, fake))
-    a, b = a / (len(a) - 1) ** 0.5, b / (len(b) - 1) ** 0.5
-    square = (real.double().mean(0) - fake.double().mean(0)).square().sum()
-    if min(len(a), len(b)) <= real.shape[1]:
-        cross = torch.linalg.svdvals(a @ b.T).sum()  # tr (S_r S_f)^(1/2) = |A B^T|_*
-        return float(square + a.square().sum() + b.square().sum() - 2 * cross)
-    zero = torch.zeros_like(square)
-    return float(square) + gaussian_distance(
-        real_mean=zero, real_cov=a.T @ a, real_root=real_root, fake_mean=zero, fake_cov=b.T @ b
-    )
+    sets = {"real": real.double(), "fake": fake.double()}
+    for role, x in sets.items():
+        if not torch.isfinite(x.sum(0)).all():  # a sum shows them all, and makes no copy
+            raise ValueError(f"{role} features hold NaN or infinity")
+    few, many = sorted(sets.values(), key=len)
+    if len(few) <= few.shape[1]:
+        return _low_rank_distance(few, many)
+    a, b = Moments.of(few), Moments.of(many)
+    return gaussian_distance(real_mean=a.mean, real_cov=a.cov, fake_mean=b.mean, fake_cov=b.cov)
+
+
+def _low_rank_distance(few: Tensor, many: Tensor) -> float:
+    """Tr (S_r S_f)^(1/2) = |A B^T|_* for centred rows A, B over the roots of n - 1; symmetric."""
+    mean, other = few.mean(0), many.mean(0)
+    a = (few - mean) / (len(few) - 1) ** 0.5
+    product = many @ a.T  # centring one side is enough for the other: A's rows sum to zero,
+    product -= product.mean(0)  # and B's mean leaves one number a column
+    product /= (len(many) - 1) ** 0.5
+    # Its singular values are those of its triangular factor, which is small.
+    cross = torch.linalg.svdvals(torch.linalg.qr(product, mode="r")[1]).sum()
+    spread = (many.norm().square() - len(many) * other.square().sum()) / (len(many) - 1)
+    return float((mean - other).square().sum() + a.square().sum() + spread - 2 * cross)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +115,5 @@ class Frechet:
         real, fake = evidence.features("real"), evidence.features("fake")
         d, n = real.shape[1], min(len(real), len(fake))
         warning = f"{n} images for {d} dimensions: biased upwards" if n <= d else None
-        root = None
-        if n > d:  # kept with the reference: its features never change
-            root = evidence.of_real("root", lambda: psd_root(Moments.of(real).cov))
-        value = frechet_distance(real=real, fake=fake, real_root=root)
+        value = frechet_distance(real=real, fake=fake)
         return {"value": value, **evidence.counts(), "dimensions": d, "rank_warning": warning}

@@ -29,16 +29,17 @@ from fsig_bench.metrics.base import Evidence
 
 
 def squared_distances(a: Tensor, b: Tensor, *, block: int = 1 << 16) -> Tensor:
-    """All squared distances between rows, float64 [n, m]; centred first, for accuracy.
+    """All squared distances between rows, float64 [n, m] on the CPU; centred, for accuracy.
 
     Works through `block` columns at a time: at 256 px a VGG row has 8 million of them.
     """
     total = torch.zeros(len(a), len(b), dtype=torch.float64, device=a.device)
     for p, q in zip(a.split(block, 1), b.split(block, 1), strict=True):
         centre = q.mean(0)
-        p, q = (p - centre).double(), (q - centre).double()
-        total += p.square().sum(1)[:, None] + q.square().sum(1)[None, :] - 2 * p @ q.T
-    return total.clamp(min=0)
+        y = (q - centre).double()
+        x = y if a is b else (p - centre).double()
+        total += x.square().sum(1)[:, None] + y.square().sum(1)[None, :] - 2 * x @ y.T
+    return total.clamp(min=0).cpu()
 
 
 def paired_distances(*, real: Tensor, fake: Tensor) -> Tensor:

@@ -20,12 +20,29 @@ from torch import Tensor
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.seeding import generator
 
+BLOCK = 512  # rows of a kernel matrix in memory at a time
 
-def kernel_sum(a: Tensor, b: Tensor, *, degree: int, coef: float, block: int = 1024) -> Tensor:
+
+def kernel_sum(a: Tensor, b: Tensor, *, degree: int, coef: float) -> Tensor:
     """Sum of k over all pairs of rows of a [n, d] and b [m, d], blockwise."""
-    total = torch.zeros((), dtype=torch.float64)
-    for rows in a.split(block):
-        total += (rows @ b.T / a.shape[1] + coef).pow(degree).sum()
+    total = torch.zeros((), dtype=torch.float64, device=a.device)
+    for rows in a.split(BLOCK):
+        total += (
+            torch.addmm(total.new_full((), coef), rows, b.T, alpha=1 / a.shape[1])
+            .pow_(degree)
+            .sum()
+        )
+    return total
+
+
+def kernel_sum_within(z: Tensor, *, degree: int, coef: float) -> Tensor:
+    """Sum of k over all ordered pairs of unlike rows of z [n, d]; each pair is computed once."""
+    total = torch.zeros((), dtype=torch.float64, device=z.device)
+    for start in range(0, len(z), BLOCK):
+        rows, later = z[start : start + BLOCK], z[start + BLOCK :]
+        diagonal = (rows.square().sum(1) / z.shape[1] + coef).pow(degree).sum()
+        total += kernel_sum(rows, rows, degree=degree, coef=coef) - diagonal
+        total += 2 * kernel_sum(rows, later, degree=degree, coef=coef)
     return total
 
 
@@ -43,8 +60,7 @@ def mmd2_unbiased(*, real: Tensor, fake: Tensor, degree: int = 3, coef: float = 
     x, y = real.double(), fake.double()
 
     def within(z: Tensor) -> Tensor:
-        diagonal = (z.square().sum(1) / z.shape[1] + coef).pow(degree).sum()
-        pairs = kernel_sum(z, z, degree=degree, coef=coef) - diagonal
+        pairs = kernel_sum_within(z, degree=degree, coef=coef)
         return pairs / (len(z) * (len(z) - 1))
 
     cross = kernel_sum(x, y, degree=degree, coef=coef) / (len(x) * len(y))

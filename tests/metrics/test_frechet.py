@@ -1,17 +1,20 @@
+import warnings
+
 import numpy as np
 import pytest
+import scipy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from fsig_bench.metrics.frechet import Moments, frechet_distance, gaussian_distance, psd_root
+from fsig_bench.metrics.frechet import Moments, factor, frechet_distance, gaussian_distance
 
 
 def exact(mean_r, cov_r, mean_f, cov_f):
     tensors = [torch.tensor(a, dtype=torch.float64) for a in (mean_r, cov_r, mean_f, cov_f)]
     names = ("real_mean", "real_cov", "fake_mean", "fake_cov")
-    return gaussian_distance(real_root=None, **dict(zip(names, tensors, strict=True)))
+    return gaussian_distance(**dict(zip(names, tensors, strict=True)))
 
 
 EYE, ZERO = np.eye(3), np.zeros(3)
@@ -103,9 +106,34 @@ def test_constant_features_are_a_point():
     assert frechet_distance(real=a, fake=b) == pytest.approx(3.0)
 
 
-def test_a_kept_root_gives_the_same_value():
-    a, b = features(200, 12, 0), features(150, 12, 1, 1.3, 0.2)
-    root = psd_root(Moments.of(a).cov)
-    kept = frechet_distance(real=a, fake=b, real_root=root)
-    assert kept == pytest.approx(frechet_distance(real=a, fake=b), rel=1e-9)
-    assert frechet_distance(real=a, fake=b, real_root=2 * root) < 0.5 * kept  # it is used
+def test_a_covariance_that_is_not_definite_has_a_factor_too():
+    x = features(9, 12, 0).double()
+    cov = Moments.of(x).cov
+    torch.testing.assert_close(factor(cov) @ factor(cov).T, cov, rtol=1e-9, atol=1e-9)
+    wide = Moments.of(features(40, 12, 0)).cov
+    torch.testing.assert_close(factor(wide) @ factor(wide).T, wide, rtol=1e-9, atol=1e-9)
+
+
+def test_agrees_with_clean_fid_on_the_same_features():
+    """Their function on covariances of full rank; SciPy 1.18 took away what it calls."""
+    theirs = pytest.importorskip("cleanfid.fid", exc_type=ImportError)
+    if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 18):
+        pytest.skip("clean-fid calls scipy.linalg.sqrtm(disp=), gone in SciPy 1.18")
+    for n, m, d in ((300, 250, 20), (700, 900, 64)):
+        a, b = features(n, d, 0), features(m, d, 1, 1.2, 0.1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = theirs.fid_from_feats(a.double().numpy(), b.double().numpy())
+        assert frechet_distance(real=a, fake=b) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_every_form_gives_one_value():
+    """Moments, features of many, features of few: the same numbers by other ways."""
+    a, b = features(30, 12, 0), features(200, 12, 1, 1.3, 0.2)
+    one, two = Moments.of(a), Moments.of(b)
+    full = gaussian_distance(
+        real_mean=one.mean, real_cov=one.cov, fake_mean=two.mean, fake_cov=two.cov
+    )
+    assert frechet_distance(real=a, fake=b) == pytest.approx(full, rel=1e-9)
+    padded = [torch.cat([x, torch.zeros(len(x), 40)], 1) for x in (a, b)]  # 30 rows, 52 dimensions
+    assert frechet_distance(real=padded[0], fake=padded[1]) == pytest.approx(full, rel=1e-9)

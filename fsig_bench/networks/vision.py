@@ -1,0 +1,75 @@
+"""Self-supervised and language-supervised features through transformers: DINOv2, CLIP.
+
+Oquab et al., "DINOv2", arXiv:2304.07193; Radford et al., "CLIP", arXiv:2103.00020; compared as
+Frechet features by Stein et al., "Exposing flaws of generative model evaluation metrics", NeurIPS
+2023, arXiv:2306.04675. An extra: pip install 'fsig-bench[vision]'.
+
+Shape legend: n images, d features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fsig_bench.download import Asset
+from fsig_bench.networks.resize import resize
+
+# Mean and standard deviation of inputs in [0, 1], by family.
+NORMS = {
+    "dinov2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionTransformer:
+    """Safetensors in the layout of transformers, with the config.json beside them."""
+
+    name: str
+    family: Literal["dinov2", "clip"]
+    weights: Asset
+    settings: Asset  # config.json
+    resize: str  # see `fsig_bench.networks.resize`
+    side: int
+    device: str
+
+    @property
+    def digest(self) -> str:
+        return str(self.weights.sha256)
+
+    @cached_property
+    def _net(self) -> Any:
+        try:
+            from safetensors.torch import load_file
+            from transformers import AutoConfig, CLIPVisionModelWithProjection, Dinov2Model
+        except ImportError as error:
+            raise FileNotFoundError(
+                f"{self.name} needs transformers: pip install 'fsig-bench[vision]'"
+            ) from error
+        config = AutoConfig.from_pretrained(str(self.settings.get()))
+        if self.family == "clip":
+            config.vision_config.projection_dim = config.projection_dim
+            net: Any = CLIPVisionModelWithProjection(config.vision_config)
+        else:
+            net = Dinov2Model(config)
+        state = load_file(str(Path(self.weights.get())))
+        wanted = net.state_dict()
+        if absent := sorted(set(wanted) - set(state)):
+            raise ValueError(f"{self.weights.target} lacks {absent[:3]} of {self.name}")
+        net.load_state_dict({k: state[k] for k in wanted})
+        return net.eval().requires_grad_(False).to(self.device)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 [n, 3, h, w] -> float32 [n, d]: the class token (DINOv2), the embedding (CLIP)."""
+        x = resize(images, side=self.side, recipe=self.resize).to(self.device) / 255
+        mean, sd = (torch.tensor(v, device=x.device)[:, None, None] for v in NORMS[self.family])
+        out = self._net(pixel_values=(x - mean) / sd)
+        rows = out.image_embeds if self.family == "clip" else out.pooler_output
+        return rows.float().cpu()
