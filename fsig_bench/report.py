@@ -1,8 +1,8 @@
 """`python -m fsig_bench.report [FOLDER ...]`: tables of the records below the folders, as Markdown.
 
 A pure function of the records: methods down, target domains across, one table a metric; mean and
-standard deviation over seeds and subsets. Records that differ in suite, protocol, k or sample count
-never share a table.
+standard deviation over seeds and subsets, and the methods' mean ranks. Records that differ in
+suite, protocol, k or sample count never share a table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.ranks import rank_line
 from fsig_bench.table import COLUMNS, unlike
 
 Record = dict[str, Any]
@@ -87,6 +88,8 @@ def report(records: Sequence[Record]) -> str:
         words = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}."
         names = {m["extractor"] for r in group for m in r["metrics"].values() if "extractor" in m}
         words += f" Features: {', '.join(sorted(names))}."
+        if group[0]["config"].get("protocol", {}).get("reference") == "shots":
+            words += " Distances are to the shots themselves: replaying them scores best."
         if suite == "mini":
             words += " Numbers of the mini suite compare with nothing published."
         out.append(words)
@@ -95,7 +98,10 @@ def report(records: Sequence[Record]) -> str:
             fields = "; ".join(unlike(group[0], others[other]))
             out.append(f"Not to be compared with {others[other]['protocol']} ({other}): {fields}.")
         shown = [m for m in COLUMNS if any(m in r["metrics"] for r in group)]
-        out += [table(group, m) for m in shown]
+        for metric in shown:
+            out.append(table(group, metric))
+            if line := rank_line(group, metric):
+                out.append(line)
     return "\n\n".join(out) + "\n"
 
 

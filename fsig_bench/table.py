@@ -55,7 +55,9 @@ def shown(record: dict[str, Any], name: str) -> str:
     if value is None:
         return "-"
     _, decimals, _, factor = COLUMNS[name]
-    return f"{value * factor:.{decimals}f}"
+    error = record["metrics"][name].get("error")
+    give = f" ± {error['standard_error'] * factor:.{decimals}f}" if error else ""
+    return f"{value * factor:.{decimals}f}{give}"
 
 
 def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
@@ -73,6 +75,8 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
         f"{first['protocol']}, seed {first['seed']}, {first['num_images']} images)"
     )
     caption = f"features: {some.get('extractor', '-')}; reference: {some.get('n_real', '-')} images"
+    if any(m.get("error") for r in records for m in r["metrics"].values()):
+        caption += "; ± standard error over disjoint blocks of samples"
     if first["suite"] == "mini":
         caption += "; mini numbers compare with nothing published"
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")

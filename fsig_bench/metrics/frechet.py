@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fsig_bench.metrics.base import Evidence
+from fsig_bench.metrics.base import Evidence, block_error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,8 @@ def _low_rank_distance(few: Tensor, many: Tensor) -> float:
 class Frechet:
     """`fd`: the Frechet distance in the extractor's feature space."""
 
+    blocks: int  # of samples, for the standard error of a single run
+
     needs: ClassVar[frozenset[str]] = frozenset({"real"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
@@ -115,5 +117,12 @@ class Frechet:
         real, fake = evidence.features("real"), evidence.features("fake")
         d, n = real.shape[1], min(len(real), len(fake))
         warning = f"{n} images for {d} dimensions: biased upwards" if n <= d else None
-        value = frechet_distance(real=real, fake=fake)
-        return {"value": value, **evidence.counts(), "dimensions": d, "rank_warning": warning}
+        return {
+            "value": frechet_distance(real=real, fake=fake),
+            **evidence.counts(),
+            "dimensions": d,
+            "rank_warning": warning,
+            "error": block_error(
+                lambda part: frechet_distance(real=real, fake=part), fake, self.blocks
+            ),
+        }

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fsig_bench.metrics.base import Evidence
+from fsig_bench.metrics.base import Evidence, block_error
 from fsig_bench.seeding import generator
 
 BLOCK = 512  # rows of a kernel matrix in memory at a time
@@ -73,18 +73,19 @@ class KID:
 
     degree: int
     coef: float
+    blocks: int  # of samples, for the standard error of a single run
 
     needs: ClassVar[frozenset[str]] = frozenset({"real"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Not multiplied by 1000."""
-        value = mmd2_unbiased(
-            real=evidence.features("real"),
-            fake=evidence.features("fake"),
-            degree=self.degree,
-            coef=self.coef,
-        )
-        return {"value": value, **evidence.counts()}
+        real, fake = evidence.features("real"), evidence.features("fake")
+
+        def value(part: Tensor) -> float:
+            return mmd2_unbiased(real=real, fake=part, degree=self.degree, coef=self.coef)
+
+        error = block_error(value, fake, self.blocks)
+        return {"value": value(fake), **evidence.counts(), "error": error}
 
 
 @dataclass(frozen=True, kw_only=True)

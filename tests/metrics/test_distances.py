@@ -1,6 +1,7 @@
 """KID over subsets, sliced Wasserstein, authenticity, diversity; laws that distances keep."""
 
 import itertools
+import statistics
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_perceptual import evidence, lpips_by_hand, pictures
 
+from fsig_bench.metrics.base import block_error
 from fsig_bench.metrics.diversity import LPIPSDiversity
-from fsig_bench.metrics.frechet import Moments, frechet_distance
+from fsig_bench.metrics.frechet import Frechet, Moments, frechet_distance
 from fsig_bench.metrics.kernel import KID, KIDSubsets, mmd2_unbiased
 from fsig_bench.metrics.memorisation import AuthPct, authentic
 from fsig_bench.metrics.prdc import prdc
@@ -25,7 +27,7 @@ def unit_rows(n, d, seed=0):
 def test_one_subset_of_everything_is_the_full_statistic():
     e = evidence(pictures(30, 1), pictures(2, 0), pictures(30, 2))
     rule = {"degree": 3, "coef": 1.0}
-    whole = KID(**rule)(e)["value"]
+    whole = KID(**rule, blocks=3)(e)["value"]
     once = KIDSubsets(**rule, subsets=1, subset_size=1000, max_images=None)(e)
     assert once["value"] == pytest.approx(whole, rel=1e-5) and once["subset_size"] == 30
     many = KIDSubsets(**rule, subsets=60, subset_size=20, max_images=None)(e)
@@ -132,3 +134,22 @@ def test_a_part_of_the_real_set_is_precise_and_covers_no_more_than_the_whole(clo
     assert part["precision"] == whole["precision"] == 1
     assert part["coverage"] <= whole["coverage"] == 1
     assert 1 <= vendi_score(real[:5]) <= 5 + 1e-9
+
+
+def test_the_error_of_a_single_run_is_that_of_disjoint_blocks():
+    """Means of blocks of normal draws: the standard error of the whole is known."""
+    x = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = block_error(lambda part: float(part.mean()), x, 20)
+    means = [float(part.mean()) for part in x.split(200)]
+    assert found["standard_error"] == pytest.approx(statistics.stdev(means) / 20**0.5, rel=1e-5)
+    assert found["standard_error"] == pytest.approx(1 / 4000**0.5, rel=0.5)
+    assert (found["blocks"], found["size"]) == (20, 200)
+    assert block_error(lambda part: 0.0, x[:50], 20) is None
+    e = evidence(pictures(60, 1), pictures(2, 0), pictures(30, 2))
+    result = Frechet(blocks=3)(e)
+    parts = [
+        frechet_distance(real=e.features("real"), fake=f) for f in e.features("fake").split(20)
+    ]
+    expected = statistics.stdev(parts) / 3**0.5
+    assert result["error"]["standard_error"] == pytest.approx(expected, rel=1e-4)
+    assert result["value"] < statistics.fmean(parts)  # blocks are biased upwards, and are not shown

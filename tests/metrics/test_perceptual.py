@@ -264,7 +264,7 @@ def test_hues_around_zero_are_one_narrow_cluster():
 
 def test_what_is_missing_is_said():
     shots = pictures(2, 0)
-    assert "reference" in missing(Frechet(), evidence(shots, shots))
+    assert "reference" in missing(Frechet(blocks=5), evidence(shots, shots))
     assert missing(intra(), evidence(shots, shots)) is None
     assert missing(AuthPct(), evidence(shots, shots)) is None
     assert "two shots" in missing(AuthPct(), evidence(shots, shots[:1]))

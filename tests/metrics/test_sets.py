@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics.pairwise import polynomial_kernel
 
 from fsig_bench.metrics.kernel import mmd2_unbiased
 from fsig_bench.metrics.prdc import prdc
@@ -70,6 +71,37 @@ def test_prdc_by_brute_force():
         "coverage": np.mean([any(row) for row in inside]),
     }
     assert prdc(real=x, fake=y, k=3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [3, 5])
+def test_prdc_agrees_with_the_prdc_package(k):
+    """They count a distance equal to the radius as outside; continuous features have no ties."""
+    theirs = pytest.importorskip("prdc", exc_type=ImportError)
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(1500, 16, generator=g).double()  # more than a block
+    y = torch.randn(1200, 16, generator=g).double() * 0.8 + 0.2
+    expected = theirs.compute_prdc(x.numpy(), y.numpy(), nearest_k=k)
+    found = prdc(real=x, fake=y, k=k)
+    assert 0.1 < found["recall"] < 0.9
+    assert found == pytest.approx({n: float(v) for n, v in expected.items()}, abs=1e-3)
+
+
+def test_kid_agrees_with_an_independent_estimate():
+    """scikit-learn's kernel, all blocks at once; clean-fid's subsets agree within their spread."""
+    g = torch.Generator().manual_seed(4)
+    x = torch.randn(700, 32, generator=g).double()
+    y = torch.randn(600, 32, generator=g).double() * 1.1 + 0.1
+    kxx, kyy, kxy = (
+        polynomial_kernel(a, b, degree=3, gamma=1 / 32, coef0=1.0)
+        for a, b in ((x, x), (y, y), (x, y))
+    )
+    expected = (kxx.sum() - np.trace(kxx)) / (700 * 699) - 2 * kxy.mean()
+    expected += (kyy.sum() - np.trace(kyy)) / (600 * 599)
+    assert mmd2_unbiased(real=x, fake=y) == pytest.approx(expected, rel=1e-9)
+    theirs = pytest.importorskip("cleanfid.fid", exc_type=ImportError)
+    np.random.seed(0)
+    subsets = theirs.kernel_distance(x.numpy(), y.numpy(), num_subsets=100, max_subset_size=500)
+    assert subsets == pytest.approx(expected, rel=0.05)
 
 
 def test_too_few_images_for_k_are_refused():
