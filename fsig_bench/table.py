@@ -10,6 +10,7 @@ from rich.table import Table
 # metric -> (heading, decimals, arrow, factor)
 COLUMNS = {
     "fd": ("Frechet distance", 2, "↓", 1.0),
+    "fd_infinity": ("Frechet distance, n to infinity", 2, "↓", 1.0),
     "kid": ("KID x 1000", 2, "↓", 1e3),
     "intra_lpips": ("Intra-LPIPS", 3, "↑", 1.0),
     "precision": ("precision", 2, "↑", 1.0),
@@ -97,7 +98,7 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-LOWER_IS_BETTER = ("fd", "kid", "sliced_w2")
+LOWER_IS_BETTER = ("fd", "fd_infinity", "kid", "sliced_w2")
 
 
 def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:

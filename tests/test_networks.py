@@ -271,3 +271,42 @@ def test_vision_transformers_are_those_of_transformers(family, tmp_path):
         else:
             expected = model(pixel_values=(x - mean) / sd).last_hidden_state[:, 0]
     torch.testing.assert_close(network.features(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def cached(name):
+    """An asset whose weights are on this machine; skips where they are not."""
+    node = composed("method=copy", "dataset=babies", f"+asset@probe={name}").probe
+    found = instantiate(OmegaConf.to_container(node, resolve=True))
+    if not found.target.exists():
+        pytest.skip(f"no {found.file} at {found.target}")
+    return found
+
+
+def test_published_lpips_values_with_real_weights():
+    """Printed in torchmetrics' documentation for this seed: 0.1024 and 0.0938."""
+    pytest.importorskip("lpips", exc_type=ImportError)
+    weights = cached("squeezenet_torchvision")
+    net = LPIPS(net="squeeze", weights=weights, seed=0, side=None, device="cpu")
+    g = torch.Generator().manual_seed(42)
+    a, b = (torch.rand(2, 3, 100, 100, generator=g) * 2 - 1 for _ in range(2))
+    found = (net.perceive(a) - net.perceive(b)).square().sum(1)
+    assert found.tolist() == pytest.approx([0.1024, 0.0938], abs=1e-4)
+
+
+def test_the_two_copies_of_the_fid_network_agree_with_real_weights():
+    """NVIDIA's TorchScript and pytorch-fid's port on the same 299 px images."""
+    scripted = ScriptedInception(
+        name="a", weights=cached("inception_nvidia"), resize="none", device="cpu"
+    )
+    port = Inception(
+        name="b",
+        variant="fid",
+        weights=cached("inception_pytorch_fid"),
+        resize="none",
+        scale="tensorflow",
+        device="cpu",
+    )
+    images = pictures(4, 299)
+    torch.testing.assert_close(
+        scripted.features(images), port.features(images), rtol=1e-3, atol=1e-3
+    )

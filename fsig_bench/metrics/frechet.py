@@ -12,6 +12,7 @@ exact for rank-deficient covariances. Lower is better.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from fsig_bench.metrics.base import Evidence, block_error
+from fsig_bench.seeding import generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,3 +128,37 @@ class Frechet:
                 lambda part: frechet_distance(real=real, fake=part), fake, self.blocks
             ),
         }
+
+
+def extrapolated(sizes: Sequence[int], values: Sequence[float]) -> tuple[float, float]:
+    """Intercept and slope of the least-squares line of values over 1 / size."""
+    x = torch.tensor([[1.0, 1.0 / n] for n in sizes], dtype=torch.float64)
+    y = torch.tensor(values, dtype=torch.float64)
+    intercept, slope = torch.linalg.lstsq(x, y[:, None]).solution[:, 0].tolist()
+    return intercept, slope
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrechetInfinity:
+    """`fd_infinity`: the distance for infinitely many samples, by extrapolation in 1 / n.
+
+    Chong & Forsyth, "Effectively Unbiased FID and Inception Score", CVPR 2020, arXiv:1911.07023.
+    The bias of the reference's own size stays.
+    """
+
+    points: int  # sizes, from `smallest` of the samples to all of them
+    smallest: float
+
+    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+
+    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+        """Subsets without replacement, drawn from (seed, size)."""
+        real, fake = evidence.features("real"), evidence.features("fake")
+        shares = torch.linspace(self.smallest, 1, self.points).tolist()
+        sizes = [max(2, round(share * len(fake))) for share in shares]
+        values = []
+        for n in sizes:
+            order = torch.randperm(len(fake), generator=generator(evidence.seed, "fd_infinity", n))
+            values.append(frechet_distance(real=real, fake=fake[order[:n]]))
+        intercept, slope = extrapolated(sizes, values)
+        return {"value": intercept, **evidence.counts(), "slope": slope, "sizes": sizes}

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from fsig_bench.metrics.frechet import Moments, factor, frechet_distance, gaussian_distance
+from fsig_bench.metrics.frechet import (
+    FrechetInfinity,
+    Moments,
+    extrapolated,
+    factor,
+    frechet_distance,
+    gaussian_distance,
+)
 
 
 def exact(mean_r, cov_r, mean_f, cov_f):
@@ -137,3 +144,27 @@ def test_every_form_gives_one_value():
     assert frechet_distance(real=a, fake=b) == pytest.approx(full, rel=1e-9)
     padded = [torch.cat([x, torch.zeros(len(x), 40)], 1) for x in (a, b)]  # 30 rows, 52 dimensions
     assert frechet_distance(real=padded[0], fake=padded[1]) == pytest.approx(full, rel=1e-9)
+
+
+def test_a_line_in_one_over_n_is_found_exactly():
+    sizes = [100, 200, 400, 1000]
+    assert extrapolated(sizes, [3 + 50 / n for n in sizes]) == pytest.approx((3, 50))
+
+
+def test_extrapolation_takes_the_bias_of_few_samples_away():
+    """Real and fake from one Gaussian: the truth is 0 but for the reference's own size."""
+    a, b = features(20000, 16, 0), features(400, 16, 1)
+    raw = frechet_distance(real=a, fake=b)
+
+    class Toy:
+        seed = 0
+
+        def features(self, role):
+            return {"real": a, "fake": b}[role]
+
+        def counts(self):
+            return {}
+
+    result = FrechetInfinity(points=15, smallest=0.1)(Toy())
+    assert raw > 1 and abs(result["value"]) < 0.35 * raw and result["slope"] > 0
+    assert (result["sizes"][0], result["sizes"][-1]) == (40, 400)
