@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fsig_bench.store import Store
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -63,8 +64,9 @@ class Bar(AbstractContextManager["Bar"]):
 class StageProgress:
     """The `Progress` of an adaptation: bar, curve.jsonl, time-throttled checkpoints."""
 
-    def __init__(self, folder: Path, bar: Bar, checkpoint_s: float) -> None:
-        self.folder, self.bar, self.checkpoint_s = folder, bar, checkpoint_s
+    def __init__(self, store: Store, key: str, bar: Bar, checkpoint_s: float) -> None:
+        self.store, self.folder = store, store.adapt_folder(key)
+        self.bar, self.checkpoint_s = bar, checkpoint_s
         self.start = self.last = time.perf_counter()
         self.before_s = 0.0
 
@@ -100,6 +102,13 @@ class StageProgress:
         self.bar.resume_at(int(metadata["done"]))
         console.print(f"continuing from the checkpoint after step {metadata['done']}")
         return int(metadata["done"]), tensors
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        """What another run had made counts with the seconds that it took there."""
+        began = time.perf_counter()
+        value, made_s = self.store.shared(key, compute)
+        self.before_s += made_s - (time.perf_counter() - began)
+        return value
 
 
 def fail(error: Exception) -> None:

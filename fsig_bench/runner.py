@@ -34,7 +34,7 @@ def adapt(cell: Cell, method: Any, store: Store) -> tuple[State, float]:
     config = cell.config
     shots = to_float(cell.dataset.shots(config["k"], config["subset"]))
     with Bar(f"adapt {cell.label}", 1, "steps") as bar:
-        progress = StageProgress(store.adapt_folder(cell.adapt_key), bar, config["checkpoint_s"])
+        progress = StageProgress(store, cell.adapt_key, bar, config["checkpoint_s"])
         state = method.adapt(shots, seed=config["seed"], progress=progress)
         bar.update(bar.total)
         wall_s = progress.wall_s

@@ -2,7 +2,8 @@
 
 <results_dir>/store/adapt/<key>/    state.safetensors, checkpoint.safetensors, curve.jsonl
 <results_dir>/store/sample/<key>/   000000-000050.safetensors ...
-<results_dir>/store/features/       reference features, by content
+<results_dir>/store/features/       features, by content of the images and network
+<results_dir>/store/shared/         what methods make whatever the shots, by what determines it
 <results_dir>/runs/...              record.json and pictures
 
 A stage's folder is named by its key, so runs that differ only later in the flow share it.
@@ -10,10 +11,12 @@ A stage's folder is named by its key, so runs that differ only later in the flow
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +63,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def _content_digest(tensors: Mapping[str, Tensor]) -> str:
-    import hashlib
-
     import torch
 
     head = hashlib.sha256()
@@ -149,6 +150,18 @@ class Store:
         if not path.exists():
             write_tensors(path, {"value": compute()}, {})
         return read_tensors(path)[0]["value"]
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
+        """A method's tensor by the values that determine it, and the seconds that it took."""
+        name = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:24]
+        path = self.root / "store" / "shared" / f"{name}.safetensors"
+        if not path.exists():
+            began = time.perf_counter()
+            value = compute()
+            wall_s = time.perf_counter() - began
+            write_tensors(path, {"value": value}, {"wall_s": f"{wall_s:.3f}"})
+        tensors, metadata = read_tensors(path)
+        return tensors["value"], float(metadata["wall_s"])
 
     def record(self, folder: str) -> dict[str, Any] | None:
         """The record of a finished run."""

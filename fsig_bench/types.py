@@ -43,6 +43,10 @@ class Progress(Protocol):
     def load(self) -> tuple[int, dict[str, Tensor]]:
         """The last checkpoint as (steps done, tensors); (0, {}) when there is none."""
 
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        """A tensor that plain JSON values determine, whatever the shots: made once for all runs."""
+        ...
+
 
 class Method(Protocol):
     """Turns k shots into a sampler. It is never given the reference set."""
@@ -96,3 +100,6 @@ class NoProgress:
 
     def load(self) -> tuple[int, dict[str, Tensor]]:
         return 0, {}
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        return compute()

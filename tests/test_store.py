@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fsig_bench.assets import record_in_manifest, verified, write_safetensors
+from fsig_bench.console import Bar, StageProgress
 from fsig_bench.settings import content, digest, weight_files
 from fsig_bench.store import Store, read_tensors, write_tensors
 from fsig_bench.types import State
@@ -112,3 +113,23 @@ def test_keys_ignore_order_and_place_but_not_values(tmp_path):
     write_safetensors(path, {"a": torch.ones(1)}, {})
     record_in_manifest(path, {"command": "x"})
     assert digest(content(a)) != before
+
+
+def test_shared_work_is_done_once_and_keeps_its_cost(tmp_path):
+    store, calls = Store(tmp_path), []
+
+    def compute():
+        calls.append(1)
+        return torch.arange(3.0)
+
+    first, wall_s = store.shared(["bank", 1], compute)
+    again, same_s = Store(tmp_path).shared(["bank", 1], compute)
+    assert torch.equal(first, again) and len(calls) == 1 and wall_s == same_s >= 0
+    store.shared(["bank", 2], compute)
+    assert len(calls) == 2
+    for path in (tmp_path / "store" / "shared").iterdir():
+        write_tensors(path, read_tensors(path)[0], {"wall_s": "100.000"})
+    progress = StageProgress(store, "a" * 64, Bar("adapt", 1, "steps"), 10)
+    progress.shared(["bank", 1], compute)
+    assert progress.wall_s == pytest.approx(100, abs=5)  # what it cost where it was made
+    assert len(calls) == 2

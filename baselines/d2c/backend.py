@@ -14,7 +14,7 @@ from torch import Tensor
 from baselines.common.diffusion import Schedule, ddim_loop
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.d2c.autoencoder import Autoencoder, load_autoencoder
-from fsig_bench.assets import verified
+from fsig_bench.assets import manifest_entry, verified
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,11 @@ class LatentBackend:
     @cached_property
     def _prior(self) -> PixelUNet:
         return load_unet(verified(self.prior.weights)).to(self.device)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the prior's weights: with the noise, all that decides a latent."""
+        return str(manifest_entry(self.prior.weights)["sha256"])
 
     @property
     def shape(self) -> tuple[int, int, int]:

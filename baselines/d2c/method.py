@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
@@ -78,17 +79,16 @@ class D2C:
         noise = ImageGenerators(seed, indices, "d2c", *purpose).randn(*self.backend.shape)
         return self.backend.denoise(noise, self.num_steps).cpu()
 
-    def bank(self, name: str, count: int, progress: Progress, kept: dict[str, Tensor]) -> Tensor:
+    def bank(self, name: str, count: int, progress: Progress) -> Tensor:
         """A part of the proposal bank, [count, c, r, r]; the same for every run of a backend."""
-        ready = kept.get(name, torch.zeros(0, *self.backend.shape))
-        for start in range(len(ready), count, self.decode_batch):
+        parts = []
+        for start in range(0, count, self.decode_batch):
             part = range(start, min(start + self.decode_batch, count))
-            ready = torch.cat([ready, self.proposals(self.bank_seed, part, name)])
-            kept[name] = ready
-            done = sum(len(v) for v in kept.values())
-            progress.report(done, self.unlabelled_count + self.held_out_count)
-            progress.save(done, kept)
-        return ready
+            key = ["d2c bank", self.backend.digest, self.num_steps, self.bank_seed, name]
+            make = partial(self.proposals, self.bank_seed, part, name)
+            parts.append(progress.shared([*key, part.start, part.stop], make))
+            progress.report(part.stop, count)
+        return torch.cat(parts)
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents on the CPU, in batches."""
@@ -96,9 +96,8 @@ class D2C:
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Fits the classifier and says how far it can be trusted."""
-        kept = dict(progress.load()[1])
-        train = self.bank("unlabelled", self.unlabelled_count, progress, kept).flatten(1)
-        held = self.bank("held_out", self.held_out_count, progress, kept).flatten(1)
+        train = self.bank("unlabelled", self.unlabelled_count, progress).flatten(1)
+        held = self.bank("held_out", self.held_out_count, progress).flatten(1)
         source = self.encode(to_float(self.source_images.load(range(self.held_out_count))))
         views = [shots, shots.flip(3)] if self.mirror else [shots]
         positive = torch.stack([self.encode(v).flatten(1) for v in views], 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,9 @@ class After:
     def load(self) -> tuple[int, dict[str, Tensor]]:
         done, kept = self.progress.load()
         return (done - self.start, kept) if done > self.start else (0, {})
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        return self.progress.shared(key, compute)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ class Plane:
     red and green are the coordinates divided by 4."""
 
     shape = (2, 1, 1)
+    digest = "plane"
 
     def encode(self, x):
         return 4 * x[:, :2]
@@ -197,27 +198,32 @@ def test_effective_sample_share_of_a_flat_classifier_is_one():
     assert said["acceptance_rate"] == pytest.approx(0.5, abs=0.08)
 
 
-def test_bank_is_shared_and_continues():
+def test_the_bank_is_shared_between_runs_and_continues_after_a_kill():
     m = method()
 
     class Kept(NoProgress):
-        tensors, left = {}, 3
+        made, left = {}, 3
 
-        def save(self, done, tensors):
-            self.tensors = {k: v.clone() for k, v in tensors.items()}
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-        def load(self):
-            return len(self.tensors), self.tensors
+        def shared(self, key, compute):
+            if str(key) not in self.made:
+                self.left -= 1
+                if self.left == 0:
+                    raise KeyboardInterrupt
+                self.made[str(key)] = compute()
+            return self.made[str(key)]
 
     kept = Kept()
     with pytest.raises(KeyboardInterrupt):
         m.adapt(SHOTS, seed=0, progress=kept)
+    assert len(kept.made) == 2
+    kept.left = 100
     again = m.adapt(SHOTS, seed=0, progress=kept)
     whole = m.adapt(SHOTS, seed=1, progress=NoProgress())
     assert all(torch.equal(again.tensors[k], whole.tensors[k]) for k in whole.tensors)
+    assert len(kept.made) == 8  # 400 and 400 proposals by the hundred
+    other = method(num_steps=20)  # what it is keyed by matters
+    other.adapt(SHOTS, seed=0, progress=kept)
+    assert len(kept.made) == 16
 
 
 def test_editing_moves_towards_the_shots():
