@@ -38,11 +38,22 @@ def bytes_needed(config: dict[str, Any]) -> int:
     return int(config["num_images"] * side * side * 3 + 64 * side * side * 3 * config["k"] + 2**25)
 
 
+def absent_assets(cfg: DictConfig) -> list[Asset]:
+    """Files of others that the method or the protocol needs and that are not there."""
+    from omegaconf import OmegaConf
+
+    from fsig_bench.download import assets_in
+
+    nodes = [OmegaConf.to_container(cfg[part], resolve=True) for part in ("method", "protocol")]
+    found = {a.file: a for node in nodes for a in assets_in(node)}
+    return [a for _, a in sorted(found.items()) if not a.target.exists()]
+
+
 def get_asset(asset: Asset) -> None:
     """Finds or fetches a file of others, showing its licence when it is fetched."""
     from fsig_bench.console import Bar, console
 
-    if asset.target.exists() or asset.path or asset.url is None:
+    if asset.path or asset.url is None:
         asset.get()
         return
     console.print(f"fetching {asset} to {asset.target}")
@@ -68,6 +79,13 @@ def main(cfg: DictConfig) -> None:
                     f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
                 )
         store = Store(cfg.results_dir)
+        missing = absent_assets(cfg)
+        if cfg.preflight == "only" and missing:
+            for asset in missing:
+                console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
+            return
+        for asset in missing:  # keys hold digests of what is there, so this comes first
+            get_asset(asset)
         cells = [cell(c) for c in [cfg, *control_configs(cfg)]]
         done = [store.record(c.folder) is not None for c in cells]
         if not all(done):
@@ -75,7 +93,7 @@ def main(cfg: DictConfig) -> None:
             for path in sorted({p for c in cells for p in c.weights}):
                 verified(path)
             for asset in dict.fromkeys(a for c in cells for a in c.assets):
-                get_asset(asset)
+                asset.get()
         if cfg.preflight == "only":
             for c, there in zip(cells, done, strict=True):
                 console.print(f"{'done' if there else 'to do':<6} {store.root / c.folder}")

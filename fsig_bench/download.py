@@ -2,15 +2,18 @@
 
 conf/asset/*.yaml describe them. A file is looked for at its `path`, else in the cache
 ($FSIG_BENCH_CACHE, by default ~/.cache/fsig_bench), else it is downloaded there. Whatever is found
-must have the stated digest. Nothing of others is ever committed.
+must have the stated digest; where none is known, the file's own enters every key. Nothing of others
+is ever committed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -36,7 +39,7 @@ class Asset:
     file: str
     url: str | None  # None: cannot be had by a plain download
     page: str  # where a person finds it
-    sha256: str | None  # at least its first 8 digits, as many file names carry them; None: unknown
+    sha256: str | None  # at least its first 8 digits; None: not known here, the file's own counts
     mib: float
     licence: str
     path: str | None  # the user's own copy
@@ -47,8 +50,9 @@ class Asset:
         return Path(self.path).expanduser() if self.path else cache_folder() / self.file
 
     def __str__(self) -> str:
+        known = f"{self.sha256}..." if self.sha256 else "not known here"
         return (
-            f"{self.file} ({self.mib:g} MiB, licence: {self.licence}, sha256 {self.sha256}..., "
+            f"{self.file} ({self.mib:g} MiB, licence: {self.licence}, sha256 {known}, "
             f"from {self.url or self.page})"
         )
 
@@ -59,11 +63,6 @@ class Asset:
             FileNotFoundError: it is not there and cannot be fetched; the message says what to do.
             ValueError: its sha256 is another.
         """
-        if not self.sha256:
-            raise ValueError(
-                f"no digest of {self.file} is known here: get it from {self.page}, check it, and "
-                "give `path` and `sha256` (sha256sum FILE) of this asset"
-            )
         if not self.target.exists():
             remedy = f"put it at {self.target}, or set `path` of this asset; see {self.page}"
             if self.path or self.url is None:
@@ -74,15 +73,38 @@ class Asset:
                 raise FileNotFoundError(f"cannot fetch {self}: {error}; {remedy}") from error
         return _checked(self, self.target)
 
+    @property
+    def digest(self) -> str:
+        """What stands for the file in keys and records: the stated sha256, else that of the file.
+
+        Raises:
+            FileNotFoundError: none is stated and the file is not there.
+        """
+        return self.sha256 or _digest_of(self.get())
+
 
 @cache
 def _checked(asset: Asset, target: Path) -> Path:
-    if not (found := sha256_of(target)).startswith(str(asset.sha256)):
+    if asset.sha256 is None:
+        return target
+    if not (found := _digest_of(target)).startswith(asset.sha256):
         raise ValueError(
             f"{target} has sha256 {found}, and {asset.file} should have {asset.sha256}...: it is "
             "another file or damaged. Remove it, or give its own `sha256` if you mean this one"
         )
     return target
+
+
+def _digest_of(file: Path) -> str:
+    """sha256 of a large file, kept beside it for as long as its size and time stay."""
+    stamp = [file.stat().st_size, file.stat().st_mtime_ns]
+    note = file.with_name(f"{file.name}.sha256.json")
+    if note.exists() and (kept := json.loads(note.read_text()))["stamp"] == stamp:
+        return str(kept["sha256"])
+    found = sha256_of(file)
+    with suppress(OSError):  # the user's own folder may be read-only
+        note.write_text(json.dumps({"sha256": found, "stamp": stamp}) + "\n")
+    return found
 
 
 def is_asset(node: Any) -> bool:
@@ -102,7 +124,7 @@ def fetch(
     url: str,
     target: Path,
     *,
-    sha256: str,
+    sha256: str | None,
     report: Report | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
@@ -116,12 +138,14 @@ def fetch(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    if not (part.exists() and sha256_of(part).startswith(sha256)):
+    if not (sha256 and part.exists() and sha256_of(part).startswith(sha256)):
         _transfer(url, part, report or (lambda have, total: None), timeout_s)
-    if not (found := sha256_of(part)).startswith(sha256):
-        size, head = part.stat().st_size, part.read_bytes()[:64].lstrip().lower()
+    with part.open("rb") as file:
+        page = file.read(64).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    found = sha256_of(part)
+    if page or (sha256 and not found.startswith(sha256)):
+        size = part.stat().st_size
         part.unlink()
-        page = head.startswith((b"<!doctype html", b"<html"))
         what = "a web page instead (the host may ask for a confirmation)" if page else "other bytes"
         raise ValueError(f"{url} gave {what}: {size} bytes with sha256 {found}")
     part.replace(target)

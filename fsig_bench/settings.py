@@ -51,7 +51,7 @@ def digest(value: Any) -> str:
 def content(node: Any) -> Any:
     """A config node without what cannot change its output; weights and files by their content."""
     if is_asset(node):
-        return {"sha256": node["sha256"]}
+        return {"sha256": assets_in(node)[0].digest}
     if isinstance(node, Mapping):
         out = {k: content(v) for k, v in node.items() if k not in PLACE_ONLY}
         if isinstance(path := node.get("weights"), str):

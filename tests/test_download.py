@@ -80,7 +80,7 @@ def test_a_file_is_fetched_once_and_reported(server, cache):
     assert file.get(lambda have, total: seen.append((have, total))).read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 2
     assert file.get() == cache / "w.bin" and len(server.asked) == 1
-    assert [p.name for p in cache.iterdir()] == ["w.bin"]
+    assert sorted(p.name for p in cache.iterdir()) == ["w.bin", "w.bin.sha256.json"]
 
 
 def test_a_transfer_that_was_cut_off_is_continued(server, cache):
@@ -155,9 +155,19 @@ def test_a_file_of_ones_own_is_checked(server, cache):
         asset(server, "good", cache, path=str(mine)).get()
     with pytest.raises(FileNotFoundError, match=r"nowhere\.bin does not exist"):
         asset(server, "good", cache, path=str(cache / "nowhere.bin")).get()
-    with pytest.raises(ValueError, match="no digest of w.bin is known"):
-        asset(server, "good", cache, sha256=None).get()
     assert not server.asked
+
+
+def test_a_file_without_a_known_digest_counts_by_its_own(server, cache):
+    file = asset(server, "good", cache, sha256=None)
+    assert file.digest == DIGEST and len(server.asked) == 1
+    note = cache / "w.bin.sha256.json"
+    note.write_text(note.read_text().replace(DIGEST, "kept"))
+    assert file.digest == "kept"  # not read again while size and time stay
+    (cache / "w.bin").write_bytes(b"other")
+    assert file.digest == hashlib.sha256(b"other").hexdigest()
+    with pytest.raises(FileNotFoundError, match="web page instead"):
+        asset(server, "page", cache, sha256=None, file="page.bin").get()
 
 
 def test_assets_are_found_at_any_depth(server, cache):

@@ -122,7 +122,7 @@ class Inception:
 
     @property
     def digest(self) -> str:
-        return str(self.weights.sha256)
+        return self.weights.digest
 
     @cached_property
     def _net(self) -> nn.Module:
@@ -155,7 +155,7 @@ class ScriptedInception:
 
     @property
     def digest(self) -> str:
-        return str(self.weights.sha256)
+        return self.weights.digest
 
     @cached_property
     def _net(self) -> Any:

@@ -75,7 +75,7 @@ class LPIPS:
     @property
     def digest(self) -> str:
         """Of the trunk and the channel weights together."""
-        trunk = self.weights.sha256 if self.weights else f"random/{self.seed}"
+        trunk = self.weights.digest if self.weights else f"random/{self.seed}"
         return hashlib.sha256(f"{trunk}/{sha256_of(heads_file(self.net))}".encode()).hexdigest()
 
     @cached_property

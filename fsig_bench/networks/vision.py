@@ -41,7 +41,7 @@ class VisionTransformer:
 
     @property
     def digest(self) -> str:
-        return str(self.weights.sha256)
+        return self.weights.digest
 
     @cached_property
     def _net(self) -> Any:
