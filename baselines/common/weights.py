@@ -1,13 +1,23 @@
-"""Reading weight files that carry their architecture."""
+"""Reading weight files that carry their architecture, and making them from those that do not."""
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
+import pickle
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from torch import Tensor
+
+from fsig_bench.assets import write_safetensors
+from fsig_bench.download import Asset, cache_folder
+
+CONVERSION = 1  # raise when a change of a converter changes what it makes
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -23,3 +33,34 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {k: file.get_tensor(k) for k in file.keys()}
     single = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     return dict(json.loads(metadata["architecture"])), single
+
+
+def converted(
+    asset: Asset,
+    recipe: str,
+    architecture: Mapping[str, Any],
+    convert: Callable[[dict[str, Any]], Mapping[str, Tensor]],
+) -> Path:
+    """Safetensors made once, in the cache, from a checkpoint in somebody else's layout.
+
+    The checkpoint is read as tensors and plain containers; nothing in it is executed.
+
+    Raises:
+        ValueError: the file holds more than tensors, or `convert` refuses it.
+    """
+    config = json.dumps(architecture, sort_keys=True)
+    key = hashlib.sha256(f"{asset.digest}/{recipe}/{CONVERSION}/{config}".encode()).hexdigest()
+    target = (
+        cache_folder() / "converted" / f"{Path(asset.file).stem}-{recipe}-{key[:12]}.safetensors"
+    )
+    if not target.exists():
+        try:
+            with torch.serialization.safe_globals([argparse.Namespace]):  # training arguments
+                state = torch.load(asset.get(), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise ValueError(
+                f"{asset.target} is no checkpoint of plain tensors, and what else it holds is not "
+                f"run ({str(error).splitlines()[0]})"
+            ) from error
+        write_safetensors(target, convert(state), {"architecture": config, "from": asset.digest})
+    return target
