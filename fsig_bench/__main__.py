@@ -38,13 +38,11 @@ def bytes_needed(config: dict[str, Any]) -> int:
     return int(config["num_images"] * side * side * 3 + 64 * side * side * 3 * config["k"] + 2**25)
 
 
-def absent_assets(cfg: DictConfig) -> list[Asset]:
-    """Files of others that the method or the protocol needs and that are not there."""
-    from omegaconf import OmegaConf
-
+def absent_assets(configs: list[dict[str, Any]]) -> list[Asset]:
+    """Files of others that the methods or the protocol need and that are not there."""
     from fsig_bench.download import assets_in
 
-    nodes = [OmegaConf.to_container(cfg[part], resolve=True) for part in ("method", "protocol")]
+    nodes = [config[part] for config in configs for part in ("method", "protocol")]
     found = {a.file: a for node in nodes for a in assets_in(node)}
     return [a for _, a in sorted(found.items()) if not a.target.exists()]
 
@@ -66,7 +64,7 @@ def main(cfg: DictConfig) -> None:
     """Runs the cell and its controls, prints the table and where the pictures are."""
     from fsig_bench.assets import verified
     from fsig_bench.console import console, fail
-    from fsig_bench.settings import cell
+    from fsig_bench.settings import cell, resolved
     from fsig_bench.store import Store
     from fsig_bench.table import copying_pays, reasons, terminal_table, warnings
 
@@ -79,14 +77,15 @@ def main(cfg: DictConfig) -> None:
                     f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
                 )
         store = Store(cfg.results_dir)
-        missing = absent_assets(cfg)
+        configs = [cfg, *control_configs(cfg)]
+        missing = absent_assets([resolved(c)[0] for c in configs])
         if cfg.preflight == "only" and missing:
             for asset in missing:
                 console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
             return
         for asset in missing:  # keys hold digests of what is there, so this comes first
             get_asset(asset)
-        cells = [cell(c) for c in [cfg, *control_configs(cfg)]]
+        cells = [cell(c) for c in configs]
         done = [store.record(c.folder) is not None for c in cells]
         if not all(done):
             store.check_writable(len(cells) * bytes_needed(cells[0].config))

@@ -144,8 +144,24 @@ def check_protocol(config: Mapping[str, Any]) -> None:
         )
 
 
-def cell(cfg: DictConfig) -> Cell:
-    """Resolves and keys a composed config.
+def check_suite(config: Mapping[str, Any]) -> None:
+    """Raises ValueError where a suite has not what the dataset or the method needs."""
+    suite, method = config["suite"]["name"], config["method"]
+    if "_target_" not in config["dataset"]:
+        raise ValueError(
+            f"dataset={config['dataset']['name']} is not in suite={suite}; choose another dataset "
+            "or suite, or dataset=folder for images of your own"
+        )
+    for part in ("source", "generator", "backend", "source_images", "perceptual"):
+        if part in method and method[part] is None:
+            raise ValueError(
+                f"method={method['card']['name']} needs `{part}`, and suite={suite} has none; "
+                f"give one (method.{part}, or see conf/suite/{suite}.yaml)"
+            )
+
+
+def resolved(cfg: DictConfig) -> tuple[dict[str, Any], Dataset]:
+    """A composed config as plain values, and its dataset, after every check that needs no asset.
 
     Raises:
         ValueError, FileNotFoundError: a setting or an asset is wrong; the message says which.
@@ -159,7 +175,8 @@ def cell(cfg: DictConfig) -> Cell:
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
     check_protocol(config)
-    method, k, subset = config["method"], config["k"], config["subset"]
+    check_suite(config)
+    method = config["method"]
     spec = {key: v for key, v in config["dataset"].items() if key != "fresh"}
     dataset: Dataset = instantiate(spec, _convert_="all")
     if "fresh" in method["card"].get("needs", []) and not config["dataset"].get("fresh"):
@@ -175,7 +192,18 @@ def cell(cfg: DictConfig) -> Cell:
                 f"num_images={config['num_images']}, but {folder} holds {found} images; "
                 f"set num_images={found} or add images"
             )
-    dataset.check(k, subset)
+    dataset.check(config["k"], config["subset"])
+    return config, dataset
+
+
+def cell(cfg: DictConfig) -> Cell:
+    """Resolves and keys a composed config.
+
+    Raises:
+        ValueError, FileNotFoundError: a setting or an asset is wrong; the message says which.
+    """
+    config, dataset = resolved(cfg)
+    method, k, subset = config["method"], config["k"], config["subset"]
     adapting = content({key: v for key, v in method.items() if key != "sample"})
     seen = dataset.fingerprint(k, subset) if method["card"]["uses_shots"] else None
     adapt_key = digest([STAGE_VERSION, "adapt", adapting, seen, config["seed"]])
