@@ -1,0 +1,137 @@
+"""suite=paper at toy width: the same code as at 256 px, on checkpoints written here."""
+
+import pytest
+import torch
+from baselines_foreign import SMALL, Tape, adm_forward, rosinality_forward
+from helpers import ROOT, make_cell
+from PIL import Image
+from test_methods import METHODS
+from test_methods import SMALL as QUICK
+
+from baselines.common.rosinality import rosinality_architecture
+from fsig_bench.faceworld.render import render
+from fsig_bench.runner import run
+from fsig_bench.store import Store
+
+FEWSHOT = ROOT.parent / "shared" / "data" / "fewshot"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Random checkpoints in the upstream layouts, and folders of images."""
+    root = tmp_path_factory.mktemp("paper")
+    tape = Tape()
+    with torch.no_grad():
+        adm_forward(tape, SMALL, torch.zeros(1, 3, 32, 32), torch.zeros(1))
+    torch.save(tape.state, root / "ffhq.pt")
+    tape = Tape()
+    with torch.no_grad():
+        rosinality_forward(tape, rosinality_architecture(16, 2), torch.randn(1, 512))
+    torch.save({"g_ema": tape.state}, root / "550000.pt")
+    for split, count in (("shots", 4), ("reference", 30)):
+        (root / split).mkdir()
+        images = render("babies", "shots" if split == "shots" else "reference", range(count))[0]
+        for n, image in enumerate(images):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(root / split / f"{n}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def cell_of(world, method, resolution, *words):
+    return make_cell(
+        "suite=paper",
+        f"method={method}",
+        "dataset=folder",
+        f"dataset.path={world / 'shots'}",
+        f"dataset.reference={world / 'reference'}",
+        "k=4",
+        "num_images=8",
+        "batch_size=8",
+        "suite.shard_size=8",
+        "device=cpu",
+        "controls=[]",
+        "figures.tsne_points=20",
+        f"suite.resolution={resolution}",
+        "network@suite.extractor=random_trunk",
+        "network@suite.perceptual=random_trunk",
+        *words,
+    )
+
+
+ADM = ["suite.source.flags.image_size=32", "suite.source.flags.num_channels=32"]
+ADM += ["suite.source.flags.channel_mult=[1,2,2]", "suite.source.flags.num_head_channels=16"]
+ADM += ["suite.source.flags.attention_resolutions=[16,8]"]
+DIFFUSION = {
+    "crdi": ["method.draws=1"],
+    "source": ["method.num_steps=4"],
+    "domainstudio": ["method.iterations=2", "method.groups=1", "method.sample.num_steps=4"],
+    "finetune": ["method.iterations=2", "method.groups=1", "method.sample.num_steps=4"],
+}
+
+
+@pytest.mark.parametrize("method", DIFFUSION)
+def test_methods_run_on_an_adm_checkpoint(method, world, tmp_path):
+    own = [f"suite.source.weights.path={world / 'ffhq.pt'}", *ADM, *DIFFUSION[method]]
+    cell = cell_of(world, method, 32, *own)
+    record, _ = run(cell, Store(tmp_path / "results"))
+    assert record["suite"] == "paper" and record["metrics"]["fd"]["value"] > 0
+    assert record["metrics"]["factor_coverage"]["value"] is None
+    assert len(record["assets"]["ffhq.pt"]["sha256"]) == 64
+    # Another checkpoint is another run.
+    other = world / "other.pt"
+    state = torch.load(world / "ffhq.pt", weights_only=True)
+    torch.save({k: v + 1e-3 for k, v in state.items()}, other)
+    words = [w for w in own if "weights.path" not in w]
+    moved = cell_of(world, method, 32, f"suite.source.weights.path={other}", *words)
+    assert moved.run_id != cell.run_id and moved.sample_key != cell.sample_key
+
+
+def test_inversion_runs_on_a_rosinality_checkpoint(world, tmp_path):
+    own = [f"suite.generator.weights.path={world / '550000.pt'}", "suite.generator.resolution=16"]
+    own += ["method.projector.steps=2", "method.space_count=600"]
+    record, _ = run(cell_of(world, "gan_inversion", 16, *own), Store(tmp_path / "results"))
+    assert record["metrics"]["fd"]["value"] > 0
+    assert "License-NC" in record["assets"]["550000.pt"]["licence"]
+
+
+def test_a_checkpoint_of_another_size_is_refused_with_what_to_check(world, tmp_path):
+    own = [f"suite.source.weights.path={world / 'ffhq.pt'}", *ADM, "method.num_steps=4"]
+    cell = cell_of(world, "source", 32, *own, "suite.source.flags.num_res_blocks=3")
+    with pytest.raises(ValueError, match="does not fit its flags"):
+        run(cell, Store(tmp_path / "results"))
+
+
+@pytest.mark.skipif(not FEWSHOT.exists(), reason="no photographs beside the repository")
+@pytest.mark.parametrize(
+    ("name", "folder", "k"),
+    [(m, "babies", 10) for m in METHODS if m not in ("real", "from_folder")]
+    + [("rs_imle", "sketches", 10), ("rs_imle", "panda", 100), ("copy", "panda", 100)],
+)
+def test_every_method_takes_photographs(name, folder, k, tmp_path):
+    cell = make_cell(
+        f"method={name}",
+        "dataset=folder",
+        f"dataset.path={FEWSHOT / folder}",
+        f"k={k}",
+        "num_images=4",
+        "batch_size=4",
+        "suite.shard_size=4",
+        "device=cpu",
+        "controls=[]",
+        "figures.tsne_points=10",
+        *QUICK.get(name, []),
+    )
+    record, _ = run(cell, Store(tmp_path / "results"))
+    assert len(record["shots"]) == k and record["metrics"]["fd"]["value"] is None
+    assert "dataset.reference" in record["metrics"]["fd"]["reason"]
+    assert record["metrics"]["nearest_shot"]["value"] >= 0
+
+
+@pytest.mark.skipif(not FEWSHOT.exists(), reason="no photographs beside the repository")
+def test_nine_photographs_are_too_few_for_ten_shots():
+    with pytest.raises(ValueError, match=r"k=10 shots asked for, but .* holds 9 images"):
+        make_cell("method=copy", "dataset=folder", f"dataset.path={FEWSHOT / 'vangogh_faces'}")
