@@ -48,17 +48,35 @@ def shard_ranges(count: int, size: int) -> list[tuple[int, int]]:
 
 
 def make_shard(cell: Cell, sampler: Any, store: Store, start: int, end: int) -> None:
-    """Draws [start, end) in batches that start at the shard's edge."""
-    began, size = time.perf_counter(), cell.config["batch_size"]
-    parts = []
-    for a in range(start, end, size):
-        images = sampler(range(a, min(a + size, end)))
+    """Draws [start, end) in batches that start at the shard's edge.
+
+    Where the device runs out of memory the batch is halved, and said so: image i stays the same up
+    to rounding.
+    """
+    began, size = time.perf_counter(), min(cell.config["batch_size"], end - start)
+    parts: list[Tensor] = []
+    a = start
+    while a < end:
+        try:
+            images = sampler(range(a, min(a + size, end)))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            console.print(
+                f"out of memory: batches of {size} images from image {a} on; batch_size={size} "
+                "spares the attempt"
+            )
+            continue
         try:
             parts.append(to_uint8(images))
         except ValueError as error:
             raise ValueError(
                 f"{cell.label}, images {a} to {min(a + size, end)}: {error}"
             ) from error
+        a += len(images)
     store.save_shard(cell.sample_key, start, torch.cat(parts), time.perf_counter() - began)
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from helpers import ROOT, cli, command, make_cell, records
 
+from fsig_bench.images import to_float
+from fsig_bench.runner import make_shard
 from fsig_bench.store import Store
 
 SMALL = ["dataset=babies", "k=3", "dataset.n_ref=150", "suite.shard_size=10", "num_images=30"]
@@ -216,3 +218,37 @@ def test_help_is_quick_and_needs_no_torch():
         assert word in done.stdout
     check = "import sys, fsig_bench.__main__, fsig_bench.settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([command()[0], "-c", check], cwd=ROOT).returncode == 0
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(tmp_path, capsys):
+    cell = make_cell("method=copy", "dataset=babies", "device=cpu", "controls=[]", "batch_size=8")
+    store, shots = Store(tmp_path), cell.dataset.shots(10, 0)
+    asked = []
+
+    def small(indices):
+        asked.append(len(indices))
+        if len(indices) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return to_float(shots[[i % 10 for i in indices]])
+
+    make_shard(cell, small, store, 0, 10)
+    images, _ = store.load_shard(cell.sample_key, 0, 10)
+    assert torch.equal(images, shots) and asked == [8, 4, 2, 2, 2, 2, 2]
+    assert "batches of 4 images from image 0" in capsys.readouterr().out
+
+    def never(indices):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        make_shard(cell, never, store, 10, 20)
+    assert not store.shard_path(cell.sample_key, 10, 20).exists()
+
+
+def test_values_that_are_not_finite_name_the_images(tmp_path):
+    cell = make_cell("method=copy", "dataset=babies", "device=cpu", "controls=[]", "batch_size=4")
+
+    def broken(indices):
+        return torch.full((len(indices), 3, 8, 8), float("nan"))
+
+    with pytest.raises(ValueError, match=r"copy on babies, images 4 to 8: .*NaN"):
+        make_shard(cell, broken, Store(tmp_path), 4, 8)
