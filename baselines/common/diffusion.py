@@ -27,6 +27,14 @@ def linear_abar(num_steps: int = 1000, first: float = 1e-4, last: float = 0.02) 
     return (1 - torch.linspace(first, last, num_steps, dtype=torch.float64)).cumprod(0)
 
 
+def scaled_linear_abar(
+    num_steps: int = 1000, first: float = 0.0015, last: float = 0.0195
+) -> Tensor:
+    """abar_t for betas linear in their roots, float64 (Rombach et al., arXiv:2112.10752)."""
+    roots = torch.linspace(first**0.5, last**0.5, num_steps, dtype=torch.float64)
+    return (1 - roots.square()).cumprod(0)
+
+
 def respaced_timesteps(count: int, num_steps: int = 1000) -> list[int]:
     """`count` original timesteps, both ends included (the "25" respacing of guided-diffusion)."""
     if not 2 <= count <= num_steps:
@@ -42,9 +50,10 @@ class Schedule:
     abar: list[float]
 
     @classmethod
-    def respaced(cls, count: int) -> Schedule:
-        """`count` steps of the 1000-step linear schedule."""
-        t, table = respaced_timesteps(count), linear_abar()
+    def respaced(cls, count: int, table: Tensor | None = None) -> Schedule:
+        """`count` steps of a 1000-step schedule of abar, by default the linear one."""
+        table = linear_abar() if table is None else table
+        t = respaced_timesteps(count, len(table))
         return cls(t, [float(table[step]) for step in t])
 
     def abar_prev(self, i: int) -> float:

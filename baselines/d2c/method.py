@@ -138,9 +138,16 @@ class D2C:
                 float(weight.sum() ** 2 / weight.square().sum()) / len(weight), 5
             ),
             "leave_one_out_auc": round(loo, 4),
+            # Far from 1: the backend scales its latents otherwise than its prior learned them.
+            "latent_sd_ratio": round(float(held.std() / source.std()), 4),
             # Can encoded source images be told from prior samples? Near 0.5 is good.
             "encoder_probe_auc": round(probe_auc(source, held), 4),
         }
+        if not 2 / 3 < out["latent_sd_ratio"] < 3 / 2:
+            out["warning"] = (
+                f"latents of the prior spread {out['latent_sd_ratio']} times as far as encoded "
+                "images: the backend's scale is wrong, or its prior is of another domain"
+            )
         if self.sample.kind not in ("naive", "edit", "sir", "topk") and fallback > 0.1:
             out["fallback"] = "topk"
             out["warning"] = (
