@@ -64,6 +64,7 @@ def main(cfg: DictConfig) -> None:
     """Runs the cell and its controls, prints the table and where the pictures are."""
     from fsig_bench.assets import verified
     from fsig_bench.console import console, fail
+    from fsig_bench.download import check_space
     from fsig_bench.settings import cell, resolved
     from fsig_bench.store import Store
     from fsig_bench.table import copying_pays, reasons, terminal_table, warnings
@@ -83,6 +84,7 @@ def main(cfg: DictConfig) -> None:
             for asset in missing:
                 console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
             return
+        check_space(missing)
         for asset in missing:  # keys hold digests of what is there, so this comes first
             get_asset(asset)
         cells = [cell(c) for c in configs]

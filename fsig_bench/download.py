@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache
@@ -105,6 +106,23 @@ def _digest_of(file: Path) -> str:
     with suppress(OSError):  # the user's own folder may be read-only
         note.write_text(json.dumps({"sha256": found, "stamp": stamp}) + "\n")
     return found
+
+
+def check_space(assets: Sequence[Asset]) -> None:
+    """Fails before the first byte if the cache cannot take all that is to be fetched.
+
+    Raises:
+        OSError: too little space; the message says how much of what.
+    """
+    folder = cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    needed = sum(a.mib for a in assets if a.url and not a.path)
+    if (free := shutil.disk_usage(folder).free / 2**20) < needed:
+        raise OSError(
+            f"{needed:.0f} MiB are to be fetched to {cache_folder()}, which has {free:.0f} MiB "
+            "free; make room, or set FSIG_BENCH_CACHE to another disk"
+        )
 
 
 def is_asset(node: Any) -> bool:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fsig_bench.download import Asset, assets_in, fetch
+from fsig_bench.download import Asset, assets_in, check_space, fetch
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -174,3 +174,11 @@ def test_assets_are_found_at_any_depth(server, cache):
     one = asset(server, "good", cache)
     config = {"a": [{"weights": dict(vars(one))}], "b": {"weights": "file.safetensors"}}
     assert assets_in(config) == [one]
+
+
+def test_too_little_space_is_said_before_the_first_byte(server, cache, tmp_path):
+    big = asset(server, "good", cache, mib=1e9)
+    with pytest.raises(OSError, match=r"1000000000 MiB are to be fetched .*FSIG_BENCH_CACHE"):
+        check_space([big])
+    check_space([asset(server, "good", cache), asset(server, "good", cache, mib=1e9, path="/x")])
+    assert not server.asked
