@@ -9,6 +9,7 @@ import hydra
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
@@ -16,15 +17,11 @@ if TYPE_CHECKING:
 
 
 def control_configs(cfg: DictConfig) -> list[DictConfig]:
-    """The cell with each possible control in the method's place; method.* overrides stay behind."""
-    own = cfg.method.card.name
-    words = [o for o in HydraConfig.get().overrides.task if not o.lstrip("+~").startswith("method")]
-    found = [compose("config", [*words, f"method={c}"]) for c in cfg.controls if c != own]
+    """The cell with each possible control in the method's place."""
+    from fsig_bench.sweep import control_words, possible
 
-    def possible(c: DictConfig) -> bool:  # a folder has no unseen target images to draw from
-        return "fresh" not in c.method.card.get("needs", []) or c.dataset.get("fresh") is not None
-
-    return [c for c in found if possible(c)]
+    words = control_words(HydraConfig.get().overrides.task, cfg)
+    return [c for c in (compose("config", w) for w in words) if possible(c)]
 
 
 def options(group: str) -> list[str]:
@@ -36,15 +33,6 @@ def bytes_needed(config: dict[str, Any]) -> int:
     """A generous guess of what one run writes."""
     side = config["suite"]["resolution"]
     return int(config["num_images"] * side * side * 3 + 64 * side * side * 3 * config["k"] + 2**25)
-
-
-def absent_assets(configs: list[dict[str, Any]]) -> list[Asset]:
-    """Files of others that the methods or the protocol need and that are not there."""
-    from fsig_bench.download import assets_in
-
-    nodes = [config[part] for config in configs for part in ("method", "protocol")]
-    found = {a.file: a for node in nodes for a in assets_in(node)}
-    return [a for _, a in sorted(found.items()) if not a.target.exists()]
 
 
 def get_asset(asset: Asset) -> None:
@@ -65,7 +53,7 @@ def main(cfg: DictConfig) -> None:
     from fsig_bench.assets import verified
     from fsig_bench.console import console, fail
     from fsig_bench.download import check_space
-    from fsig_bench.settings import cell, resolved
+    from fsig_bench.settings import absent_assets, cell, resolved
     from fsig_bench.store import Store
     from fsig_bench.table import copying_pays, reasons, terminal_table, warnings
 
@@ -118,6 +106,9 @@ def main(cfg: DictConfig) -> None:
             if (folder / f"{picture}.png").exists():
                 console.print(f"  {folder / f'{picture}.png'}")
     except (ValueError, OSError, FloatingPointError) as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            console.print(f"[bold red]error[/]: {error}")
+            raise  # the sweep goes on and names it again at the end
         fail(error)
 
 
@@ -127,4 +118,11 @@ if __name__ == "__main__":
 
         print(usage())
     else:
+        if {"-m", "--multirun"} & set(sys.argv):
+            from hydra.core.plugins import Plugins
+
+            Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
+            from fsig_bench.sweep import register
+
+            register()
         main()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -194,6 +194,13 @@ def resolved(cfg: DictConfig) -> tuple[dict[str, Any], Dataset]:
             )
     dataset.check(config["k"], config["subset"])
     return config, dataset
+
+
+def absent_assets(configs: Sequence[Mapping[str, Any]]) -> list[Asset]:
+    """Files of others that the methods or the protocol need and that are not there."""
+    nodes = [config[part] for config in configs for part in ("method", "protocol")]
+    found = {a.file: a for node in nodes for a in assets_in(node)}
+    return [a for _, a in sorted(found.items()) if not a.target.exists()]
 
 
 def cell(cfg: DictConfig) -> Cell:

@@ -204,6 +204,45 @@ def test_a_sweep_may_choose_methods_and_datasets(tmp_path):
     assert narrowed.stdout.count("to do") == 2 * 6 * 2
 
 
+def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_path):
+    shared = ["-m", "dataset=babies", "dataset.n_ref=150", "num_images=10", "suite.shard_size=10"]
+    shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
+    first = cli(*shared, "method=crdy,copy,real", check=False)
+    assert first.returncode == 1
+    assert "3 cells: 0 finished, 2 to run" in first.stdout
+    assert "1 of 3 cells failed" in first.stdout and "Could not find 'method/crdy'" in first.stdout
+    assert {key[0] for key in records(tmp_path)} == {"copy", "real"}
+    times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    again = cli(*shared, "method=copy,real")
+    assert "2 cells: 2 finished, 0 to run" in again.stdout and "sample" not in again.stdout
+    more = cli(*shared, "method=copy,real", "seed=0,1", "preflight=only")
+    assert "4 cells: 2 finished, 2 to run" in more.stdout
+    assert more.stdout.count("done ") == 2 and more.stdout.count("to do ") == 2
+    assert {p: p.stat().st_mtime_ns for p in times} == times
+    # A cell whose controls are not all there is not finished.
+    shared[shared.index("controls=[]")] = "controls=[copy,source]"
+    partly = cli(*shared, "method=real", "preflight=only")
+    assert "1 cells: 0 finished, 1 to run" in partly.stdout
+    shared[shared.index("controls=[copy,source]")] = "controls=[copy]"
+    assert "1 cells: 1 finished" in cli(*shared, "method=real", "preflight=only").stdout
+
+
+def test_a_cell_that_breaks_while_running_is_named_at_the_end(tmp_path):
+    shared = ["-m", "dataset=babies", "dataset.n_ref=150", "num_images=10", "suite.shard_size=10"]
+    shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
+    done = cli(*shared, "method=copy,real", check=False)
+    assert done.returncode == 0
+    store = tmp_path / "store" / "sample"
+    shard = next(store.rglob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-7])
+    for record in tmp_path.rglob("record.json"):
+        record.unlink()
+    broken = cli(*shared, "method=copy,real", check=False)
+    assert broken.returncode == 1 and "1 of 2 cells failed" in broken.stdout
+    assert "is damaged" in broken.stdout and "delete it" in broken.stdout
+    assert len(records(tmp_path)) == 1  # the other one ran to its end
+
+
 def test_preflight_only_does_no_work(tmp_path):
     done = cli("method=crdi", "dataset=babies", "preflight=only", f"results_dir={tmp_path}")
     assert done.stdout.count("to do") == 4
