@@ -56,9 +56,16 @@ def shown(record: dict[str, Any], name: str) -> str:
     if value is None:
         return "-"
     _, decimals, _, factor = COLUMNS[name]
-    error = record["metrics"][name].get("error")
-    give = f" ± {error['standard_error'] * factor:.{decimals}f}" if error else ""
-    return f"{value * factor:.{decimals}f}{give}"
+    return f"{value * factor:.{decimals}f}"
+
+
+def shown_error(record: dict[str, Any], name: str) -> str:
+    """The standard error of a single run, where a metric gives one."""
+    error = record["metrics"].get(name, {}).get("error")
+    if not error:
+        return "-"
+    _, decimals, _, factor = COLUMNS[name]
+    return f"{error['standard_error'] * factor:.{decimals}f}"
 
 
 def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
@@ -77,7 +84,7 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     )
     caption = f"features: {some.get('extractor', '-')}; reference: {some.get('n_real', '-')} images"
     if any(m.get("error") for r in records for m in r["metrics"].values()):
-        caption += "; ± standard error over disjoint blocks of samples"
+        caption += "; standard error: from disjoint blocks of samples"
     if first["suite"] == "mini":
         caption += "; mini numbers compare with nothing published"
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
@@ -92,6 +99,8 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
         heading, _, arrow, _ = COLUMNS[name]
         last = name == names[-1]
         table.add_row(f"{heading} {arrow}", *(shown(r, name) for r in records), end_section=last)
+        if any(r["metrics"].get(name, {}).get("error") for r in records):
+            table.add_row("  ± standard error", *(shown_error(r, name) for r in records))
     for stage in ("adapt", "sample"):
         table.add_row(f"{stage} s", *(f"{r['timing_s'][stage]:.1f}" for r in records))
     table.add_row("network evaluations an image", *(f"{r['nfe_per_image']:g}" for r in records))
