@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def control_configs(cfg: DictConfig) -> list[DictConfig]:
     """The cell with each possible control in the method's place."""
-    from fsig_bench.sweep import control_words, possible
+    from fsig_bench.controls import control_words, possible
 
     words = control_words(HydraConfig.get().overrides.task, cfg)
     return [c for c in (compose("config", w) for w in words) if possible(c)]

@@ -66,6 +66,8 @@ def rank_line(records: Sequence[dict[str, Any]], metric: str) -> str | None:
     order = sorted(found.mean.items(), key=lambda pair: (pair[1], pair[0]))
     text = f"Mean rank by {heading} over {found.targets} targets: "
     text += ", ".join(f"{m} {v:.2f}" for m, v in order)
+    if short := sorted(set(means) - set(full)):
+        text += f"; not ranked, having fewer targets: {', '.join(short)}"
     if found.p_value is None:
         return f"{text} (too few targets or methods for a test)."
     return (

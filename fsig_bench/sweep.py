@@ -22,22 +22,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
 from fsig_bench.console import console
+from fsig_bench.controls import control_words, possible
 from fsig_bench.settings import absent_assets, cell, resolved
 from fsig_bench.store import Store
 
 USERS = (ValueError, OSError, FloatingPointError, HydraException)  # errors that a user can mend
-
-
-def control_words(words: Sequence[str], cfg: DictConfig) -> list[list[str]]:
-    """The overrides of the cell's possible controls; what belongs to the method stays behind."""
-    kept = [w for w in words if not w.lstrip("+~").startswith("method")]
-    chosen = [c for c in cfg.controls if c != cfg.method.card.name]
-    return [[*kept, f"method={c}"] for c in chosen]
-
-
-def possible(cfg: DictConfig) -> bool:
-    """A folder has no unseen target images to draw from, so `real` does not run on it."""
-    return "fresh" not in cfg.method.card.get("needs", []) or cfg.dataset.get("fresh") is not None
 
 
 class CellSweeper(BasicSweeper):

@@ -90,3 +90,5 @@ def test_the_report_ranks_methods_and_leaves_controls_out():
     rows += [record("c", dataset=f"d{t}", fd=9.0 + t) for t in range(6)]
     assert "Friedman p = 0.0025" in rank_line(rows, "fd")
     assert json.loads(json.dumps(rows)) == rows  # nothing was changed
+    rows.append(record("short", fd=0.0))
+    assert "; not ranked, having fewer targets: SHORT (Friedman" in rank_line(rows, "fd")

@@ -118,6 +118,14 @@ def ddim_loop(
     return x
 
 
+def ddim_from(eps: Eps, z: Tensor, noise: Tensor, alpha: float, schedule: Schedule) -> Tensor:
+    """Noises latents z to the step whose abar is nearest to alpha, then DDIM back; unclamped."""
+    start = min(range(len(schedule)), key=lambda i: abs(schedule.abar[i] - alpha))
+    abar = schedule.abar[start]
+    x = abar**0.5 * z + (1 - abar) ** 0.5 * noise
+    return ddim_loop(eps, x, schedule, start=start, clamp=False)
+
+
 def ancestral_loop(
     net: Callable[[Tensor, Tensor], Tensor],
     x: Tensor,

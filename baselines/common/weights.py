@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fsig_bench.assets import write_safetensors
@@ -35,6 +36,24 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return dict(json.loads(metadata["architecture"])), single
 
 
+def read_plain(asset: Asset) -> dict[str, Any]:
+    """A checkpoint as tensors and plain containers; nothing in it is executed.
+
+    Raises:
+        ValueError: the file holds more than that.
+    """
+    if asset.get().suffix == ".safetensors":
+        return dict(load_file(asset.get()))
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # training arguments
+            return dict(torch.load(asset.get(), map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{asset.target} is no checkpoint of plain tensors, and what else it holds is not "
+            f"run ({str(error).splitlines()[0]})"
+        ) from error
+
+
 def converted(
     asset: Asset,
     recipe: str,
@@ -43,24 +62,14 @@ def converted(
 ) -> Path:
     """Safetensors made once, in the cache, from a checkpoint in somebody else's layout.
 
-    The checkpoint is read as tensors and plain containers; nothing in it is executed.
-
     Raises:
-        ValueError: the file holds more than tensors, or `convert` refuses it.
+        ValueError: see `read_plain`; or `convert` refuses it.
     """
     config = json.dumps(architecture, sort_keys=True)
     key = hashlib.sha256(f"{asset.digest}/{recipe}/{CONVERSION}/{config}".encode()).hexdigest()
-    target = (
-        cache_folder() / "converted" / f"{Path(asset.file).stem}-{recipe}-{key[:12]}.safetensors"
-    )
+    name = f"{Path(asset.file).stem}-{recipe}-{key[:12]}.safetensors"
+    target = cache_folder() / "converted" / name
     if not target.exists():
-        try:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # training arguments
-                state = torch.load(asset.get(), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise ValueError(
-                f"{asset.target} is no checkpoint of plain tensors, and what else it holds is not "
-                f"run ({str(error).splitlines()[0]})"
-            ) from error
-        write_safetensors(target, convert(state), {"architecture": config, "from": asset.digest})
+        tensors = convert(read_plain(asset))
+        write_safetensors(target, tensors, {"architecture": config, "from": asset.digest})
     return target

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from baselines.common.diffusion import Schedule, ddim_loop
+from baselines.common.diffusion import Schedule, ddim_from, ddim_loop
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.d2c.autoencoder import Autoencoder, load_autoencoder
 from fsig_bench.assets import manifest_entry, verified
@@ -75,7 +75,5 @@ class LatentBackend:
     def denoise_from(self, z: Tensor, noise: Tensor, alpha: float, num_steps: int) -> Tensor:
         """Noises latents to abar = alpha, then DDIM back over the steps below it."""
         schedule = Schedule.respaced(num_steps)
-        start = min(range(num_steps), key=lambda i: abs(schedule.abar[i] - alpha))
-        abar = schedule.abar[start]
-        x = abar**0.5 * z.to(self.device) + (1 - abar) ** 0.5 * noise.to(self.device)
-        return ddim_loop(self._prior.eps, x, schedule, start=start, clamp=False)
+        z, noise = z.to(self.device), noise.to(self.device)
+        return ddim_from(self._prior.eps, z, noise, alpha, schedule)

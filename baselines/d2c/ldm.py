@@ -12,23 +12,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from baselines.common.diffusion import Schedule, ddim_loop, scaled_linear_abar
+from baselines.common.diffusion import Schedule, ddim_from, ddim_loop, scaled_linear_abar
+from baselines.common.weights import read_plain
 from fsig_bench.download import Asset
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Safetensors, or a state dict that is read without running anything in it."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +40,7 @@ class LDMBackend:
 
         settings = json.loads(config.get().read_text())
         net = getattr(diffusers, kind).from_config(settings)
-        net.load_state_dict(read_tensors(weights.get()))  # strict: nothing missing or left over
+        net.load_state_dict(read_plain(weights))  # strict: nothing missing or left over
         return net.eval().requires_grad_(False).to(self.device)
 
     @cached_property
@@ -98,8 +89,5 @@ class LDMBackend:
 
     def denoise_from(self, z: Tensor, noise: Tensor, alpha: float, num_steps: int) -> Tensor:
         """Noises latents to abar = alpha, then DDIM back over the steps below it."""
-        schedule = self.schedule(num_steps)
-        start = min(range(num_steps), key=lambda i: abs(schedule.abar[i] - alpha))
-        abar = schedule.abar[start]
-        x = abar**0.5 * z.to(self.device) + (1 - abar) ** 0.5 * noise.to(self.device)
-        return ddim_loop(self.eps, x, schedule, start=start, clamp=False)
+        z, noise = z.to(self.device), noise.to(self.device)
+        return ddim_from(self.eps, z, noise, alpha, self.schedule(num_steps))

@@ -150,7 +150,8 @@ class D2C:
             )
         if self.sample.kind not in ("naive", "edit", "sir", "topk") and fallback > 0.1:
             out["fallback"] = "topk"
-            out["warning"] = (
+            before = f"{out['warning']}; " if "warning" in out else ""
+            out["warning"] = before + (
                 f"{100 * fallback:.0f} % of the images are the best of {self.sample.budget} "
                 f"proposals and not accepted ones (acceptance rate {rate:.4f}): the prior "
                 "hardly reaches this target"
