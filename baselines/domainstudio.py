@@ -32,6 +32,7 @@ from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
 from baselines.common.ema import Average
+from baselines.common.team import add_gradients, own_parts
 from baselines.common.unet import DiffusionSource
 from baselines.common.variational import Tables, at, clean_estimate, variational_bound
 from fsig_bench.seeding import ImageGenerators, generator
@@ -137,17 +138,27 @@ class DomainStudio:
     flip: float  # probability
     final: Literal["raw", "ema"]
     ema_keep: float
+    groups_at_once: int | None  # fewer take less memory; the step is the same up to rounding
+    checkpointing: bool  # activations are computed again in the backward pass
     sample: Sampling
+    adapts_in_team = True  # groups are shared out, gradients added
 
     def __post_init__(self) -> None:
         check_choices(self)
         if self.group_size < 2:
             raise ValueError(f"group_size={self.group_size}: relative distances need at least 2")
+        if self.groups_at_once is not None and self.groups_at_once < 1:
+            raise ValueError(f"groups_at_once={self.groups_at_once}: give at least 1, or null")
 
     @property
     def nfe_per_image(self) -> float:
         """One evaluation a step."""
         return self.sample.num_steps
+
+    def planned_nfe(self, k: int) -> int:
+        """Network evaluations of adapting to k shots; the frozen net's count too."""
+        passes = 1 + self.objective.needs_source
+        return self.iterations * self.groups * self.group_size * passes
 
     def batch(self, shots: Images, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """(x0, t, noise) of a step: groups of distinct shots, repeated where they are fewer."""
@@ -171,6 +182,8 @@ class DomainStudio:
         device, source = self.source.device, self.source.unet
         torch.manual_seed(seed)  # dropout, where the network has any
         net = copy.deepcopy(source).requires_grad_(True).train()
+        if self.checkpointing:
+            net.net.enable_gradient_checkpointing()  # type: ignore[operator]
         average = Average.of(net)
         adam = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         parts: dict[str, Part] = {"net": net, "average": average, "adam": adam}
@@ -178,31 +191,38 @@ class DomainStudio:
         unpack(kept, parts if done else {})
         tables = Tables.of(linear_abar())
         for step in range(done, self.iterations):
-            x0, t, noise = (a.to(device) for a in self.batch(shots, seed, step))
-            x_t = at(tables.abar, t).sqrt() * x0 + (1 - at(tables.abar, t)).sqrt() * noise
-            x_t = x_t.contiguous(memory_format=torch.channels_last)
-            out_src = None
-            if self.objective.needs_source:
-                with torch.no_grad():
-                    out_src = source(x_t, t)
-            value, terms = self.objective(
-                net(x_t, t), out_src, x0, x_t, noise, t, tables, self.group_size
-            )
-            if not torch.isfinite(value):
-                raise FloatingPointError(f"loss {terms} at step {step}; lower lr={self.lr}")
             adam.zero_grad(set_to_none=True)
-            value.backward()
+            logged: dict[str, float] = {}
+            parts_now = own_parts(self.batch(shots, seed, step), self.groups, self.groups_at_once)
+            own = sum(len(x0) for x0, _, _ in parts_now)
+            for part in parts_now:
+                x0, t, noise = (a.to(device) for a in part)
+                x_t = at(tables.abar, t).sqrt() * x0 + (1 - at(tables.abar, t)).sqrt() * noise
+                x_t = x_t.contiguous(memory_format=torch.channels_last)
+                out_src = None
+                if self.objective.needs_source:
+                    with torch.no_grad():
+                        out_src = source(x_t, t)
+                value, terms = self.objective(
+                    net(x_t, t), out_src, x0, x_t, noise, t, tables, self.group_size
+                )
+                if not torch.isfinite(value):
+                    raise FloatingPointError(f"loss {terms} at step {step}; lower lr={self.lr}")
+                # Every term is a mean over groups, so their shares add up to the step's gradient.
+                share = len(x0) / (self.groups * self.group_size)
+                (value if share == 1 else value * share).backward()
+                logged = {k: logged.get(k, 0.0) + len(x0) / own * v for k, v in terms.items()}
+            add_gradients(net.parameters())
             adam.step()
             average.follow(net, keep=self.ema_keep)
-            progress.report(step + 1, self.iterations, **terms)
+            progress.report(step + 1, self.iterations, **logged)
             progress.save(step + 1, pack(parts))
         final = average.tensors if self.final == "ema" else net.state_dict()
-        passes = 1 + self.objective.needs_source
         return State(
             tensors={k: v.detach().cpu().contiguous() for k, v in final.items()},
             seed=seed,
             trained_params=sum(p.numel() for p in net.parameters()),
-            nfe_adapt=self.iterations * self.groups * self.group_size * passes,
+            nfe_adapt=self.planned_nfe(len(shots)),
         )
 
     def sampler(self, state: State) -> Sampler:

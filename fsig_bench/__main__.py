@@ -50,6 +50,7 @@ def get_asset(asset: Asset) -> None:
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def main(cfg: DictConfig) -> None:
     """Runs the cell and its controls, prints the table and where the pictures are."""
+    from fsig_bench import team
     from fsig_bench.assets import verified
     from fsig_bench.console import console, fail
     from fsig_bench.download import check_space
@@ -66,15 +67,18 @@ def main(cfg: DictConfig) -> None:
                     f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
                 )
         store = Store(cfg.results_dir)
+        team.assemble(team.device(cfg.device))
         configs = [cfg, *control_configs(cfg)]
         missing = absent_assets([resolved(c)[0] for c in configs])
         if cfg.preflight == "only" and missing:
             for asset in missing:
                 console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
+            console.print("the rest of the preflight needs them: fetch or import them first")
             return
         check_space(missing)
-        for asset in missing:  # keys hold digests of what is there, so this comes first
-            get_asset(asset)
+        for asset in missing if team.rank() == 0 else ():
+            get_asset(asset)  # keys hold digests of what is there, so this comes first
+        team.meet()
         cells = [cell(c) for c in configs]
         done = [store.record(c.folder) is not None for c in cells]
         if not all(done):
@@ -84,14 +88,21 @@ def main(cfg: DictConfig) -> None:
             for asset in dict.fromkeys(a for c in cells for a in c.assets):
                 asset.get()
         if cfg.preflight == "only":
-            for c, there in zip(cells, done, strict=True):
-                console.print(f"{'done' if there else 'to do':<6} {store.root / c.folder}")
+            from fsig_bench.preflight import account
+
+            for c in cells:
+                for line in account(c, store, bytes_needed(c.config)):
+                    console.print(line)
             return
         if all(done):
             records = [r for c in cells if (r := store.record(c.folder))]
         else:
+            from fsig_bench.placing import resolve_device
+            from fsig_bench.preflight import check_memory
             from fsig_bench.runner import run
 
+            for c in cells:
+                check_memory(c, resolve_device(cfg.device))
             records = [run(c, store)[0] for c in cells]
         if cfg.png:
             from fsig_bench.runner import export_png

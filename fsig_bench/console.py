@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fsig_bench import team
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fsig_bench.store import Store
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, quiet=team.rank() > 0)
 
 
 class Bar(AbstractContextManager["Bar"]):
@@ -77,6 +79,8 @@ class StageProgress:
 
     def report(self, done: int, total: int, **values: float) -> None:
         self.bar.update(done, total)
+        if team.rank() > 0:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         line = {"done": done, "total": total, **{k: round(v, 6) for k, v in values.items()}}
         with (self.folder / "curve.jsonl").open("a") as file:
@@ -85,7 +89,7 @@ class StageProgress:
     def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
         from fsig_bench.store import write_tensors
 
-        if time.perf_counter() - self.last < self.checkpoint_s:
+        if team.rank() > 0 or time.perf_counter() - self.last < self.checkpoint_s:
             return
         metadata = {"done": str(done), "wall_s": f"{self.wall_s:.3f}"}
         write_tensors(self.folder / "checkpoint.safetensors", tensors, metadata)

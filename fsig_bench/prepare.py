@@ -106,7 +106,9 @@ def archive(name: str, role: str, source: Mapping[str, Any] | None, page: str) -
             gdown.download(id=source["gdrive"], output=str(part), quiet=not console.is_terminal)
             part.replace(target)
     except ImportError as error:
-        raise ValueError(f"Google Drive needs gdown: pip install gdown; or {by_hand}") from error
+        raise ValueError(
+            f"Google Drive needs gdown: pip install 'fsig-bench[drive]'; or {by_hand}"
+        ) from error
     except Exception as error:  # gdown raises its own kinds
         link = source.get("url") or f"https://drive.google.com/file/d/{source['gdrive']}"
         raise ValueError(f"{link} cannot be had ({error}); {by_hand}") from error

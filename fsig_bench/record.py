@@ -58,7 +58,16 @@ def make_record(
 ) -> dict[str, Any]:
     """All fields of record.json; `results/README.md` says what each means."""
     config = cell.config
-    no_place = ("results_dir", "device", "batch_size", "workers", "checkpoint_s", "tracker", "png")
+    no_place = (
+        "results_dir",
+        "device",
+        "batch_size",
+        "workers",
+        "checkpoint_s",
+        "tracker",
+        "png",
+        "preflight",
+    )
     return {
         "run_id": cell.run_id,
         "suite": config["suite"]["name"],

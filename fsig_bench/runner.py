@@ -12,9 +12,10 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
+from fsig_bench import team
 from fsig_bench.console import Bar, StageProgress, console
 from fsig_bench.images import pixels_sha256, to_float, to_uint8
-from fsig_bench.placing import placed, resolve_device
+from fsig_bench.placing import placed, precise, resolve_device, tuned
 from fsig_bench.scoring import score
 from fsig_bench.settings import Cell
 from fsig_bench.store import Store
@@ -24,22 +25,36 @@ from fsig_bench.types import State
 def build_method(cell: Cell) -> Any:
     """The method of a cell, from its `_target_`."""
     spec = {k: v for k, v in cell.config["method"].items() if k != "card"}
-    return instantiate(placed(spec, resolve_device(cell.config["device"])), _convert_="all")
+    method = instantiate(placed(spec, resolve_device(cell.config["device"])), _convert_="all")
+    return tuned(method, cell.config)
 
 
 def adapt(cell: Cell, method: Any, store: Store) -> tuple[State, float]:
-    """The state and the seconds it took, from the store or made now."""
-    if found := store.load_state(cell.adapt_key):
+    """The state and the seconds it took, from the store or made now; in a team, by those who can.
+
+    Every member leaves with the state as it was stored.
+    """
+    found = store.load_state(cell.adapt_key)
+    team.meet()  # all have looked: from here on they do the same
+    if found:
         return found
     config = cell.config
-    shots = to_float(cell.dataset.shots(config["k"], config["subset"]))
-    with Bar(f"adapt {cell.label}", 1, "steps") as bar:
-        progress = StageProgress(store, cell.adapt_key, bar, config["checkpoint_s"])
-        state = method.adapt(shots, seed=config["seed"], progress=progress)
-        bar.update(bar.total)
-        wall_s = progress.wall_s
-    store.save_state(cell.adapt_key, state, wall_s)
-    return state, wall_s
+    if team.rank() == 0 or getattr(method, "adapts_in_team", False):
+        shots = to_float(cell.dataset.shots(config["k"], config["subset"]))
+        with Bar(f"adapt {cell.label}", 1, "steps") as bar:
+            progress = StageProgress(store, cell.adapt_key, bar, config["checkpoint_s"])
+            with precise(config["precision"]["adapt"], resolve_device(config["device"])):
+                state = method.adapt(shots, seed=config["seed"], progress=progress)
+            bar.update(bar.total)
+            wall_s = progress.wall_s
+        if team.rank() == 0:
+            store.save_state(cell.adapt_key, state, wall_s)
+    team.meet()
+    if team.size() == 1:
+        return state, wall_s
+    made = store.load_state(cell.adapt_key)
+    assert made is not None
+    return made
 
 
 def shard_ranges(count: int, size: int) -> list[tuple[int, int]]:
@@ -58,7 +73,8 @@ def make_shard(cell: Cell, sampler: Any, store: Store, start: int, end: int) -> 
     a = start
     while a < end:
         try:
-            images = sampler(range(a, min(a + size, end)))
+            with precise(cell.config["precision"]["sample"], resolve_device(cell.config["device"])):
+                images = sampler(range(a, min(a + size, end))).float()
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
@@ -97,6 +113,8 @@ def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor,
     count = config["num_images"]
     ranges = shard_ranges(count, config["suite"]["shard_size"])
     todo = [r for r in ranges if not store.shard_path(cell.sample_key, *r).exists()]
+    team.meet()
+    todo = todo[team.rank() :: team.size()]
     if todo:
         ready = (len(ranges) - len(todo)) * config["suite"]["shard_size"]
         with Bar(
@@ -112,6 +130,7 @@ def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor,
             else:
                 _sample_in_processes(cell, store, todo, workers)
                 bar.update(bar.total)
+    team.meet()
     shards = [store.load_shard(cell.sample_key, *r) for r in ranges]
     wall_s = sum(w for _, w in shards) * count / ranges[-1][1]
     return torch.cat([images for images, _ in shards])[:count], wall_s
@@ -138,13 +157,21 @@ def _sample_in_processes(
 
 def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     """The record of a cell, and whether it was already there."""
-    if record := store.record(cell.folder):
+    record = store.record(cell.folder)
+    team.meet()
+    if record:
         return record, True
     from fsig_bench.record import make_record, write_pictures
 
     method = build_method(cell)
     state, adapt_s = adapt(cell, method, store)
     fake, sample_s = sample(cell, method, state, store)
+    if team.rank() > 0:  # the first scores and writes
+        team.meet()
+        made = store.record(cell.folder)
+        if made is None:
+            raise RuntimeError(f"{cell.label}: the first process left no record; see its message")
+        return made, False
     fake = fake[: cell.scored]
     began = time.perf_counter()
     values, evidence = score(cell, fake, store)
@@ -171,6 +198,7 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     from fsig_bench.store import write_json
 
     write_json(folder / "record.json", record)
+    team.meet()
     console.print(f"record {folder / 'record.json'}")
     return record, False
 

@@ -25,7 +25,10 @@ from fsig_bench.download import Asset, assets_in, is_asset
 STAGE_VERSION = 1  # raise when a change of the code changes what a stage makes
 REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared with
 READS = ("dataset", "native", *RECIPES)  # how its reference is read
-PLACE_ONLY = ("device", "card")  # config keys that never change pixels
+# Config keys that never change pixels beyond rounding.
+PLACE_ONLY = ("device", "card", "groups_at_once", "checkpointing")
+PRECISIONS = {"adapt": ("fp32", "tf32", "bf16"), "sample": ("fp32", "tf32", "bf16", "fp16")}
+COMPILE = (None, "default", "reduce-overhead", "max-autotune")
 
 
 class Dataset(Protocol):
@@ -174,6 +177,12 @@ def resolved(cfg: DictConfig) -> tuple[dict[str, Any], Dataset]:
     for name, least in (("k", 1), ("num_images", 2), ("batch_size", 1), ("workers", 1)):
         if not isinstance(config[name], int) or config[name] < least:
             raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
+    for stage, known in PRECISIONS.items():
+        if (asked := config["precision"][stage]) not in known:
+            # fp16 gradients underflow without a loss scale, which no method here has.
+            raise ValueError(f"precision.{stage}={asked}: choose one of {', '.join(known)}")
+    if config["compile"] not in COMPILE:
+        raise ValueError(f"compile={config['compile']}: choose null, {', '.join(COMPILE[1:])}")  # type: ignore[arg-type]
     check_protocol(config)
     check_suite(config)
     method = config["method"]
@@ -213,11 +222,13 @@ def cell(cfg: DictConfig) -> Cell:
     method, k, subset = config["method"], config["k"], config["subset"]
     adapting = content({key: v for key, v in method.items() if key != "sample"})
     seen = dataset.fingerprint(k, subset) if method["card"]["uses_shots"] else None
-    adapt_key = digest([STAGE_VERSION, "adapt", adapting, seen, config["seed"]])
+    policy = {stage: [p] if p != "fp32" else [] for stage, p in config["precision"].items()}
+    adapt_key = digest([STAGE_VERSION, "adapt", adapting, seen, config["seed"], *policy["adapt"]])
     sampling = [
         content(method.get("sample")),
         config["suite"]["resolution"],
         config["suite"]["shard_size"],
+        *policy["sample"],
     ]
     sample_key = digest([STAGE_VERSION, "sample", adapt_key, sampling])
     scored = {

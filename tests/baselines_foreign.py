@@ -4,10 +4,12 @@ A forward that asks a `Tape` for its tensors by name makes them the first time, 
 layout and function independently of the loaders.
 """
 
+import json
 import math
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from baselines.common.adm import ADMFlags
 
@@ -195,3 +197,37 @@ def rosinality_forward(p, arch, z):
         x = styled(f"convs.{2 * j + 1}", x, ch[side])
         image = rgb(f"to_rgbs.{j}", x, image)
     return image
+
+
+def ldm_nets():
+    """A VQ autoencoder (16 px to 3 x 8 x 8) and a latent prior, random, of diffusers."""
+    from diffusers import UNet2DModel, VQModel
+
+    torch.manual_seed(0)
+    vq = VQModel(
+        block_out_channels=(32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=3,
+        num_vq_embeddings=64,
+        norm_num_groups=8,
+        sample_size=16,
+    ).eval()
+    unet = UNet2DModel(
+        sample_size=8,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(32, 32),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        norm_num_groups=8,
+    ).eval()
+    return vq, unet
+
+
+def write_ldm(root, nets):
+    """Their files, as the hub has them."""
+    for name, net in zip(("vq", "unet"), nets, strict=True):
+        save_file(net.state_dict(), root / f"{name}.safetensors")
+        (root / f"{name}.json").write_text(json.dumps(dict(net.config), default=list))
+    return root

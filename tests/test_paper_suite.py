@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from baselines_foreign import SMALL, Tape, adm_forward, rosinality_forward
+from baselines_foreign import (
+    SMALL,
+    Tape,
+    adm_forward,
+    ldm_nets,
+    rosinality_forward,
+    write_ldm,
+)
 from helpers import ROOT, make_cell
 from PIL import Image
 from test_methods import METHODS
@@ -96,6 +103,24 @@ def test_inversion_runs_on_a_rosinality_checkpoint(world, tmp_path):
     record, _ = run(cell_of(world, "gan_inversion", 16, *own), Store(tmp_path / "results"))
     assert record["metrics"]["fd"]["value"] > 0
     assert "License-NC" in record["assets"]["550000.pt"]["licence"]
+
+
+def test_d2c_runs_on_a_latent_diffusion_model(world, tmp_path):
+    write_ldm(tmp_path, ldm_nets())
+    files = {"autoencoder": "vq.safetensors", "autoencoder_config": "vq.json"}
+    files |= {"prior": "unet.safetensors", "prior_config": "unet.json"}
+    own = ["+latent_backend@suite.latent_backend=ldm_celebahq"]
+    for part, name in files.items():
+        at = f"suite.latent_backend.{part}"
+        own += [f"{at}.path={tmp_path / name}", f"{at}.sha256=null"]
+    own += ["+source_images@suite.source_images=folder"]
+    own += [f"suite.source_images.files={world / 'reference'}"]
+    own += ["method.unlabelled_count=24", "method.held_out_count=8", "method.num_steps=3"]
+    record, _ = run(cell_of(world, "d2c", 16, *own), Store(tmp_path / "results"))
+    assert record["metrics"]["fd"]["value"] > 0 and record["nfe_adapt"] == (24 + 8) * 3
+    assert "D2C-style" in record["config"]["method"]["card"]["label"]
+    with pytest.raises(ValueError, match="needs `backend`, and suite=paper has none"):
+        cell_of(world, "d2c", 16)
 
 
 def test_a_checkpoint_of_another_size_is_refused_with_what_to_check(world, tmp_path):

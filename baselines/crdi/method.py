@@ -19,6 +19,7 @@ from baselines.crdi.objective import (
     noise_for,
     optimum,
     residuals,
+    shot_of,
     split_window,
     stratified_steps,
 )
@@ -94,6 +95,12 @@ class CRDI:
         """mean_i (c0^2 + c1^2) over a segment: the curvature of its objective."""
         return sum(c * c for i in segment for c in self.gains(i)) / len(segment)
 
+    def planned_nfe(self, k: int) -> int | None:
+        """Evaluations of adapting to k shots; None: the official loop counts as it goes."""
+        # One fixed noise is the whole expectation: the objective is exact after a single draw.
+        draws = self.draws if self.fresh_noise else 1
+        return None if self.solver == "adam" else k * draws * sum(map(len, self.windows))
+
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Fits the SGEs of all shots in one batch."""
         x0 = shots.to(self.source.device)
@@ -116,7 +123,6 @@ class CRDI:
         done, kept = progress.load()
         blank = torch.zeros(len(x0), len(self.windows), *x0.shape[1:])
         pull = kept.get("pull", blank).to(x0.device)
-        # One fixed noise is the whole expectation: the objective is exact after a single draw.
         draws = self.draws if self.fresh_noise else 1
         visits = [(j, i) for j, segment in enumerate(self.windows) for i in segment]
         for n, (j, i) in enumerate(visits[done:], start=done + 1):
@@ -137,7 +143,7 @@ class CRDI:
             optimum(pull[:, j], self.weight(segment), self.penalty_weight)
             for j, segment in enumerate(self.windows)
         ]
-        return torch.stack(fitted, 1), len(x0) * draws * len(visits)
+        return torch.stack(fitted, 1), self.planned_nfe(len(x0)) or 0
 
     def _adam(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
         """The official loop: segment by segment, `epochs` Adam steps each."""
@@ -232,7 +238,7 @@ class CRDI:
         for i in range(top, -1, -1):
             guidance = None
             if i in segment_of:
-                pick = [self._pick(sample.pick, state.seed, n, i, k) for n in indices]
+                pick = [shot_of(sample.pick, state.seed, n, i, k) for n in indices]
                 guidance = self.guidance_scale * sge[pick, segment_of[i]]
                 ramp = (i - self.t_start) / (self.t_end - self.t_start)
                 if sample.anneal_scale > 0:  # fresh noise at each step, linear to 0 at t_start
@@ -240,11 +246,3 @@ class CRDI:
                 guidance = guidance.to(device)
             x, _ = guided_step(self.source.eps, x, i, s, guidance=guidance)
         return x.clamp(-1, 1).cpu()
-
-    @staticmethod
-    def _pick(rule: str, seed: int, index: int, step: int, k: int) -> int:
-        """Which shot's SGE image `index` gets: a permutation for each pass over the shots."""
-        if rule == "own":
-            return index % k
-        words = ("sge", index // k) if rule == "permute_once" else ("sge", index // k, step)
-        return int(torch.randperm(k, generator=generator(seed, "crdi", *words))[index % k])

@@ -65,3 +65,11 @@ def adam_step(x: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, count: int, lr: 
 def noise_for(x0: Tensor, seed: int, *purpose: str | int) -> Tensor:
     """N(0, 1) in the shape and on the device of x0; the same on every device."""
     return torch.randn(x0.shape, generator=generator(seed, "crdi", *purpose)).to(x0.device)
+
+
+def shot_of(rule: str, seed: int, index: int, step: int, k: int) -> int:
+    """Which shot's SGE image `index` gets: a permutation for each pass over the shots."""
+    if rule == "own":
+        return index % k
+    words = ("sge", index // k) if rule == "permute_once" else ("sge", index // k, step)
+    return int(torch.randperm(k, generator=generator(seed, "crdi", *words))[index % k])

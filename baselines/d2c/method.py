@@ -94,6 +94,10 @@ class D2C:
         """Latents on the CPU, in batches."""
         return torch.cat([self.backend.encode(p).cpu() for p in images.split(self.decode_batch)])
 
+    def planned_nfe(self, k: int) -> int:
+        """Evaluations of the prior that the unlabelled bank takes, whatever the shots."""
+        return (self.unlabelled_count + self.held_out_count) * self.num_steps
+
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Fits the classifier and says how far it can be trusted."""
         train = self.bank("unlabelled", self.unlabelled_count, progress).flatten(1)
@@ -111,7 +115,7 @@ class D2C:
             | {"shots": positive[:, 0].reshape(-1, *self.backend.shape).contiguous()},
             seed=seed,
             trained_params=score.weight.numel() + 1,
-            nfe_adapt=(self.unlabelled_count + self.held_out_count) * self.num_steps,
+            nfe_adapt=self.planned_nfe(len(shots)),
             meta=self.diagnosis(score, logits, loo, log_bound, source.flatten(1), held),
         )
 

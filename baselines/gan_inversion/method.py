@@ -70,6 +70,10 @@ class GANInversion:
         """Statistics of the frozen generator; the same in every run."""
         return w_space(self.generator.net, self.space_count, self.space_seed)
 
+    def planned_nfe(self, k: int) -> int:
+        """Evaluations of the generator while adapting to k shots."""
+        return k * (self.projector.steps + self.tuning.steps)
+
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Inverts all shots in one batch, then tunes the generator if asked to."""
         net, space = self.generator.net, self.space()
@@ -101,7 +105,7 @@ class GANInversion:
             tensors=tensors,
             seed=seed,
             trained_params=trained,
-            nfe_adapt=len(shots) * total,
+            nfe_adapt=self.planned_nfe(len(shots)),
             meta={
                 "distance_to_mean_w": round(float(gap) / space.std, 4),  # in units of w's spread
                 "strangeness": round(float(space.strangeness(codes).mean()), 4),  # prior: about 1

@@ -11,6 +11,7 @@ from baselines.crdi.objective import (
     noise_for,
     optimum,
     residuals,
+    shot_of,
     split_window,
     stratified_steps,
 )
@@ -221,14 +222,12 @@ def test_image_i_depends_on_seed_and_i_only(toy_source, shots):
 def test_each_pass_uses_every_embedding_once(toy_source):
     for step in (5, 6, 19):
         for pass_ in (0, 3):
-            picks = [
-                CRDI._pick("permute_each_step", 0, pass_ * 10 + i, step, 10) for i in range(10)
-            ]
+            picks = [shot_of("permute_each_step", 0, pass_ * 10 + i, step, 10) for i in range(10)]
             assert sorted(picks) == list(range(10))
-    once = {CRDI._pick("permute_once", 0, 4, step, 10) for step in range(5, 20)}
-    each = {CRDI._pick("permute_each_step", 0, 4, step, 10) for step in range(5, 20)}
+    once = {shot_of("permute_once", 0, 4, step, 10) for step in range(5, 20)}
+    each = {shot_of("permute_each_step", 0, 4, step, 10) for step in range(5, 20)}
     assert len(once) == 1 < len(each)
-    assert CRDI._pick("own", 0, 23, 5, 10) == 3
+    assert shot_of("own", 0, 23, 5, 10) == 3
 
 
 class Killed(Exception):

@@ -47,6 +47,8 @@ def method(unet, objective=None, **changes):
         "flip": 0.5,
         "final": "raw",
         "ema_keep": 0.9,
+        "groups_at_once": None,
+        "checkpointing": False,
         "sample": Sampling(kind="ddim", num_steps=3),
     }
     return DomainStudio(**(values | changes))

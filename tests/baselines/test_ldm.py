@@ -1,10 +1,10 @@
 """The latent diffusion backend, on random nets in diffusers' layout."""
 
 import hashlib
-import json
 
 import pytest
 import torch
+from baselines_foreign import ldm_nets, write_ldm
 from safetensors.torch import save_file
 
 from baselines.common.diffusion import Schedule, scaled_linear_abar
@@ -20,37 +20,12 @@ def asset(path):
 
 @pytest.fixture(scope="module")
 def nets():
-    from diffusers import UNet2DModel, VQModel
-
-    torch.manual_seed(0)
-    vq = VQModel(
-        block_out_channels=(32, 32),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=3,
-        num_vq_embeddings=64,
-        norm_num_groups=8,
-        sample_size=16,
-    ).eval()
-    unet = UNet2DModel(
-        sample_size=8,
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(32, 32),
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        norm_num_groups=8,
-    ).eval()
-    return vq, unet
+    return ldm_nets()
 
 
 @pytest.fixture(scope="module")
 def files(nets, tmp_path_factory):
-    root = tmp_path_factory.mktemp("ldm")
-    for name, net in zip(("vq", "unet"), nets, strict=True):
-        save_file(net.state_dict(), root / f"{name}.safetensors")
-        (root / f"{name}.json").write_text(json.dumps(dict(net.config), default=list))
-    return root
+    return write_ldm(tmp_path_factory.mktemp("ldm"), nets)
 
 
 def backend(files, **changes):
