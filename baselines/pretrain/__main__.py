@@ -1,4 +1,8 @@
-"""`python -m baselines.pretrain RECIPE [key=value ...]` makes a weight file."""
+"""`python -m baselines.pretrain RECIPE [out=FILE] [key=value ...]` makes a weight file.
+
+The mini suite's files go where they ship; those of other recipes need `out`. A manifest is written
+beside the file.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,24 @@ def main(argv: list[str]) -> None:
     name, overrides = argv[0], argv[1:]
     config = OmegaConf.load(ROOT / "conf" / "pretrain" / f"{name}.yaml")
     OmegaConf.set_struct(config, True)
-    config = OmegaConf.merge(config, OmegaConf.from_dotlist(overrides))
+    own_out = [w.removeprefix("out=") for w in overrides if w.startswith("out=")]
+    settings = [w for w in overrides if not w.startswith("out=")]
+    config = OmegaConf.merge(config, OmegaConf.from_dotlist(settings))
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise SystemExit(f"{name} needs {', '.join(f'{key}=...' for key in missing)}")
+    trained_on = "faceworld"
+    if "images" in config and "files" in config.images:
+        trained_on = str(config.images.files)
+        if not own_out:
+            raise SystemExit(f"{name} needs out=FILE.safetensors: it does not ship")
     seed = config.loop.seed if "loop" in config else config.seed
-    out = WEIGHTS / f"{name}.safetensors"
+    out = Path(own_out[-1]).expanduser() if own_out else WEIGHTS / f"{name}.safetensors"
     recipe = instantiate(config, _convert_="all")
-    cost = recipe.run(out, Path("outputs") / "pretrain" / name)
+    cost = recipe.run(out, Path("outputs") / "pretrain" / out.stem)
     command = " ".join(["python -m baselines.pretrain", name, *overrides])
     entry = {"command": command, "recipe": f"conf/pretrain/{name}.yaml", "seed": seed}
-    record_in_manifest(
-        out, entry | {"cost": cost, "licence": "Apache-2.0", "trained_on": "faceworld"}
-    )
+    licence = "that of the images" if own_out else "Apache-2.0"
+    record_in_manifest(out, entry | {"cost": cost, "licence": licence, "trained_on": trained_on})
     print(f"wrote {out}")
 
 

@@ -107,7 +107,7 @@ def moco_loss(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> 
     """InfoNCE of each query [n, d] against its key and the queue [q, d], rows of unit length."""
     positive = (query * key).sum(1, keepdim=True)
     logits = torch.cat([positive, query @ queue.T], 1) / temperature
-    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long))
+    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,9 @@ class AutoencoderRecipe:
             g = generator(self.loop.seed, "views", step)
             x = to_float(pixels)
             views = [self.augmentation(x, g) for _ in range(2)]
-            a, b = (v.contiguous(memory_format=torch.channels_last) for v in views)
+            a, b = (
+                v.to(self.loop.device).contiguous(memory_format=torch.channels_last) for v in views
+            )
             if not compiled:
                 query_of, key_of = partial(self._query, model), partial(self._key, model)
                 compiled["query"] = torch.compile(query_of) if self.loop.compile else query_of
@@ -173,5 +175,7 @@ class AutoencoderRecipe:
     @torch.no_grad()
     def statistics(net: Autoencoder, pool: Tensor, count: int = 5000) -> dict[str, Tensor]:
         """Per-channel mean and sd of the latents, [c]: the prior works on (z - mean) / sd."""
-        z = torch.cat([net.encode(to_float(part)) for part in pool[:count].split(100)])
+        device = next(net.parameters()).device
+        parts = pool[:count].split(100)
+        z = torch.cat([net.encode(to_float(part).to(device)).cpu() for part in parts])
         return {"latent.mean": z.mean((0, 2, 3)), "latent.sd": z.std((0, 2, 3))}

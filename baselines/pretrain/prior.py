@@ -32,13 +32,16 @@ class _Latents:
 
     images: ImageSource
     weights: str
+    device: str
 
     @torch.no_grad()
     def pool(self, work: Path) -> Tensor:
         net, extra = load_autoencoder(verified(self.weights), ("latent.mean", "latent.sd"))
+        net = net.to(self.device)
         mean, sd = (a[None, :, None, None] for a in extra.values())
-        both = (to_float(self.images.pool(work)), to_float(self.images.pool(work)).flip(3))
-        z = torch.cat([net.encode(part) for x in both for part in x.split(200)])
+        pool = self.images.pool(work)
+        parts = [part for x in (pool, pool.flip(3)) for part in x.split(200)]
+        z = torch.cat([net.encode(to_float(part).to(self.device)).cpu() for part in parts])
         return (z - mean) / sd
 
 
@@ -66,11 +69,14 @@ class PriorRecipe:
             noise = torch.randn(z.shape, generator=g)
             abar = at(tables.abar, t)
             z_t = (abar.sqrt() * z + (1 - abar).sqrt() * noise).to(self.loop.device)
-            eps = net(z_t.contiguous(memory_format=torch.channels_last), t)
-            return ((eps - noise).square() / abar).mean(), {}
+            eps = net(z_t.contiguous(memory_format=torch.channels_last), t.to(z_t.device))
+            error = (eps - noise.to(z_t.device)).square()
+            return (error / abar.to(z_t.device)).mean(), {}
 
         start = time.perf_counter()
-        cost = self.loop.run(model, loss, _Latents(self.images, self.autoencoder), work)
+        cost = self.loop.run(
+            model, loss, _Latents(self.images, self.autoencoder, self.loop.device), work
+        )
         cost["wall_s"] = round(time.perf_counter() - start + cost.pop("wall_before_s"), 1)
         save_unet(out, model)
         return cost | {"parameters": sum(p.numel() for p in model.parameters())}

@@ -5,13 +5,18 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from helpers import ROOT, composed
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from PIL import Image
 from safetensors.torch import load_file
 
 from baselines.common.critic import load_critic
 from baselines.common.stylegan2 import StyleArchitecture, load_generator
-from baselines.common.unet import load_unet
+from baselines.common.unet import PixelUNet, load_unet
 from baselines.d2c import LatentBackend, Weights
-from baselines.d2c.autoencoder import AutoencoderSizes, load_autoencoder
+from baselines.d2c.autoencoder import Autoencoder, AutoencoderSizes, load_autoencoder
+from baselines.pretrain.__main__ import main as pretrain
 from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe
 from baselines.pretrain.diffusion import DiffusionRecipe
 from baselines.pretrain.gan import GanRecipe
@@ -201,3 +206,46 @@ def test_learning_rate_at_named_points():
     loop = replace(LOOP, num_images=1000, batch_size=10, warmup_images=100, lr=1.0)
     assert loop.rate(0) == pytest.approx(0.1) and loop.rate(90) == 1.0
     assert loop.rate(500) == 1.0 and loop.rate(750) == pytest.approx(0.5) and loop.rate(1000) == 0
+
+
+def test_the_paper_scale_sizes_are_those_of_the_code():
+    config = OmegaConf.load(ROOT / "conf/pretrain/d2c_ffhq256_autoencoder.yaml")
+    sizes = instantiate(config.sizes, _convert_="all")
+    with torch.device("meta"):
+        net = Autoencoder(sizes)
+        z = net.encode(torch.empty(1, 3, 256, 256))
+        assert z.shape == (1, 8, 32, 32) and net.parameters_of(z).shape == (1, 100, 256, 256)
+        prior = OmegaConf.load(ROOT / "conf/pretrain/d2c_ffhq256_prior.yaml")
+        unet = PixelUNet(OmegaConf.to_container(prior.unet), 1, "eps")
+        assert unet(z, torch.zeros(1, dtype=torch.long)).shape == (1, 8, 32, 32)
+    assert config.queue % config.loop.batch_size == 0
+
+
+def test_a_backend_of_ones_own_is_made_from_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = tmp_path / "faces"
+    images.mkdir()
+    for n, pixels in enumerate(Blobs().pool(None)[:12]):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(images / f"{n}.png")
+    quick = [f"images.files={images}", "images.resolution=16", "loop.device=cpu"]
+    quick += ["loop.num_images=8", "loop.batch_size=4", "loop.compile=false", "loop.bf16=false"]
+    with pytest.raises(SystemExit, match="out="):
+        pretrain(["d2c_ffhq256_autoencoder", *quick])
+    with pytest.raises(SystemExit, match=r"autoencoder=\.\.\., images\.files=\.\.\."):
+        pretrain(["d2c_ffhq256_prior"])
+    sizes = ["sizes.resolution=16", "sizes.widths=[16,16]", "sizes.encoder_cells=[1,1]"]
+    sizes += ["sizes.decoder_cells=[1,1]", "queue=8", "contrast_dim=8"]
+    ae, prior = tmp_path / "ae.safetensors", tmp_path / "prior.safetensors"
+    pretrain(["d2c_ffhq256_autoencoder", *quick, *sizes, f"out={ae}"])
+    unet = ["unet.sample_size=8", "unet.block_out_channels=[32,32]", "unet.norm_num_groups=8"]
+    unet += ["unet.down_block_types=[DownBlock2D,DownBlock2D]", "unet.attention_head_dim=8"]
+    unet += ["unet.up_block_types=[UpBlock2D,UpBlock2D]", f"autoencoder={ae}"]
+    pretrain(["d2c_ffhq256_prior", *quick, *unet, f"out={prior}"])
+    cfg = composed("suite=paper", "method=d2c", "dataset=folder", "dataset.path=x", "device=cpu",
+                   "+latent_backend@suite.latent_backend=own",
+                   f"suite.latent_backend.autoencoder.weights={ae}",
+                   f"suite.latent_backend.prior.weights={prior}")  # fmt: skip
+    backend = instantiate(cfg.suite.latent_backend, _convert_="all")
+    z = backend.encode(torch.zeros(2, 3, 16, 16))
+    assert z.shape == (2, *backend.shape) == (2, 8, 8, 8)
+    assert backend.decode(backend.denoise(z, 3)).shape == (2, 3, 16, 16)

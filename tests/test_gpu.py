@@ -1,0 +1,55 @@
+"""What only a GPU can show; skipped, with the reason, where there is none."""
+
+import pytest
+import torch
+from helpers import make_cell
+
+from fsig_bench.images import to_float
+from fsig_bench.runner import build_method, run
+from fsig_bench.store import Store
+from fsig_bench.types import NoProgress
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
+]
+SMALL = ["dataset=babies", "k=4", "controls=[]", "num_images=20", "suite.shard_size=10"]
+SMALL += ["batch_size=10", "dataset.n_ref=150", "figures.tsne_points=40"]
+
+
+def drawn(*words):
+    cell = make_cell(*SMALL, "method=source", "method.num_steps=10", *words)
+    method = build_method(cell)
+    return method.sampler(method.adapt(None, seed=0, progress=NoProgress()))(range(8))
+
+
+def test_the_same_images_as_on_the_cpu_up_to_rounding():
+    cpu, gpu = drawn("device=cpu"), drawn("device=cuda")
+    assert (cpu - gpu).abs().mean() < 1e-3
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_networks_draw_the_same_images_up_to_rounding(mode):
+    plain, fast = drawn("device=cuda"), drawn("device=cuda", f"compile={mode}")
+    assert (plain - fast).abs().mean() < 1e-3
+
+
+@pytest.mark.parametrize("word", ["method.groups_at_once=1", "method.checkpointing=true"])
+def test_what_saves_memory_does(word):
+    words = [*SMALL, "method=finetune", "method.groups=8", "method.iterations=3", "device=cuda"]
+    peaks = []
+    for extra in ([], [word]):
+        cell = make_cell(*words, *extra)
+        torch.cuda.reset_peak_memory_stats()
+        shots = to_float(cell.dataset.shots(4, 0))
+        build_method(cell).adapt(shots, seed=0, progress=NoProgress())
+        peaks.append(torch.cuda.max_memory_allocated())
+    assert peaks[1] < 0.8 * peaks[0]
+
+
+@pytest.mark.parametrize("policy", ["bf16", "fp16"])
+def test_a_whole_run_in_half_precision_states_it(policy, tmp_path):
+    cell = make_cell(*SMALL, "method=crdi", "device=cuda", f"precision.sample={policy}")
+    record, _ = run(cell, Store(tmp_path))
+    assert record["config"]["precision"] == {"adapt": "fp32", "sample": policy}
+    assert record["environment"]["gpu"] and record["metrics"]["fd"]["value"] > 0
