@@ -18,7 +18,7 @@ from fsig_bench.assets import ROOT
 
 FOLDER = ROOT / "results" / "published"
 PROVENANCE = {
-    "read": "seen in the paper's text, an image of its table, a figure, a README, a log or an issue",
+    "read": "seen in the paper's text, in an image of its table, a figure, a log or an issue",
     "copied": "taken from another document that states it",
 }
 COLUMNS = (

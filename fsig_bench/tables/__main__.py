@@ -1,4 +1,4 @@
-"""`python -m fsig_bench.tables [NAME ...] [--out DIR] [--records FOLDER ...]`: tables for papers."""
+"""`python -m fsig_bench.tables [NAME ...] [--out DIR] [--records FOLDER ...]`: paper tables."""
 
 from __future__ import annotations
 

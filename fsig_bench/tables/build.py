@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from fsig_bench.published import Names, Published, load_names, load_published
 from fsig_bench.report import Record
-from fsig_bench.tables.cells import command, measured, printed
+from fsig_bench.tables.cells import measured, printed
 from fsig_bench.tables.choose import as_published, one_setting
+from fsig_bench.tables.gaps import with_commands
 from fsig_bench.tables.legend import legend
 from fsig_bench.tables.marks import marked
 from fsig_bench.tables.model import Cell, Column, Kind, Panel, Row, Table
@@ -108,7 +109,7 @@ def paper_panel(
         for method, cells in found.items()
         if any(c.value is not None for c in cells)  # a row that another panel fills
     ]
-    rows_out = marked(columns, with_commands(columns, built, spec))
+    rows_out = marked(columns, built)
     return Panel(title=panel.title, columns=tuple(columns), rows=rows_out), sentences
 
 
@@ -129,41 +130,6 @@ def main_family(columns: Sequence[Column], cells: Sequence[Cell]) -> str:
     count = Counter(c.like for col, c in pairs if col.kind == "paper" and c.value is not None)
     known = {f: n for f, n in count.items() if f != "unknown"}
     return min(known or count, key=lambda f: (-count[f], f), default="")
-
-
-def with_commands(
-    columns: Sequence[Column], rows: Sequence[Row], spec: TableSpec
-) -> tuple[Row, ...]:
-    """The rows, each missing run with one command for all targets that its method lacks."""
-    lacking: dict[tuple[str, str, int], list[str]] = defaultdict(list)
-    for row in rows:
-        for column, cell in zip(columns, row.cells, strict=True):
-            key = row.harness_method, column.protocol, column.shots
-            if cell.gap == "run" and column.dataset not in lacking[key]:
-                lacking[key].append(column.dataset)
-
-    def filled(row: Row, column: Column, cell: Cell) -> Cell:
-        if cell.gap != "run":
-            return cell
-        key = row.harness_method, column.protocol, column.shots
-        why = command(
-            suite=spec.suite,
-            method=row.harness_method,
-            datasets=lacking[key],
-            protocol=column.protocol,
-            shots=column.shots,
-            num_images=spec.num_images,
-            seeds=spec.seeds,
-        )
-        return replace(cell, why=why)
-
-    return tuple(
-        replace(
-            row,
-            cells=tuple(filled(row, col, c) for col, c in zip(columns, row.cells, strict=True)),
-        )
-        for row in rows
-    )
 
 
 def build_table(
@@ -206,9 +172,9 @@ def build_table(
         chosen_records, sentences = one_setting(group)
         chosen = {("", spec.shots): chosen_records}
         panels, left_out = own_panels(spec, chosen_records)
-        panels = [replace(p, rows=with_commands(p.columns, p.rows, spec)) for p in panels]
         panels = [replace(p, rows=marked(p.columns, p.rows)) for p in panels]
         sentences += left_out
+    panels = with_commands(panels, spec)
     return Table(
         name=spec.name,
         title=spec.title,

@@ -35,7 +35,9 @@ def measured(
     if not kept:
         return None, sentences
     found = [r["metrics"].get(column.harness_metric, {}) for r in kept]
-    pairs = [(m["value"], r) for m, r in zip(found, kept, strict=True) if m.get("value") is not None]
+    pairs = [
+        (m["value"], r) for m, r in zip(found, kept, strict=True) if m.get("value") is not None
+    ]
     if not pairs:
         reasons = sorted({m["reason"] for m in found if m.get("reason")})
         why = "; ".join(reasons) or f"protocol {column.protocol} does not score this metric"
@@ -82,21 +84,4 @@ def printed(rows: Sequence[Published], names: Names) -> Cell:
         comparable=names.families[row.family].comparable,
         remarks=(f"elsewhere: {row.discrepancy}",) if row.discrepancy else (),
         source=f"{row.paper}, {row.table} ({row.provenance})",
-    )
-
-
-def command(
-    *,
-    suite: str,
-    method: str,
-    datasets: Sequence[str],
-    protocol: str,
-    shots: int,
-    num_images: int,
-    seeds: Sequence[int],
-) -> str:
-    """The command line that fills cells; finished runs among them cost nothing."""
-    return (
-        f"python -m fsig_bench -m suite={suite} method={method} dataset={','.join(datasets)} "
-        f"protocol={protocol} k={shots} num_images={num_images} seed={','.join(map(str, seeds))}"
     )

@@ -89,11 +89,12 @@ def way(record: Record) -> str:
     """What a method was run with, apart from seed, subset and place."""
     config: Mapping[str, Any] = record["config"]["method"]
     kept = {k: v for k, v in flat(config).items() if not set(k.split(".")) & {*IGNORED}}
-    return json.dumps([kept, record.get("weights", {})], sort_keys=True)
+    used = [record.get(field, {}) for field in ("weights", "assets")]
+    return json.dumps([kept, *used], sort_keys=True)
 
 
 def one_way(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """Of one cell: the records of its commonest way to run the method, each seed and subset once."""
+    """Of one cell: the records of the commonest way to run the method, each seed once."""
     if not records:
         return [], []
     ways = Counter(way(r) for r in records)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from fsig_bench.tables.footnotes import Footnotes, footnotes, letter
-from fsig_bench.tables.markdown import KIND_WORDS
 from fsig_bench.tables.model import Cell, Column, Panel, Row, Table
 
 SPECIAL = {
@@ -25,6 +24,8 @@ SPECIAL = {
     "×": r"\(\times\)",
 }
 WIDE = 8  # columns from which a table is shrunk to the width of the text
+PAGE = 30  # lines of tables on a page, headings included; the rest is for caption and legend
+HEADING = 4  # lines that a panel has besides its rows
 
 DOCUMENT = r"""\documentclass{article}
 \usepackage[a4paper, landscape, margin=15mm]{geometry}
@@ -76,7 +77,8 @@ def headings(columns: Sequence[Column], first: Sequence[str], families: Sequence
     grouped = [list(g) for _, g in groupby(columns, key=lambda c: (c.heading, c.metric, c.shots))]
 
     def group_text(column: Column) -> str:
-        text = f"{column.heading} {column.arrow}".strip()
+        arrow = column.arrow if column.kind == "paper" else ""
+        text = f"{column.heading} {arrow}".strip()
         if column.kind == "paper" and len(families) > 1 and column.family:
             text += f" ({column.family})"
         return escaped(text)
@@ -88,7 +90,7 @@ def headings(columns: Sequence[Column], first: Sequence[str], families: Sequence
     for group in grouped:
         rules.append(rf"\cmidrule(lr){{{start}-{start + len(group) - 1}}}")
         start += len(group)
-    words = [KIND_WORDS[c.kind] for c in columns]
+    words = [escaped(c.protocol) or "printed" for c in columns]
     blank = [""] * len(first)
     return [
         " & ".join([*blank, *top]) + r" \\",
@@ -109,7 +111,8 @@ def tabular(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
         if ranked and not row.ranked:
             lines.append(r"\midrule")
         ranked = row.ranked
-        head = [escaped(row.label), escaped(row.family)][: len(first)]
+        label = escaped(row.label) if row.ranked else rf"\emph{{{escaped(row.label)}}}"
+        head = [label, escaped(row.family)][: len(first)]
         cells = [shown(c, col, row, notes) for col, c in zip(columns, row.cells, strict=True)]
         lines.append(" & ".join([*head, *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
@@ -120,34 +123,58 @@ def tabular(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
     return title + body
 
 
-def render_latex(table: Table) -> str:
-    """A table environment to \\input; needs booktabs, graphicx and siunitx (see `document`)."""
-    notes = footnotes(table)
-    cite = rf" \cite{{{','.join(table.cite)}}}" if table.cite else ""
-    below = [escaped(sentence) for sentence in (*table.legend, *table.left_out)]
-    below += [
-        rf"\textsuperscript{{{letter(i)}}} {escaped(t)}." for i, t in enumerate(notes.remarks)
+def pages(panels: Sequence[Panel]) -> list[list[Panel]]:
+    """Panels that fit on a page together."""
+    out: list[list[Panel]] = []
+    lines = PAGE
+    for panel in panels:
+        lines += len(panel.rows) + HEADING
+        if lines > PAGE:
+            out, lines = [*out, []], len(panel.rows) + HEADING
+        out[-1].append(panel)
+    return out
+
+
+def below(table: Table, notes: Footnotes) -> list[str]:
+    """Legend, remarks and commands."""
+    remarks = [
+        rf"\par \textsuperscript{{{letter(i)}}} {escaped(t)}" for i, t in enumerate(notes.remarks)
     ]
-    commands = [
-        rf"[{i}] \texttt{{{escaped(text)}}}" for i, text in enumerate(notes.commands, 1)
-    ]
-    parts = [
-        f"% Made from records and results/published by fsig_bench; source: {table.source}",
-        r"\begin{table}[p]",
-        r"\centering",
-        rf"\caption{{{escaped(table.title)}{cite}. {escaped(table.caption)}}}",
-        rf"\label{{tab:{table.name}}}",
-        r"\small",
-        "\n\n\\medskip\n".join(tabular(p, notes, table.families) for p in table.panels),
+    head = [r"\par Not run yet; the command of that number fills the cell:"]
+    commands = [rf"\par {{[{i}]}} \texttt{{{escaped(t)}}}" for i, t in enumerate(notes.commands, 1)]
+    return [
         "",
         r"\medskip",
         r"\begin{minipage}{\textwidth}\footnotesize\raggedright",
-        *below,
-        *(["", "Not run yet; the command of that number fills the cell:"] if commands else []),
-        *(rf"\par {text}" for text in commands),
+        *(escaped(sentence) for sentence in (*table.legend, *table.left_out)),
+        *remarks,
+        *(head if commands else []),
+        *commands,
         r"\end{minipage}",
-        r"\end{table}",
     ]
+
+
+def render_latex(table: Table) -> str:
+    r"""Table environments to \input, one for each page; need booktabs, graphicx and siunitx.
+
+    `document` has a preamble that suits them. Legend and footnotes stand on the last page.
+    """
+    notes = footnotes(table)
+    cite = rf" \cite{{{','.join(table.cite)}}}" if table.cite else ""
+    parts = [f"% Table {table.name} of fsig_bench; source: {' '.join(table.source.split())}"]
+    there = pages(table.panels)
+    for i, panels in enumerate(there):
+        caption = rf"{escaped(table.title)}{cite}. {escaped(table.caption)}"
+        parts += [
+            r"\begin{table}[p]",
+            r"\centering",
+            rf"\caption{{{caption if i == 0 else escaped(table.title) + ' (continued).'}}}",
+            *([rf"\label{{tab:{table.name}}}"] if i == 0 else []),
+            r"\small",
+            "\n\n\\medskip\n".join(tabular(p, notes, table.families) for p in panels),
+            *(below(table, notes) if i == len(there) - 1 else []),
+            r"\end{table}",
+        ]
     return "\n".join(parts) + "\n"
 
 

@@ -20,12 +20,14 @@ def scored(records: Sequence[Record]) -> str:
     )
 
 
-def families(cells: Sequence[Cell], names: Names) -> str:
+def families(cells: Sequence[Cell], names: Names) -> list[str]:
     """What the families are that occur."""
     there = sorted({c.like for c in cells})
-    words = "; ".join(f"{f}: {names.families[f].meaning}" for f in there)
-    only = "All printed numbers are of one family" if len(there) == 1 else "Families"
-    return f"{only} ({words})."
+    words = [f"{f}: {names.families[f].meaning}" for f in there]
+    if len(there) == 1:
+        return [f"All printed numbers are of one family, {words[0]}."]
+    unlike = "Printed numbers were scored unlike each other. Family "
+    return [f"{unlike if i == 0 else 'Family '}{text}." for i, text in enumerate(words)]
 
 
 def legend(
@@ -47,23 +49,29 @@ def legend(
     out = []
     if "rerun" in kinds or (printed and "ours" in kinds):
         protocols = {k: sorted({c.protocol for c, _ in pairs if c.kind == k}) for k in kinds}
-        words = ["printed: as the paper has it"]
+        words = ["as printed"]
         if "rerun" in kinds:
-            words.append(f"re-run: ours under its protocol ({', '.join(protocols['rerun'])})")
+            words.append(
+                f"re-run here under the paper's protocol ({', '.join(protocols['rerun'])})"
+            )
         if "ours" in kinds:
-            words.append(f"ours: under protocol {', '.join(protocols['ours'])}")
-        out.append(f"Columns: {'; '.join(words)}.")
+            words.append(f"run here under ours ({', '.join(protocols['ours'])})")
+        out.append(f"From left to right, each number {'; '.join(words)}.")
     if any(c.mark for _, c in pairs):
         like = "the same family" if printed else "the same protocol"
-        who = "" if all(r.ranked for p in panels for r in p.rows) else " Controls are not ranked."
+        who = (
+            ""
+            if all(r.ranked for p in panels for r in p.rows)
+            else " Controls, in italics, are not ranked."
+        )
         out.append(
-            f"Best is bold from two numbers up, second best underlined from three, by column and "
-            f"only among numbers of {like}.{who}"
+            f"Bold: best of at least two; underlined: second best of at least three; by column, "
+            f"and only among numbers of {like}.{who}"
         )
     if printed:
-        out.append(families(printed, names))
+        out += families(printed, names)
         if any(c.std is not None for c in printed):
-            out.append("± of printed numbers: as printed, not over seeds.")
+            out.append("Printed ±: as the source has it, probably over clusters, not over seeds.")
     if any(c.runs for _, c in pairs):
         out.append("Ours: mean ± standard deviation, in brackets the number of runs.")
         used = [records for _, records in sorted(chosen.items()) if records]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from fsig_bench.tables.footnotes import Footnotes, footnotes, letter
 from fsig_bench.tables.model import Cell, Column, Panel, Row, Table
 
-KIND_WORDS = {"paper": "printed", "rerun": "re-run", "ours": "ours"}
-
 
 def escaped(text: str) -> str:
     """Text that cannot end a cell or start markup."""
@@ -55,10 +53,9 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str
 
 def heading(column: Column, single: bool) -> str:
     """What stands over a column."""
-    text = f"{escaped(column.heading)} {column.arrow}".strip()
-    if single:
-        return text
-    return text if column.kind == "paper" else f"{KIND_WORDS[column.kind]}"
+    if column.kind == "paper":
+        return f"{escaped(column.heading)} {column.arrow}".strip()
+    return escaped(column.heading) if single else column.protocol
 
 
 def panel_lines(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
@@ -73,7 +70,7 @@ def panel_lines(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
         header.append(text)
     rows = []
     for row in panel.rows:
-        label = escaped(row.label)
+        label = escaped(row.label) if row.ranked else f"*{escaped(row.label)}*"
         if row.harness_method and any(c.kind == "paper" for c in panel.columns):
             label += f" (`{row.harness_method}`)"
         cells = [shown(c, col, row, notes) for col, c in zip(panel.columns, row.cells, strict=True)]
@@ -85,11 +82,15 @@ def panel_lines(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
 def render_markdown(table: Table) -> str:
     """The whole table with title, caption, legend, footnotes and commands."""
     notes = footnotes(table)
-    parts = [f"## {escaped(table.title)}", escaped(table.caption), f"Source: {escaped(table.source)}"]
+    parts = [
+        f"## {escaped(table.title)}",
+        escaped(table.caption),
+        f"Source: {escaped(table.source)}",
+    ]
     parts += [panel_lines(panel, notes, table.families) for panel in table.panels]
-    parts.append(" ".join(escaped(sentence) for sentence in table.legend))
+    parts.append("\n".join(f"- {escaped(sentence)}" for sentence in table.legend))
     if notes.remarks:
-        lines = [f"- {letter(i)}: {escaped(t)}" for i, t in enumerate(notes.remarks)]
+        lines = [f"- <sup>{letter(i)}</sup> {escaped(t)}" for i, t in enumerate(notes.remarks)]
         parts.append("\n".join(lines))
     if notes.commands:
         parts.append("Not run yet; the command of that number fills the cell:")

@@ -9,7 +9,17 @@ from fsig_bench.tables.model import Cell, Column, Panel, Row, Table
 
 FIELDS = (
     *("table", "panel", "method", "harness_method", "domain", "dataset", "metric"),
-    *("harness_metric", "shots", "column", "protocol", "like", "value", "std", "runs"),
+    *(
+        "harness_metric",
+        "shots",
+        "column",
+        "protocol",
+        "protocol_hash",
+        "family",
+        "value",
+        "std",
+        "runs",
+    ),
     *("seeds", "run_ids", "values", "mark", "remarks", "source"),
 )
 
@@ -28,7 +38,8 @@ def line(table: Table, panel: Panel, row: Row, column: Column, cell: Cell) -> di
         "shots": column.shots,
         "column": column.kind,
         "protocol": column.protocol,
-        "like": cell.like,
+        "protocol_hash": "" if column.kind == "paper" else cell.like,
+        "family": cell.like if column.kind == "paper" else "",
         "value": repr(cell.value),
         "std": "" if cell.std is None else repr(cell.std),
         "runs": len(cell.runs) or "",

@@ -77,5 +77,6 @@ def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel],
                 cells.append(cell or Cell(gap="run"))
                 sentences += left_out
             rows.append(Row(label=label, harness_method=name, cells=tuple(cells), ranked=ranked))
-        panels.append(Panel(title=panel.title, columns=tuple(columns), rows=tuple(rows)))
+        title = f"{panel.title} {columns[0].arrow}".strip()
+        panels.append(Panel(title=title, columns=tuple(columns), rows=tuple(rows)))
     return panels, sentences

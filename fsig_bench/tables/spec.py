@@ -1,4 +1,4 @@
-"""`conf/table/NAME.yaml` as a checked, immutable specification; docs/tables.md explains the keys."""
+"""`conf/table/NAME.yaml`, checked and immutable; docs/tables.md explains the keys."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ def write_tables(
     chosen = list(dict.fromkeys(table_names() if names is None else names))
     tables = [build_table(load_spec(name), records) for name in chosen]
     texts = {
-        f"{table.name}.{end}": render(table) for table in tables for end, render in RENDERERS.items()
+        f"{table.name}.{end}": render(table)
+        for table in tables
+        for end, render in RENDERERS.items()
     }
     texts["document.tex"] = document(chosen)
     texts["references.bib"] = (FOLDER / "references.bib").read_text(encoding="utf-8")
