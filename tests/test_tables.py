@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from helpers import ROOT, composed
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fsig_bench.report import load
@@ -189,6 +190,13 @@ def test_a_changed_protocol_is_left_out_and_named():
     assert changed["run_id"] in render_markdown(table)
 
 
+def test_composing_leaves_a_running_application_alone():
+    choosing.composed.cache_clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        choosing.composed(("suite=paper", "protocol=cdc2021"))
+        assert compose("config", ["protocol=adam2022"]).protocol.name == "adam2022"
+
+
 def test_settings_of_unlike_hash_are_not_mixed():
     kept = [record(seed=s) for s in (0, 1)]
     other = record(seed=2, value=1.0, protocol_hash="other", num_images=6000)
@@ -208,6 +216,12 @@ def test_other_settings_of_a_method_are_not_averaged_in():
     assert alone.remarks == ("not with the committed settings: segments (1, not 15)",)
 
 
+def test_cells_short_of_seeds_say_how_to_complete_them():
+    full = render_markdown(built([record(seed=s) for s in (0, 1, 2)]))
+    assert "3 seeds are planned" not in full
+    assert "3 seeds are planned" in render_markdown(built([record(seed=0)]))
+
+
 def test_a_metric_without_value_gives_its_reason():
     failed = record(metrics={"fd": {"value": None, "reason": "no reference images"}})
     table = built([failed])
@@ -220,7 +234,7 @@ def commands(table):
     return list(dict.fromkeys(c.why for c in cells if c.gap == "run"))
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_missing_cells_give_a_command_that_composes(empty, name):
     metrics = {c.harness_metric for p in empty[name].panels for c in p.columns if c.kind != "paper"}
     for text in commands(empty[name]):
@@ -342,7 +356,7 @@ def test_latex_marks_numbers_and_cites(empty):
     assert r"\underline{\num{74.39}}" in text
     assert r"\cite{cao2024crdi}" in text
     table = built([record("crdi", seed=s, value=v) for s, v in ((0, 46.0), (1, 48.0))])
-    assert r"\num{47.00 +- 1.41} (2)" in render_latex(table)
+    assert r"\num{47.00 \pm 1.41} (2)" in render_latex(table)
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def number(cell: Cell, decimals: int) -> str:
     """Value and spread in siunitx; best bold, second best underlined; runs in brackets."""
     inside = f"{cell.value:.{decimals}f}"
     if cell.std is not None:
-        inside += f" +- {cell.std:.{decimals}f}"
+        inside += rf" \pm {cell.std:.{decimals}f}"
     text = rf"\num{{{inside}}}"
     wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[cell.mark]
     runs = f" ({len(cell.runs)})" if cell.runs else ""

@@ -55,8 +55,8 @@ def legend(
                 f"re-run here under the paper's protocol ({', '.join(protocols['rerun'])})"
             )
         if "ours" in kinds:
-            words.append(f"run here under ours ({', '.join(protocols['ours'])})")
-        out.append(f"From left to right, each number {'; '.join(words)}.")
+            words.append(f"run here under protocol {', '.join(protocols['ours'])}")
+        out.append(f"Columns of a target, from left to right: {'; '.join(words)}.")
     if any(c.mark for _, c in pairs):
         like = "the same family" if printed else "the same protocol"
         who = (
@@ -74,6 +74,13 @@ def legend(
             out.append("Printed ±: as the source has it, probably over clusters, not over seeds.")
     if any(c.runs for _, c in pairs):
         out.append("Ours: mean ± standard deviation, in brackets the number of runs.")
+        if any(0 < len(c.runs) < len(spec.seeds) for _, c in pairs):
+            seeds = ",".join(map(str, spec.seeds))
+            out.append(
+                f"{len(spec.seeds)} seeds are planned; where there are fewer, the cell's command "
+                f"with seed={seeds} runs the others (suite={spec.suite} method=... dataset=... "
+                f"protocol=... k=... num_images={spec.num_images})."
+            )
         used = [records for _, records in sorted(chosen.items()) if records]
         out.append(f"Scored with {'; '.join(scored(r) for r in used)}.")
     if "unprinted" in gaps:
