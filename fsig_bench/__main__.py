@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from fsig_bench.download import Asset
 
 
+CHOICES: dict[str, tuple[Any, ...]] = {"preflight": ("auto", "only"), "on_busy": ("wait", "defer")}
+CHOICES |= {"on_failed": ("retry", "skip"), "dry_run": (True, False)}
+
+
 def control_configs(cfg: DictConfig) -> list[DictConfig]:
     """The cell with each possible control in the method's place."""
     from fsig_bench.controls import control_words, possible
@@ -53,14 +57,16 @@ def main(cfg: DictConfig) -> None:
     from fsig_bench import team
     from fsig_bench.assets import verified
     from fsig_bench.console import console, fail
+    from fsig_bench.costs import Planned, plan
     from fsig_bench.download import check_space
     from fsig_bench.settings import absent_assets, cell, resolved
     from fsig_bench.store import Store
     from fsig_bench.table import copying_pays, reasons, terminal_table, warnings
 
     try:
-        if cfg.preflight not in ("auto", "only"):
-            raise ValueError(f"preflight={cfg.preflight}: choose auto or only")
+        for key, known in CHOICES.items():
+            if cfg[key] not in known:
+                raise ValueError(f"{key}={cfg[key]}: choose {' or '.join(map(str, known))}")
         for group in ("method", "dataset"):
             if group not in cfg:
                 raise ValueError(
@@ -87,6 +93,11 @@ def main(cfg: DictConfig) -> None:
                 verified(path)
             for asset in dict.fromkeys(a for c in cells for a in c.assets):
                 asset.get()
+        if cfg.dry_run:
+            runs = [Planned.of(c.config, c.folder) for c in cells]
+            for line in plan(list(zip(runs, done, strict=True)), store.root):
+                console.print(line)
+            return
         if cfg.preflight == "only":
             from fsig_bench.preflight import account
 
@@ -103,9 +114,9 @@ def main(cfg: DictConfig) -> None:
 
             for c in cells:
                 check_memory(c, resolve_device(cfg.device))
-            records = [run(c, store)[0] for c in cells]
+            records = [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
         if cfg.png:
-            from fsig_bench.runner import export_png
+            from fsig_bench.export import export_png
 
             export_png(cells[0], store)
         console.print(terminal_table(records))

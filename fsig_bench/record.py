@@ -69,6 +69,7 @@ def make_record(
         "preflight",
     )
     return {
+        "record_version": 2,  # since 2: sealed
         "run_id": cell.run_id,
         "suite": config["suite"]["name"],
         "method": config["method"]["card"]["name"],

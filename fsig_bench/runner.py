@@ -18,7 +18,8 @@ from fsig_bench.images import pixels_sha256, to_float, to_uint8
 from fsig_bench.placing import placed, precise, resolve_device, tuned
 from fsig_bench.scoring import score
 from fsig_bench.settings import Cell
-from fsig_bench.store import Store
+from fsig_bench.status import command_of, under_way
+from fsig_bench.store import Store, write_record
 from fsig_bench.types import State
 
 
@@ -38,6 +39,15 @@ def adapt(cell: Cell, method: Any, store: Store) -> tuple[State, float]:
     team.meet()  # all have looked: from here on they do the same
     if found:
         return found
+    if team.rank() > 0:
+        return _adapt(cell, method, store)
+    with store.locked(f"adapt-{cell.adapt_key[:16]}", what=f"adapt {cell.label}"):
+        if team.size() == 1 and (found := store.load_state(cell.adapt_key)):
+            return found  # another process has made it meanwhile
+        return _adapt(cell, method, store)
+
+
+def _adapt(cell: Cell, method: Any, store: Store) -> tuple[State, float]:
     config = cell.config
     if team.rank() == 0 or getattr(method, "adapts_in_team", False):
         shots = to_float(cell.dataset.shots(config["k"], config["subset"]))
@@ -109,6 +119,13 @@ def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) 
 
 def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor, float]:
     """uint8 [num_images, 3, h, w] and the seconds they took; only missing shards are drawn."""
+    if team.rank() > 0:
+        return _sample(cell, method, state, store)
+    with store.locked(f"sample-{cell.sample_key[:16]}", what=f"sample {cell.label}"):
+        return _sample(cell, method, state, store)
+
+
+def _sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor, float]:
     config = cell.config
     count = config["num_images"]
     ranges = shard_ranges(count, config["suite"]["shard_size"])
@@ -155,12 +172,26 @@ def _sample_in_processes(
         )
 
 
-def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
-    """The record of a cell, and whether it was already there."""
+def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any], bool]:
+    """The record of a cell, and whether it was already there.
+
+    Raises:
+        Busy: another process is at this run and `wait` is false.
+    """
     record = store.record(cell.folder)
     team.meet()
     if record:
         return record, True
+    if team.rank() > 0:
+        return _run(cell, store), False
+    with store.locked(f"run-{cell.run_id}", what=cell.label, wait=wait):
+        if team.size() == 1 and (record := store.record(cell.folder)):
+            return record, True  # another process has finished it meanwhile
+        with under_way(store.root / cell.folder, command_of(cell.config["method"]["card"]["name"])):
+            return _run(cell, store), False
+
+
+def _run(cell: Cell, store: Store) -> dict[str, Any]:
     from fsig_bench.record import make_record, write_pictures
 
     method = build_method(cell)
@@ -171,7 +202,7 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
         made = store.record(cell.folder)
         if made is None:
             raise RuntimeError(f"{cell.label}: the first process left no record; see its message")
-        return made, False
+        return made
     fake = fake[: cell.scored]
     began = time.perf_counter()
     values, evidence = score(cell, fake, store)
@@ -195,26 +226,10 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
         pictures=pictures,
         reconstruction=rebuilt,
     )
-    from fsig_bench.store import write_json
-
-    write_json(folder / "record.json", record)
+    write_record(folder / "record.json", record)
     team.meet()
     console.print(f"record {folder / 'record.json'}")
-    return record, False
-
-
-def export_png(cell: Cell, store: Store) -> None:
-    """Every sample of a finished run as png/000000.png and so on, beside its record."""
-    from PIL import Image
-
-    folder = store.root / cell.folder / "png"
-    folder.mkdir(parents=True, exist_ok=True)
-    count = cell.config["num_images"]
-    for start, end in shard_ranges(count, cell.config["suite"]["shard_size"]):
-        images, _ = store.load_shard(cell.sample_key, start, end)
-        for n, image in enumerate(images[: count - start], start=start):
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{n:06d}.png")
-    console.print(f"{count} PNG files in {folder}")
+    return record
 
 
 def peak_mem_gib() -> float:

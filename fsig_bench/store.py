@@ -4,7 +4,8 @@
 <results_dir>/store/sample/<key>/   000000-000050.safetensors ...
 <results_dir>/store/features/       features, by content of the images and network
 <results_dir>/store/shared/         what methods make whatever the shots, by what determines it
-<results_dir>/runs/...              record.json and pictures
+<results_dir>/store/locks/          who writes what; see fsig_bench.lock
+<results_dir>/runs/...              record.json and pictures; status.json while there is no record
 
 A stage's folder is named by its key, so runs that differ only later in the flow share it.
 """
@@ -17,23 +18,38 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.assets import write_safetensors
+from fsig_bench.lock import locked
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fsig_bench.types import State
 
+VERSION_1 = {"content", "wall_s", "state", "done"}  # metadata of files without a seal
+
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON by rename, so a reader sees all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(json.dumps(value, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def seal(values: Mapping[str, Any]) -> str:
+    """Digest of plain values, whatever their order."""
+    return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -52,14 +68,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {k: file.get_tensor(k).clone() for k in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
-    if metadata.get("content") != _content_digest(tensors):
+    given = metadata.pop("seal", None)
+    # Files of version 1 have no seal, and these keys only.
+    whole = seal(metadata) == given if given else not set(metadata) - VERSION_1
+    if not whole or metadata.get("content") != _content_digest(tensors):
         raise ValueError(f"{path} is damaged: its content is not what was written; {remedy}")
     return tensors, metadata
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes tensors with a digest of their content."""
-    write_safetensors(path, tensors, {**metadata, "content": _content_digest(tensors)})
+    """Writes tensors with a digest of their content and one of the metadata."""
+    whole = {**metadata, "content": _content_digest(tensors)}
+    write_safetensors(path, tensors, whole | {"seal": seal(whole)})
 
 
 def _content_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -100,6 +120,13 @@ class Store:
                 f"results_dir={self.root} has {free / 2**20:.0f} MiB free and this run needs "
                 f"{bytes_needed / 2**20:.0f} MiB; free some space or choose results_dir=FOLDER"
             )
+
+    def locked(self, name: str, *, what: str, wait: bool = True) -> AbstractContextManager[None]:
+        """The lock of a piece of the store; see `fsig_bench.lock.locked`."""
+        return locked(self.lock_path(name), what=what, wait=wait)
+
+    def lock_path(self, name: str) -> Path:
+        return self.root / "store" / "locks" / f"{name}.lock"
 
     def adapt_folder(self, key: str) -> Path:
         return self.root / "store" / "adapt" / key[:16]
@@ -148,7 +175,9 @@ class Store:
         """A tensor that is computed once for all runs, by content key."""
         path = self.root / "store" / "features" / f"{key[:24]}.safetensors"
         if not path.exists():
-            write_tensors(path, {"value": compute()}, {})
+            with self.locked(f"features-{key[:24]}", what="features"):
+                if not path.exists():  # another process may have made it meanwhile
+                    write_tensors(path, {"value": compute()}, {})
         return read_tensors(path)[0]["value"]
 
     def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
@@ -156,14 +185,41 @@ class Store:
         name = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:24]
         path = self.root / "store" / "shared" / f"{name}.safetensors"
         if not path.exists():
-            began = time.perf_counter()
-            value = compute()
-            wall_s = time.perf_counter() - began
-            write_tensors(path, {"value": value}, {"wall_s": f"{wall_s:.3f}"})
+            with self.locked(f"shared-{name}", what="shared work"):
+                if not path.exists():
+                    began = time.perf_counter()
+                    value = compute()
+                    wall_s = time.perf_counter() - began
+                    write_tensors(path, {"value": value}, {"wall_s": f"{wall_s:.3f}"})
         tensors, metadata = read_tensors(path)
         return tensors["value"], float(metadata["wall_s"])
 
     def record(self, folder: str) -> dict[str, Any] | None:
         """The record of a finished run."""
         path = self.root / folder / "record.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        return read_record(path) if path.exists() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record, checked against the seal that it carries (those of version 1 carry none).
+
+    Raises:
+        ValueError: it is damaged; the file is named, with the remedy.
+    """
+    remedy = "delete it and run the same command again: its pieces are in the store"
+    try:
+        record = json.loads(path.read_bytes())
+        given = record.pop("seal", None)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+    if given is None and record.get("record_version", 1) == 1 and "run_id" in record:
+        return dict(record)
+    if seal(record) != given:
+        raise ValueError(f"{path} is damaged or was edited; {remedy}")
+    return dict(record) | {"seal": given}
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes a record with its seal."""
+    whole = json.loads(json.dumps({k: v for k, v in record.items() if k != "seal"}))
+    write_json(path, whole | {"seal": seal(whole)})

@@ -8,8 +8,11 @@ the rest, and ends with a table of what failed and exit status 1.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,16 +20,62 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 
 from fsig_bench.console import console
 from fsig_bench.controls import control_words, possible
+from fsig_bench.costs import Planned, plan
+from fsig_bench.lock import Busy
+from fsig_bench.memo import Memo, may_be_kept
 from fsig_bench.settings import absent_assets, cell, resolved
+from fsig_bench.status import read_status, write_status
 from fsig_bench.store import Store
 
 USERS = (ValueError, OSError, FloatingPointError, HydraException)  # errors that a user can mend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One point of a sweep: a cell and its controls, and what of them was on disk."""
+
+    words: list[str]
+    runs: tuple[Planned, ...]  # none: not known before files of others are there
+    done: tuple[bool, ...]
+    root: Path
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.runs) and all(self.done)
+
+    @property
+    def folder(self) -> Path:
+        """Of the cell itself."""
+        return self.root / self.runs[0].folder if self.runs else self.root / "runs"
+
+    def now_finished(self) -> bool:
+        """Whether all records are there by now."""
+        records = [self.root / run.folder / "record.json" for run in self.runs]
+        return bool(records) and all(path.exists() for path in records)
+
+
+@contextmanager
+def shared_threads(launcher: Any) -> Iterator[None]:
+    """Jobs side by side share the cores: processes that start now get their part of the threads."""
+    side_by_side = launcher.get("n_jobs") or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    count = cores if side_by_side < 0 else min(side_by_side, cores)
+    given = os.environ.get("OMP_NUM_THREADS")
+    if side_by_side != 1 and given is None:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // count))
+    try:
+        yield
+    finally:
+        if given is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
 
 
 class CellSweeper(BasicSweeper):
@@ -41,27 +90,47 @@ class CellSweeper(BasicSweeper):
             del cfg["hydra"]
         return cfg
 
-    def finished(self, words: Sequence[str]) -> tuple[bool, str]:
-        """Whether a cell and its controls have their records, and the cell's folder.
+    def runs_of(self, words: Sequence[str], memo: Memo) -> tuple[list[Planned], Path]:
+        """The runs that a job stands for, its cell first, and their results folder.
+
+        No runs where files of others are missing: which runs they are depends on them.
 
         Raises:
             ValueError, OSError, HydraException: the cell cannot run as it is set.
         """
+        assert self.config is not None
+        if known := memo.get(words):
+            return known, Store(self.config.results_dir).root
         cfg = self.composed(words)
         for group in ("method", "dataset"):
             if group not in cfg:
                 raise ValueError(f"no {group} is chosen: add {group}=...")
-        store = Store(cfg.results_dir)
-        if absent_assets([resolved(cfg)[0]]):
-            return False, f"{cfg.method.card.name} on {cfg.dataset.name}"
-        folder = cell(cfg).folder
-        done = store.record(folder) is not None
-        for other in control_words(words, cfg) if done else ():
-            control = self.composed(other)
-            done = done and (
-                not possible(control) or store.record(cell(control).folder) is not None
-            )
-        return done, str(store.root / folder)
+        config, dataset = resolved(cfg)
+        root = Store(cfg.results_dir).root
+        if absent_assets([config]):
+            return [], root
+        configs = [cfg, *filter(possible, map(self.composed, control_words(words, cfg)))]
+        runs = [Planned.of(c.config, c.folder) for c in map(cell, configs)]
+        if may_be_kept(config, dataset) and cfg.results_dir == self.config.results_dir:
+            memo.put(words, runs)
+        return runs, root
+
+    def look(self, jobs: Sequence[list[str]]) -> tuple[list[Job], list[tuple[list[str], str]]]:
+        """Every job with what is on disk, and those that cannot run as they are set."""
+        assert self.config is not None
+        memo = Memo(Store(self.config.results_dir).root)
+        seen, failed = [], []
+        for words in jobs:
+            try:
+                runs, root = self.runs_of(words, memo)
+            except USERS as error:
+                failed.append((words, str(error)))
+                console.print(f"[bold red]error[/]: {self.said(words)}: {error}")
+                continue
+            done = tuple((root / run.folder / "record.json").exists() for run in runs)
+            seen.append(Job(words=words, runs=tuple(runs), done=done, root=root))
+        memo.keep()
+        return seen, failed
 
     def sweep(self, arguments: list[str]) -> Any:
         """Looks at every cell, launches those that are left, reports."""
@@ -70,35 +139,72 @@ class CellSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         jobs: list[list[str]] = [w for part in self.split_arguments(overrides, None) for w in part]
-        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        left: list[list[str]] = []
-        failed: list[tuple[list[str], str]] = []
-        only_look = self.config.preflight == "only"
-        for words in jobs:
-            try:
-                done, folder = self.finished(words)
-            except USERS as error:
-                failed.append((words, str(error)))
-                console.print(f"[bold red]error[/]: {self.said(words)}: {error}")
-                continue
-            if only_look:
-                console.print(f"{'done' if done else 'to do':<6} {folder}")
-            if not done:
-                left.append(words)
-        ready = len(jobs) - len(left) - len(failed)
+        seen, failed = self.look(jobs)
+        left = [job for job in seen if not job.finished]
+        ready = len(seen) - len(left)
+        if self.config.dry_run:
+            pairs = [pair for job in seen for pair in zip(job.runs, job.done, strict=True)]
+            for line in plan(list(dict.fromkeys(pairs)), Store(self.config.results_dir).root):
+                console.print(line)
+        if self.config.preflight == "only":
+            for job in seen:
+                console.print(f"{'done' if job.finished else 'to do':<6} {job.folder}")
         console.print(f"{len(jobs)} cells: {ready} finished, {len(left)} to run")
-        results = []
-        if left and not only_look:
-            results = list(self.launcher.launch(left, initial_job_idx=0))
-        for words, result in zip(left, results, strict=False):
-            if result.status != JobStatus.COMPLETED:
-                failed.append((words, str(result._return_value)))
+        results: list[Any] = []
+        if not self.config.dry_run and self.config.preflight != "only":
+            if self.config.on_failed == "skip":
+                before = [(job, read_status(job.folder)) for job in left]
+                failed += [
+                    (job.words, f"failed before ({said['error']}); on_failed=retry tries again")
+                    for job, said in before
+                    if said.get("status") == "failed"
+                ]
+                left = [job for job, said in before if said.get("status") != "failed"]
+            results, broken = self.launch(left)
+            failed += broken
         if failed:
             console.print(f"[bold red]{len(failed)} of {len(jobs)} cells failed[/]:")
             for words, message in failed:
                 console.print(f"  {self.said(words)}: {message}")
             sys.exit(1)
         return results
+
+    def launch(self, left: Sequence[Job]) -> tuple[list[Any], list[tuple[list[str], str]]]:
+        """Runs jobs; those that another process is at come again at the end, and wait for it."""
+        assert self.config is not None and self.launcher is not None
+        if not left:
+            return [], []
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        for job in left:
+            if job.runs and not (job.folder / "status.json").exists():
+                write_status(job.folder, "pending", f"python -m fsig_bench {' '.join(job.words)}")
+        results: list[Any] = []
+        failed: list[tuple[list[str], str]] = []
+        busy: list[Job] = []
+        with shared_threads(self.config.hydra.launcher):
+            for later in (False, True):
+                now = busy if later else list(left)
+                said = [] if later else ["on_busy=defer"]
+                busy = []
+                for job, result in zip(now, self.tried(now, said), strict=True):
+                    if isinstance(result, JobReturn) and result.status == JobStatus.COMPLETED:
+                        results.append(result)
+                    elif isinstance(why := getattr(result, "_return_value", result), Busy):
+                        busy.append(job)
+                    else:
+                        failed.append((job.words, read_status(job.folder).get("error") or str(why)))
+        return results, failed
+
+    def tried(self, jobs: Sequence[Job], more: Sequence[str]) -> list[Any]:
+        """A result or an error for each job, whatever the launcher makes of a dead process."""
+        assert self.launcher is not None
+        if not jobs:
+            return []
+        try:
+            return list(self.launcher.launch([[*j.words, *more] for j in jobs], initial_job_idx=0))
+        except Exception as error:  # launchers raise kinds of their own
+            done = JobReturn(status=JobStatus.COMPLETED)
+            return [done if job.now_finished() else error for job in jobs]
 
     @staticmethod
     def said(words: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ class FaceworldDataset:
     domain: str
     n_ref: int
     source_domain: str
+    is_computed = True  # from code alone: no file of the user's can change it
 
     def check(self, k: int, subset: int) -> None:
         """Raises ValueError when k, subset or n_ref cannot be had."""

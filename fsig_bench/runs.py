@@ -1,0 +1,204 @@
+"""`python -m fsig_bench.runs`: what is on disk, whether it is whole, why it is not reused.
+
+    python -m fsig_bench.runs [status=failed method=crdi ...]     list
+    python -m fsig_bench.runs why method=crdi dataset=babies seed=0 ...     as one would run it
+    python -m fsig_bench.runs verify [remove=true]       every digest; what is damaged is named
+    python -m fsig_bench.runs prune [yes=true]           what no record needs; a dry run without yes
+
+results_dir=FOLDER goes with each (default: results).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+
+from fsig_bench.lock import is_held
+from fsig_bench.status import read_status
+from fsig_bench.store import Store, read_record
+from fsig_bench.table import flat
+
+KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
+WORDS = ("why", "verify", "prune")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One run folder."""
+
+    status: str  # done, running, pending, failed, timeout, killed, damaged
+    suite: str
+    method: str
+    dataset: str
+    k: str
+    seed: str
+    run_id: str
+    folder: Path
+    said: str  # the reason of a failure
+    record: Mapping[str, Any] | None
+
+    def fits(self, wanted: Mapping[str, str]) -> bool:
+        """Whether every key has one of the wanted values, separated by commas."""
+        return all(getattr(self, key) in v.split(",") for key, v in wanted.items())
+
+
+def look(folder: Path, store: Store) -> Found:
+    """How one run folder stands."""
+    suite, method, dataset, name = folder.relative_to(store.root / "runs").parts
+    k, seed, run_id = name.split("-", 2)
+    status, said, record = "killed", "", None
+    kept = read_status(folder)
+    if (folder / "record.json").exists():
+        try:
+            status, record = "done", read_record(folder / "record.json")
+        except ValueError as error:
+            status, said = "damaged", str(error)
+    elif is_held(store.lock_path(f"run-{run_id}")):
+        status, said = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
+    elif kept.get("status") in ("pending", "failed", "timeout"):
+        status, said = kept["status"], kept.get("error", "")
+    else:
+        said = f"its process ended without a word, last seen {kept.get('time', 'never')}"
+    return Found(
+        status=status,
+        suite=suite,
+        method=method,
+        dataset=dataset,
+        k=k.removeprefix("k"),
+        seed=seed.removeprefix("seed"),
+        run_id=run_id,
+        folder=folder,
+        said=said,
+        record=record,
+    )
+
+
+def found_runs(store: Store) -> list[Found]:
+    """Every run folder below the results, in order of its path."""
+    folders = [p for p in (store.root / "runs").glob("*/*/*/k*-seed*-*") if p.is_dir()]
+    return [look(folder, store) for folder in sorted(folders)]
+
+
+def listing(runs: Sequence[Found]) -> list[str]:
+    """A line for each run; the Frechet distance where there is a record."""
+    lines = []
+    for run in runs:
+        distance = (run.record or {}).get("metrics", {}).get("fd", {}).get("value")
+        shown = "" if distance is None else f"fd {distance:.2f}"
+        head = f"{run.status:<8} {run.suite:<6} {run.method:<14} {run.dataset:<11}"
+        lines.append(f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.said}")
+    counts = {s: sum(r.status == s for r in runs) for s in sorted({r.status for r in runs})}
+    return [*lines, f"{len(runs)} runs: " + ", ".join(f"{n} {s}" for s, n in counts.items())]
+
+
+KEYED = ("suite", "method", "dataset", "protocol", "k", "seed", "subset", "num_images", "precision")
+
+
+def differences(asked: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """The settings that decide a run in which a config and a record's differ, sorted."""
+    ours, theirs = (flat({k: c[k] for k in KEYED if k in c}) for c in (asked, record["config"]))
+    return [
+        f"{key}: {ours.get(key, 'nothing')} asked, {theirs.get(key, 'nothing')} there"
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key) and not key.endswith("device") and ".card." not in key
+    ]
+
+
+def why(words: Sequence[str], store: Store) -> list[str]:
+    """For a run as one would type it: is it there, and if not, how the nearest ones differ.
+
+    Raises:
+        ValueError: the words do not compose to a run.
+    """
+    from hydra import compose, initialize_config_dir
+
+    from fsig_bench.assets import ROOT
+    from fsig_bench.settings import cell
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        asked = cell(compose("config", [*words, f"results_dir={store.root}"]))
+    if (store.root / asked.folder / "record.json").exists():
+        return [f"reused: {store.root / asked.folder}"]
+    name = asked.config["method"]["card"]["name"], asked.config["dataset"]["name"]
+    near = [r for r in found_runs(store) if r.record and (r.method, r.dataset) == name]
+    lines = [f"{asked.run_id} is not there: {asked.label} would run"]
+    if there := look_if_there(asked.folder, store):
+        lines.append(f"  its folder is {there.status}: {there.said}")
+    told = []
+    for run in near:
+        assert run.record is not None
+        stages = run.record.get("stages", {})
+        kept = [
+            n
+            for n, k in (("adapt", asked.adapt_key), ("sample", asked.sample_key))
+            if stages.get(n) == k[:16]
+        ]
+        found = differences(asked.config, run.record)
+        reused = f"; {' and '.join(kept)} would be reused" if kept else ""
+        found = found or ["in weights, images or version of the code only"]
+        told.append((found, [f"  {run.run_id} differs{reused}:", *(f"    {d}" for d in found)]))
+    for _, part in sorted(told, key=lambda pair: len(pair[0]))[:3]:
+        lines += part
+    return lines
+
+
+def look_if_there(folder: str, store: Store) -> Found | None:
+    """A run folder's state, if it exists."""
+    path = store.root / folder
+    return look(path, store) if path.is_dir() else None
+
+
+def options(words: Sequence[str]) -> dict[str, str]:
+    """key=value words as a dict.
+
+    Raises:
+        ValueError: a word is no key=value.
+    """
+    pairs = [w.partition("=") for w in words]
+    if wrong := [k for k, eq, _ in pairs if not eq]:
+        raise ValueError(f"{wrong[0]!r}: give key=value, or one of {', '.join(WORDS)} first")
+    return {k: v for k, _, v in pairs}
+
+
+def main(words: Sequence[str]) -> int:
+    """Prints the answer; exit status 1 where something is damaged."""
+    from fsig_bench.upkeep import damaged_pieces, unneeded
+
+    verb, rest = (words[0], words[1:]) if words and words[0] in WORDS else ("list", words)
+    given = options(rest)
+    store = Store(given.pop("results_dir", "results"))
+    if verb == "why":
+        print("\n".join(why([w for w in rest if not w.startswith("results_dir=")], store)))
+        return 0
+    known = {"list": KEYS, "verify": ("remove",), "prune": ("yes",)}[verb]
+    if wrong := sorted(set(given) - set(known)):
+        raise ValueError(f"{verb} knows no {wrong[0]}=; it takes {', '.join(known)}, results_dir")
+    if verb == "list":
+        print("\n".join(listing([r for r in found_runs(store) if r.fits(given)])))
+        return 0
+    go = given.get("remove" if verb == "verify" else "yes") == "true"
+    count = 0
+    for path, what in (damaged_pieces if verb == "verify" else unneeded)(store):
+        count += 1
+        print(f"{what}: {path}")
+        if go:
+            path.unlink(missing_ok=True)
+    if verb == "verify":
+        done = "removed; the same commands make them anew" if go else "remove=true removes them"
+        print(f"{count} damaged pieces ({done})" if count else "all pieces are whole")
+        return int(count > 0 and not go)
+    done = "removed" if go else "a dry run: yes=true removes them"
+    print(f"{count} pieces that no record needs ({done})")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except (ValueError, OSError, HydraException) as error:
+        raise SystemExit(f"error: {error}") from error
