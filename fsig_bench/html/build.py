@@ -21,8 +21,8 @@ from fsig_bench.html.names import (
     run_page,
     stage_folder,
 )
-from fsig_bench.html.pictures import PICTURES, Sheet, Write, first_samples, made, sheet, writer
-from fsig_bench.html.plots import HEIGHT, PLANE, WIDTH, curves
+from fsig_bench.html.pictures import PICTURES, Sheet, Writer, first_samples, made, sheet
+from fsig_bench.html.plots import HEIGHT, WIDTH, curves
 from fsig_bench.html.tsne import plot, sheet_maker
 from fsig_bench.html.unfinished import unfinished
 from fsig_bench.report import Record
@@ -52,7 +52,6 @@ def environment() -> Environment:
     made_here.globals |= {
         "columns": COLUMNS,
         "curve_size": (WIDTH, HEIGHT),
-        "plane": PLANE,
         "protocol_label": protocol_label,
         "method_label": method_label,
         "run_page": run_page,
@@ -70,7 +69,7 @@ def check_out(out: Path) -> None:
 
 
 def evidence(
-    record: Record, results: Path, write: Write, make: Any, known: dict[str, Sheet | str | None]
+    record: Record, results: Path, write: Writer, make: Any, known: dict[str, Sheet | str | None]
 ) -> dict[str, Any]:
     """What lies on disk beside a record: figures, sheet of samples, plot, curves; or why not."""
     folder, missing = run_folder(results, record), []
@@ -125,8 +124,7 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
     if not records:
         raise ValueError("no record to report; run a method first")
     check_out(out)
-    pages, written = environment(), set[str]()
-    write = writer(out, written)
+    pages, write = environment(), Writer(out)
 
     def page(name: str, template: str, **values: Any) -> None:
         root = "../" * name.count("/")
@@ -158,7 +156,7 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
     )
     for folder in OWN:
         for path in sorted((out / folder).glob("*")):
-            if path.is_file() and f"{folder}/{path.name}" not in written:
+            if path.is_file() and f"{folder}/{path.name}" not in write.written:
                 path.unlink()
     return out / "index.html"
 

@@ -13,6 +13,8 @@ from fsig_bench.ranks import rank_line
 from fsig_bench.report import KINDS, Record, setting, spread
 from fsig_bench.table import COLUMNS, flat, unlike
 
+TELLING = ("version", "num_images", "reference")  # differences of protocols to be named first
+
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
@@ -149,9 +151,10 @@ def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str
         out.append("Numbers of the mini suite compare with nothing published.")
     for other in others:
         if other["suite"] == first["suite"] and other["k"] == first["k"]:
-            fields = unlike(first, other)
-            named = "; ".join(fields[:4]) + (f"; {len(fields) - 4} more" if fields[4:] else "")
-            out.append(f"Not to be compared with {protocol_label(other)}: {named}.")
+            fields = sorted(unlike(first, other), key=lambda f: not f.startswith(TELLING))
+            named = "; ".join(fields[:3]) + (f"; {len(fields) - 3} more" if fields[3:] else "")
+            name = f"{protocol_label(other)}, {other['num_images']} samples"
+            out.append(f"Not to be compared with {name} (one / other): {named}.")
     return out
 
 

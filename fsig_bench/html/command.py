@@ -88,12 +88,10 @@ def composed(words: tuple[str, ...]) -> dict[str, Any]:
         ValueError: it cannot be composed; the message is Hydra's.
     """
     from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("config", list(words))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,32 @@ PICTURES = {
 THUMB, FULL = 560, 1800  # pixels, the longer side
 SHEET, COLUMNS, TILE = 100, 10, 96  # images a sheet, across, largest side of a tile in pixels
 
-Write = Callable[[str, bytes], None]
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes below a folder and keeps the names; a file that holds these bytes already is left."""
+
+    out: Path
+    written: set[str] = field(default_factory=set)
+
+    def __call__(self, name: str, data: bytes) -> None:
+        if name in self.written:
+            return
+        self.written.add(name)
+        path = self.out / name
+        if not path.exists() or path.read_bytes() != data:
+            atomically(path, lambda temporary: _put(temporary, data))
+
+    def keeps(self, name: str) -> bool:
+        """Whether a file named by its content is there; if so it stays."""
+        if name not in self.written and not (self.out / name).exists():
+            return False
+        self.written.add(name)
+        return True
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +84,21 @@ def _webp(image: Image, quality: int) -> bytes:
     return out.getvalue()
 
 
-def picture(path: Path, name: str, write: Write) -> Picture:
+def _png(image: Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def _fitting(image: Image, side: int) -> Image:
+    from PIL import Image as module
+
+    copy = image.copy()
+    copy.thumbnail((side, side), module.Resampling.LANCZOS)
+    return copy
+
+
+def picture(path: Path, name: str, write: Writer) -> Picture:
     """A figure as it is (or made smaller, if it is very large) and its thumbnail.
 
     Raises:
@@ -68,33 +107,24 @@ def picture(path: Path, name: str, write: Write) -> Picture:
     from PIL import Image, UnidentifiedImageError
 
     data = path.read_bytes()
+    at = f"pictures/{short_digest(f'{THUMB} {FULL} '.encode() + data)}"
+    full, thumb = f"{at}.png", f"{at}.webp"
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = opened.convert("RGB")
+        if not (write.keeps(full) and write.keeps(thumb)):
+            with Image.open(io.BytesIO(data)) as opened:
+                image = opened.convert("RGB")
+            write(full, data if max(image.size) <= FULL else _png(_fitting(image, FULL)))
+            write(thumb, _webp(_fitting(image, THUMB), 80))
+        with Image.open(write.out / thumb) as opened:
+            width, height = opened.size
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path.name} of {path.parent.name} is no image: {error}") from error
-    if max(image.size) > FULL:
-        smaller = image.copy()
-        smaller.thumbnail((FULL, FULL), Image.Resampling.LANCZOS)
-        out = io.BytesIO()
-        smaller.save(out, "PNG")
-        data = out.getvalue()
-    at = f"pictures/{short_digest(data)}"
-    write(f"{at}.png", data)
-    image.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
-    write(f"{at}.webp", _webp(image, 80))
-    width, height = image.size
     return Picture(
-        name=name,
-        what=PICTURES[name],
-        full=f"{at}.png",
-        thumb=f"{at}.webp",
-        width=width,
-        height=height,
+        name=name, what=PICTURES[name], full=full, thumb=thumb, width=width, height=height
     )
 
 
-def sheet(images: Tensor, write: Write) -> Sheet:
+def sheet(images: Tensor, write: Writer) -> Sheet:
     """uint8 [n, 3, h, w] as one file."""
     from PIL import Image
 
@@ -138,26 +168,7 @@ def first_samples(results: Path, record: Mapping[str, Any]) -> Tensor | None:
     return torch.cat(parts)[:wanted] if parts else None
 
 
-def writer(out: Path, written: set[str]) -> Write:
-    """Writes below `out` and keeps the names; a file that holds these bytes already is left."""
-
-    def write(name: str, data: bytes) -> None:
-        if name in written:
-            return
-        written.add(name)
-        path = out / name
-        if path.exists() and path.read_bytes() == data:
-            return
-        atomically(path, lambda temporary: _put(temporary, data))
-
-    return write
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
-def made(names: Sequence[str], folder: Path, write: Write) -> tuple[list[Picture], list[str]]:
+def made(names: Sequence[str], folder: Path, write: Writer) -> tuple[list[Picture], list[str]]:
     """The figures that a run left, and why others are missing."""
     found, wrong = [], []
     for name in names:

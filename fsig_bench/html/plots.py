@@ -7,14 +7,14 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fsig_bench.figures.tsne import ORDER, chosen_rows
 
 WIDTH, HEIGHT = 300, 130  # a curve's plane, in SVG units
 MOST = 300  # points a curve
-PLANE = (640, 520)  # the t-SNE plot's
+PLANE, TALLEST, MARGIN = 640, 620, 16  # the t-SNE plot: width, most height, around it
 SHOWN = {"source": 60, "target": 60, "generated": 100, "shots": 100}  # at most, by role
 COUNTERS = ("done", "total")
 
@@ -120,23 +120,18 @@ def tsne_points(text: str, record: Mapping[str, Any]) -> list[Point]:
     return points
 
 
-def placed(points: Sequence[Point]) -> list[Point]:
-    """Scaled into PLANE with one factor for both axes and a margin."""
-    if not points:
-        return []
+def placed(points: Sequence[Point]) -> tuple[list[Point], int]:
+    """Scaled to a plane PLANE wide with one factor for both axes, and the plane's height."""
     xs, ys = [p.x for p in points], [p.y for p in points]
-    spans = max(xs) - min(xs) or 1.0, max(ys) - min(ys) or 1.0
-    margin = 16
-    factor = min((side - 2 * margin) / span for side, span in zip(PLANE, spans, strict=True))
-    left = (PLANE[0] - spans[0] * factor) / 2
-    top = (PLANE[1] - spans[1] * factor) / 2
-    return [
-        Point(
-            role=p.role,
-            index=p.index,
+    wide, high = max(xs) - min(xs) or 1.0, max(ys) - min(ys) or 1.0
+    factor = min((PLANE - 2 * MARGIN) / wide, (TALLEST - 2 * MARGIN) / high)
+    left, height = (PLANE - wide * factor) / 2, high * factor + 2 * MARGIN
+    moved = [
+        replace(
+            p,
             x=round(left + (p.x - min(xs)) * factor, 1),
-            y=round(PLANE[1] - top - (p.y - min(ys)) * factor, 1),
-            tile=p.tile,
+            y=round(height - MARGIN - (p.y - min(ys)) * factor, 1),
         )
         for p in points
     ]
+    return moved, round(height)

@@ -26,7 +26,7 @@
   });
 
   // ---- one image of a sheet ----------------------------------------------------------------
-  const up = location.pathname.includes("/runs/") && $("sheets") ? "../" : "";
+  const up = document.body.dataset.root;
   const tile = (sheet, index, size, alt) => {
     const scale = size / sheet.tile;
     const img = make("img", { src: up + sheet.path, alt, decoding: "async" });

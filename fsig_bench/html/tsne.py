@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.figures.tsne import ORDER
-from fsig_bench.html.pictures import Sheet, Write, sheet
-from fsig_bench.html.plots import Point, placed, tsne_points
+from fsig_bench.html.pictures import Sheet, Writer, sheet
+from fsig_bench.html.plots import PLANE, Point, placed, tsne_points
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,7 @@ class Plot:
     """Points in the SVG plane and, by role, the sheet that their tiles are on."""
 
     points: tuple[Point, ...]
+    size: tuple[int, int]  # of the plane
     sheets: Mapping[str, Sheet]
     total: int  # points of the figure that these are taken from
     missing: tuple[str, ...]  # why a role has no images
@@ -65,7 +66,7 @@ def images_of(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> T
     return reference[list(indices)]
 
 
-def sheet_maker(write: Write) -> Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str]:
+def sheet_maker(write: Writer) -> Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str]:
     """Sheets of shots, source and target images, each made once; a reason where it cannot be."""
     from hydra.errors import HydraException
 
@@ -98,9 +99,9 @@ def plot(
     if generated is None or not path.exists():
         return None
     text = path.read_text()
-    points = placed(tsne_points(text, record))
-    if not points:
+    if not (found_points := tsne_points(text, record)):
         return None
+    points, height = placed(found_points)
     sheets: dict[str, Sheet] = {"generated": generated}
     missing = []
     out: list[Point] = []
@@ -117,4 +118,6 @@ def plot(
             missing += [f"{role}: {found}"] if own else []
             out += own
     total = max(len(text.splitlines()) - 1, 0)
-    return Plot(points=tuple(out), sheets=sheets, total=total, missing=tuple(missing))
+    return Plot(
+        points=tuple(out), size=(PLANE, height), sheets=sheets, total=total, missing=tuple(missing)
+    )
