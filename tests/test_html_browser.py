@@ -47,7 +47,7 @@ def report(tmp_path_factory):
     own += [reference("gan_inversion"), reference("copy"), reference("crdi", "cats")]
     for level, record in ((40, own[0]), (160, own[3])):
         leave(record, results, level=level)
-    other = altered(own[3], protocol_hash="ffffffff", run_id="other", num_images=60)
+    other = altered(own[3], protocol_hash="ffffffff", run_id="other")
     return write_report(
         [*own, other], results=results, out=tmp_path_factory.mktemp("out") / "report"
     )

@@ -138,6 +138,12 @@ def row_order(row: Row) -> tuple[Any, ...]:
     return (*head, KINDS.get(row.kind, 2), row.method)
 
 
+def telling(field: str) -> int:
+    """Order of the differences between protocols; "version (3 / 2)" comes first."""
+    name = field.split(" ")[0]
+    return TELLING.index(name) if name in TELLING else len(TELLING)
+
+
 def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str]:
     """What a reader of one table must know; `others`: one record of each unlike setting."""
     first = group[0]
@@ -151,7 +157,7 @@ def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str
         out.append("Numbers of the mini suite compare with nothing published.")
     for other in others:
         if other["suite"] == first["suite"] and other["k"] == first["k"]:
-            fields = sorted(unlike(first, other), key=lambda f: not f.startswith(TELLING))
+            fields = sorted(unlike(first, other), key=telling)
             named = "; ".join(fields[:3]) + (f"; {len(fields) - 3} more" if fields[3:] else "")
             name = f"{protocol_label(other)}, {other['num_images']} samples"
             out.append(f"Not to be compared with {name} (one / other): {named}.")
