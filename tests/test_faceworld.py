@@ -99,3 +99,12 @@ def test_subsets_are_other_shots_and_the_reference_stays():
 def test_what_cannot_be_had_is_refused(changes, k, words):
     with pytest.raises(ValueError, match=words):
         dataset(**changes).check(k, 0)
+
+
+def test_some_of_the_reference_are_those_of_all():
+    small = dataset(n_ref=100)
+    some, whole = small.reference_at([93, 7]), small.reference_images(10, 0)[[93, 7]]
+    difference = (some.int() - whole.int()).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3  # rounding only
+    with pytest.raises(ValueError, match="100"):
+        small.reference_at([100])

@@ -43,7 +43,7 @@ class TestHonesty:
 
         cell = make_cell(*words_of(name), "dataset=babies", "k=3")
         shots = to_float(cell.dataset.shots(3, 0))
-        for way in ("reference_images", "reference_fingerprint"):
+        for way in ("reference_images", "reference_at", "reference_fingerprint"):
             monkeypatch.setattr(FaceworldDataset, way, barred)
         for module in (fsig_bench.faceworld.render, fsig_bench.faceworld.images):
             draw = module.render

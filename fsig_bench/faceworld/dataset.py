@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -58,6 +59,14 @@ class FaceworldDataset:
     def reference_images(self, k: int, subset: int) -> Tensor:
         """uint8 [n_ref, 3, 64, 64], the same for every k and subset."""
         return _reference(self.domain, self.n_ref)
+
+    def reference_at(self, indices: Sequence[int]) -> Tensor:
+        """Some of `reference_images`, uint8 [n, 3, 64, 64], without drawing the others."""
+        from fsig_bench.faceworld.render import render
+
+        if outside := [i for i in indices if not 0 <= i < self.n_ref]:
+            raise ValueError(f"reference images {outside}: {self.name} has 0 to {self.n_ref - 1}")
+        return render(self.domain, "reference", indices)[0]
 
     def fingerprint(self, k: int, subset: int) -> str:
         """What decides the shots' pixels."""

@@ -20,6 +20,20 @@ Points = npt.NDArray[np.float64]
 ORDER = ("source", "target", "generated", "shots")  # later ones are drawn on top
 
 
+def chosen_rows(
+    sizes: Mapping[str, int], *, seed: int, limit: int
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Which of `sizes` rows of each role the plot shows, ascending; at most `limit` a role."""
+    rng = np.random.default_rng(seed)
+    return {
+        role: np.arange(sizes[role])
+        if sizes[role] <= limit
+        else np.sort(rng.choice(sizes[role], limit, replace=False))
+        for role in ORDER
+        if role in sizes
+    }
+
+
 def tsne_coordinates(
     features: Mapping[str, npt.NDArray[np.float32]], *, seed: int, limit: int
 ) -> dict[str, Points]:
@@ -27,13 +41,8 @@ def tsne_coordinates(
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    rng = np.random.default_rng(seed)
-    chosen = {}
-    for role in (r for r in ORDER if r in features):
-        x = np.asarray(features[role], dtype=np.float64)
-        chosen[role] = (
-            x if len(x) <= limit else x[np.sort(rng.choice(len(x), limit, replace=False))]
-        )
+    rows = chosen_rows({r: len(x) for r, x in features.items()}, seed=seed, limit=limit)
+    chosen = {r: np.asarray(features[r], dtype=np.float64)[of] for r, of in rows.items()}
     joint = np.concatenate(list(chosen.values()))
     if not np.isfinite(joint).all():
         raise ValueError("features for the t-SNE plot hold NaN or infinity")

@@ -1,0 +1,63 @@
+"""Where things lie: a record's page in the report, its folder among the results."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
+
+
+def short_digest(text: str | bytes) -> str:
+    """16 hex digits of sha256."""
+    data = text.encode() if isinstance(text, str) else text
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def slug(text: str) -> str:
+    """A file name: the text itself where it is plain, else what is plain of it and a digest."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:60]
+    return plain if plain == text else f"{plain}-{short_digest(text)[:8]}"
+
+
+def run_page(record: Mapping[str, Any]) -> str:
+    """The page of a run, below the report's folder."""
+    name = slug(f"{record['suite']}-{record['run_id']}")
+    return f"runs/{name}.html"
+
+
+def run_folder(results: Path, record: Mapping[str, Any]) -> Path | None:
+    """The folder that the run left below `results`; None where it is not there."""
+    parts = [str(record[part]) for part in ("suite", "method", "dataset")]
+    parts.append(f"k{record['k']}-seed{record['seed']}-{record['run_id']}")
+    if not all(PLAIN.fullmatch(part) for part in parts):  # a record must not lead elsewhere
+        return None
+    folder = results.joinpath("runs", *parts)
+    return folder if folder.is_dir() else None
+
+
+def stage_folder(results: Path, record: Mapping[str, Any], stage: str) -> Path | None:
+    """The folder of a run's "adapt" or "sample" stage in the store; None where it is not there."""
+    key = str(record.get("stages", {}).get(stage, ""))
+    if not PLAIN.fullmatch(key):
+        return None
+    folder = results / "store" / stage / key[:16]
+    return folder if folder.is_dir() else None
+
+
+def method_label(record: Mapping[str, Any]) -> str:
+    """The method as tables name it."""
+    card = record["config"]["method"]["card"]
+    return f"{card['label']} (from scratch)" if card.get("from_scratch") else str(card["label"])
+
+
+def protocol_label(record: Mapping[str, Any]) -> str:
+    """Name, version and digest of the rules that the run was scored under."""
+    version = record["config"].get("protocol", {}).get("version")
+    words = [str(record["protocol"])]
+    words += [f"v{version}"] if version is not None else []
+    words += [f"({record['protocol_hash']})"] if record.get("protocol_hash") else []
+    return " ".join(words)

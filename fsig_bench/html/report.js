@@ -1,0 +1,238 @@
+"use strict";
+// Sorting, filters, pivot, t-SNE and side-by-side. State of the index lives in the URL's hash.
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const make = (tag, fields = {}, ...children) => {
+    const node = Object.assign(document.createElement(tag), fields);
+    node.append(...children);
+    return node;
+  };
+  const json = (id) => JSON.parse($(id).textContent);
+
+  // ---- theme -------------------------------------------------------------------------------
+  const remembered = () => { try { return localStorage.getItem("fsig-theme"); } catch { return null; } };
+  const dark = () => (document.documentElement.dataset.theme ||
+    (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const button = $("theme");
+  const nameTheme = () => { button.textContent = dark() ? "Light theme" : "Dark theme"; };
+  if (remembered()) document.documentElement.dataset.theme = remembered();
+  button.hidden = false;
+  nameTheme();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
+  button.addEventListener("click", () => {
+    document.documentElement.dataset.theme = dark() ? "light" : "dark";
+    try { localStorage.setItem("fsig-theme", document.documentElement.dataset.theme); } catch { /* private */ }
+    nameTheme();
+  });
+
+  // ---- one image of a sheet ----------------------------------------------------------------
+  const up = document.body.dataset.root;
+  const tile = (sheet, index, size, alt) => {
+    const scale = size / sheet.tile;
+    const img = make("img", { src: up + sheet.path, alt, decoding: "async" });
+    const rows = Math.ceil(sheet.count / sheet.columns);
+    img.style.width = `${sheet.columns * size}px`;
+    img.style.height = `${rows * size}px`;
+    img.style.left = `${-(index % sheet.columns) * size}px`;
+    img.style.top = `${-Math.floor(index / sheet.columns) * size}px`;
+    if (scale < 1) img.style.imageRendering = "auto";
+    const box = make("span", { className: "tile" }, img);
+    box.style.width = box.style.height = `${size}px`;
+    return box;
+  };
+
+  // ---- index: long table, filters, pivot -----------------------------------------------------
+  const long = $("long");
+  if (long) {
+    const settings = json("settings");
+    const heads = [...long.tHead.rows[0].cells];
+    const columns = heads.map((h) => h.dataset.key);
+    const body = long.tBodies[0];
+    const rows = [...body.rows].map((tr, place) => ({
+      tr, place, text: tr.textContent.toLowerCase(),
+      of: Object.fromEntries(columns.map((c, i) => [c, tr.cells[i]])),
+    }));
+    const fields = [...document.querySelectorAll("#filters select")];
+    const state = new URLSearchParams();
+
+    const numeric = (key) => heads[columns.indexOf(key)].hasAttribute("data-metric") ||
+      ["k", "num_images", "runs"].includes(key);
+    const value = (row, key) => {
+      const cell = row.of[key];
+      if (!numeric(key)) return cell.textContent;
+      if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
+      return cell.textContent === "-" ? null : Number(cell.textContent);
+    };
+    const sort = () => {
+      const key = state.get("sort"), sign = state.get("dir") === "desc" ? -1 : 1;
+      heads.forEach((h) => h.removeAttribute("aria-sort"));
+      const order = [...rows];
+      if (columns.includes(key)) {
+        heads[columns.indexOf(key)].setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+        order.sort((a, b) => {
+          const [x, y] = [value(a, key), value(b, key)];
+          if (x === null || y === null) return (x === null) - (y === null) || a.place - b.place;
+          const by = typeof x === "number" ? x - y : x.localeCompare(y, "en");
+          return sign * by || a.place - b.place;
+        });
+      }
+      body.append(...order.map((r) => r.tr));
+    };
+    const filter = () => {
+      const words = (state.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const row of rows) {
+        const fits = fields.every((f) => !state.get(f.dataset.field) ||
+          row.of[f.dataset.field].textContent === state.get(f.dataset.field)) &&
+          words.every((w) => row.text.includes(w));
+        row.tr.hidden = !fits;
+        shown += fits;
+      }
+      $("count").textContent = `${shown} of ${rows.length} rows`;
+    };
+    const pivot = () => {
+      const setting = settings.find((s) => s.id === state.get("setting")) || settings[0];
+      const options = [...$("metric").options];
+      options.forEach((o) => { o.disabled = o.hidden = !setting.metrics.includes(o.value); });
+      const wanted = state.get("metric");
+      const metric = setting.metrics.includes(wanted) ? wanted : setting.metrics[0];
+      $("setting").value = setting.id;
+      $("metric").value = metric || "";
+      const own = rows.filter((r) => r.tr.dataset.setting === setting.id);
+      const datasets = [...new Set(own.map((r) => r.of.dataset.textContent))].sort();
+      const methods = [...new Map(own.map((r) => [r.of.method.textContent, r.tr.dataset.kind]))]
+        .sort(([a, x], [b, y]) => (x === "control") - (y === "control") || a.localeCompare(b, "en"));
+      const head = make("tr", {}, make("th", { scope: "col", textContent: "Method" }),
+        ...datasets.map((d) => make("th", { scope: "col", textContent: d })));
+      let controls = 0;
+      const lines = methods.map(([method, kind]) => {
+        const tr = make("tr", {}, make("th", { scope: "row", textContent: method }));
+        tr.dataset.kind = kind;
+        if (kind === "control" && !controls++) tr.className = "first-control";
+        for (const dataset of datasets) {
+          const row = own.find((r) => r.of.method.textContent === method && r.of.dataset.textContent === dataset);
+          const cell = row && metric ? row.of[metric].cloneNode(true) : make("td", { textContent: "-" });
+          tr.append(cell);
+        }
+        return tr;
+      });
+      const name = metric ? $("metric").selectedOptions[0].textContent : "";
+      const caption = make("caption", { className: "note", textContent: name });
+      $("pivot").replaceChildren(caption, make("thead", {}, head), make("tbody", {}, ...lines));
+      $("rank").textContent = setting.ranks[metric] || "";
+      $("setting-notes").replaceChildren(...setting.notes.map((n) => make("li", { textContent: n })));
+    };
+    const show = () => {
+      fields.forEach((f) => { f.value = state.get(f.dataset.field) || ""; });
+      if (document.activeElement !== $("f-text")) $("f-text").value = state.get("q") || "";
+      pivot(); filter(); sort();
+    };
+    const set = (changes) => {
+      for (const [key, v] of Object.entries(changes)) if (v) state.set(key, v); else state.delete(key);
+      history.replaceState(null, "", `#${state}`);
+    };
+    const read = () => {
+      const hash = location.hash.slice(1);
+      if (hash && !hash.includes("=")) return; // a place on the page
+      [...state.keys()].forEach((k) => state.delete(k));
+      new URLSearchParams(hash).forEach((v, k) => state.set(k, v));
+      show();
+    };
+    heads.forEach((h, i) => h.firstElementChild.addEventListener("click", () => {
+      const again = state.get("sort") === columns[i] && state.get("dir") !== "desc";
+      set({ sort: columns[i], dir: again ? "desc" : "" });
+      sort();
+    }));
+    fields.forEach((f) => f.addEventListener("change", () => { set({ [f.dataset.field]: f.value }); filter(); }));
+    $("f-text").addEventListener("input", (e) => { set({ q: e.target.value.trim() }); filter(); });
+    $("reset").addEventListener("click", () => {
+      $("f-text").value = "";
+      set({ q: "", sort: "", dir: "", ...Object.fromEntries(fields.map((f) => [f.dataset.field, ""])) });
+      show();
+    });
+    for (const id of ["setting", "metric"]) {
+      $(id).addEventListener("change", (e) => { set({ [id]: e.target.value }); pivot(); });
+    }
+    document.querySelectorAll("form").forEach((f) => f.addEventListener("submit", (e) => e.preventDefault()));
+    $("filters").hidden = false;
+    addEventListener("hashchange", read);
+    read();
+    if (!location.hash.includes("=")) show();
+  }
+
+  // ---- a run: t-SNE with images --------------------------------------------------------------
+  const plane = document.querySelector(".plane");
+  if (plane) {
+    const sheets = json("sheets"), shown = document.querySelector(".shown");
+    const points = [...plane.querySelectorAll("use[data-r]")];
+    const at = (p) => [Number(p.getAttribute("x")), Number(p.getAttribute("y"))];
+    let current = null;
+    const choose = (point) => {
+      if (!point || point === current) return;
+      current?.classList.remove("on");
+      current = point;
+      point.classList.add("on");
+      const { r, i, t } = point.dataset;
+      const text = `${r}, image ${i}`;
+      const picture = t === undefined ? [] : [tile(sheets[r], Number(t), 160, text)];
+      shown.replaceChildren(...picture, make("p", { textContent: picture.length ? text : `${text}: not at hand` }));
+    };
+    const live = () => points.filter((p) => !p.hasAttribute("display"));
+    plane.addEventListener("pointerover", (e) => choose(e.target.closest("use[data-r]")));
+    plane.addEventListener("click", (e) => choose(e.target.closest("use[data-r]")));
+    plane.addEventListener("focus", () => { if (!current) choose(live()[0]); });
+    // An arrow goes to the nearest point within 45 degrees of its direction.
+    const ways = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+    plane.addEventListener("keydown", (e) => {
+      const way = ways[e.key];
+      if (!way) return;
+      e.preventDefault();
+      if (!current) return choose(live()[0]);
+      const [x, y] = at(current);
+      let best = null, least = Infinity;
+      for (const p of live()) {
+        const [dx, dy] = [at(p)[0] - x, at(p)[1] - y];
+        const along = dx * way[0] + dy * way[1], across = Math.abs(dx * way[1]) + Math.abs(dy * way[0]);
+        const far = along + 2 * across;
+        if (p !== current && along > 0 && along >= across && far < least) [best, least] = [p, far];
+      }
+      choose(best);
+    });
+    document.querySelectorAll("[data-role]").forEach((box) => box.addEventListener("change", () => {
+      points.filter((p) => p.dataset.r === box.dataset.role).forEach((p) =>
+        box.checked ? p.removeAttribute("display") : p.setAttribute("display", "none"));
+    }));
+  }
+
+  // ---- two runs side by side -----------------------------------------------------------------
+  if ($("groups")) {
+    const groups = json("groups"), sides = [$("left"), $("right")];
+    const draw = () => {
+      const runs = groups[$("group").value].runs;
+      const [a, b] = sides.map((s) => runs[s.value]);
+      const count = Math.min(a.sheet.count, b.sheet.count);
+      const link = (run) => make("a", { href: run.page, textContent: run.label });
+      $("pair-status").replaceChildren("Left: ", link(a), "; right: ", link(b), `; images 0 to ${count - 1}.`);
+      if (a.seed !== b.seed) $("pair-status").append(" The seeds differ, so equal indices share no random draws.");
+      $("couples").replaceChildren(...Array.from({ length: count }, (_, i) => make("li", {},
+        make("span", { textContent: i }), tile(a.sheet, i, 96, `${a.label}, image ${i}`),
+        tile(b.sheet, i, 96, `${b.label}, image ${i}`))));
+      const words = { group: $("group").value, left: sides[0].value, right: sides[1].value };
+      history.replaceState(null, "", `#${new URLSearchParams(words)}`);
+    };
+    const fill = (left, right) => {
+      const runs = groups[$("group").value].runs;
+      sides.forEach((s) => s.replaceChildren(...runs.map((r, i) => make("option", { value: i, textContent: r.label }))));
+      const other = runs.findIndex((r, i) => i && r.seed === runs[0].seed && r.sheet.path !== runs[0].sheet.path);
+      sides[0].value = runs[left] ? left : 0;
+      sides[1].value = runs[right] ? right : Math.max(other, 1);
+      draw();
+    };
+    const words = new URLSearchParams(location.hash.slice(1));
+    if (groups[words.get("group")]) $("group").value = words.get("group");
+    $("group").addEventListener("change", () => fill());
+    sides.forEach((s) => s.addEventListener("change", draw));
+    $("pair-controls").addEventListener("submit", (e) => e.preventDefault());
+    fill(words.get("left"), words.get("right"));
+  }
+})();

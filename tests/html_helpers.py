@@ -1,0 +1,84 @@
+"""A small results folder as runs leave it, and pages read back as a browser would."""
+
+import copy
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import torch
+from helpers import ROOT
+from PIL import Image
+
+from fsig_bench.store import Store
+
+REFERENCE = ROOT / "results" / "reference" / "mini"
+ROLES = {"source": 400, "target": 400, "generated": 400, "shots": 10}  # points of a run's figure
+
+
+def reference(method, dataset="babies", seed=0):
+    """A committed record."""
+    (path,) = (REFERENCE / method / dataset).glob(f"k10-seed{seed}-*/record.json")
+    return json.loads(path.read_text())
+
+
+def altered(record, **fields):
+    """A copy with other top-level fields."""
+    return copy.deepcopy(record) | fields
+
+
+def leave(record, results, *, level):
+    """What a finished run leaves; its samples are of one grey level plus their index."""
+    folder = results / "runs" / record["suite"] / record["method"] / record["dataset"]
+    folder /= f"k{record['k']}-seed{record['seed']}-{record['run_id']}"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    for name in ("samples", "nearest", "tsne"):
+        Image.new("RGB", (700, 500), (level, 80, 120)).save(folder / f"{name}.png")
+    rng = np.random.default_rng(level)
+    rows = [
+        f"{role},{x:.4f},{y:.4f}" for role, n in ROLES.items() for x, y in rng.normal(size=(n, 2))
+    ]
+    (folder / "tsne.csv").write_text("\n".join(["role,x,y", *rows]) + "\n")
+    store = Store(results)
+    images = torch.full((100, 3, 64, 64), level, dtype=torch.uint8)
+    images[:, 0] = torch.arange(100, dtype=torch.uint8)[:, None, None]
+    for start in (0, 50):
+        store.save_shard(record["stages"]["sample"], start, images[start : start + 50], 1.0)
+    adapt = store.adapt_folder(record["stages"]["adapt"])
+    adapt.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"done": i, "total": 9, "loss": 1 / i}) for i in range(1, 10)]
+    (adapt / "curve.jsonl").write_text("\n".join(lines) + '\n{"done": 10, "to')
+    return folder
+
+
+class Page(HTMLParser):
+    """Tags, text, ids and addresses of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.words, self.ids, self.addresses = [], [], set(), []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        own = dict(attrs)
+        self.tags.append((tag, own))
+        self.ids |= {own["id"]} if "id" in own else set()
+        names = ("href", "src", "srcset", "poster", "data")
+        self.addresses += [own[n] for n in names if own.get(n)]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag):
+        return [own for name, own in self.tags if name == tag]
+
+
+def tree(folder):
+    """Every file's bytes by its name below the folder."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
