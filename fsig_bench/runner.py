@@ -19,7 +19,7 @@ from fsig_bench.placing import placed, precise, resolve_device, tuned
 from fsig_bench.scoring import score
 from fsig_bench.settings import Cell
 from fsig_bench.status import command_of, under_way
-from fsig_bench.store import Store, write_record
+from fsig_bench.store import Store, read_record, write_record
 from fsig_bench.types import State
 
 
@@ -229,7 +229,7 @@ def _run(cell: Cell, store: Store) -> dict[str, Any]:
     write_record(folder / "record.json", record)
     team.meet()
     console.print(f"record {folder / 'record.json'}")
-    return record
+    return read_record(folder / "record.json")
 
 
 def peak_mem_gib() -> float:
