@@ -87,7 +87,7 @@ def main(cfg: DictConfig) -> None:
             for c, there in zip(cells, done, strict=True):
                 console.print(f"{'done' if there else 'to do':<6} {store.root / c.folder}")
             return
-        if all(done):
+        if all(done) and not cfg.tracker.get("resend"):
             records = [r for c in cells if (r := store.record(c.folder))]
         else:
             from fsig_bench.runner import run

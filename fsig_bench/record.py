@@ -17,6 +17,13 @@ from fsig_bench.types import State
 
 PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn")
 
+NO_PLACE = ("results_dir", "device", "batch_size", "workers", "checkpoint_s", "tracker", "png")
+
+
+def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell's settings without those that say only where and how fast it ran."""
+    return {k: v for k, v in config.items() if k not in NO_PLACE}
+
 
 def environment() -> dict[str, Any]:
     """Code, library versions and machine."""
@@ -58,7 +65,6 @@ def make_record(
 ) -> dict[str, Any]:
     """All fields of record.json; `results/README.md` says what each means."""
     config = cell.config
-    no_place = ("results_dir", "device", "batch_size", "workers", "checkpoint_s", "tracker", "png")
     return {
         "run_id": cell.run_id,
         "suite": config["suite"]["name"],
@@ -86,7 +92,7 @@ def make_record(
         "assets": {
             a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets
         },
-        "config": {k: v for k, v in config.items() if k not in no_place},
+        "config": kept_settings(config),
         "environment": environment(),
     }
 

@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +19,10 @@ from fsig_bench.placing import placed, resolve_device
 from fsig_bench.scoring import score
 from fsig_bench.settings import Cell
 from fsig_bench.store import Store
+from fsig_bench.trackers.base import send_again, tracking
 from fsig_bench.types import State
+
+Curve = Callable[[int, int, Mapping[str, float]], None]  # done, total, values
 
 
 def build_method(cell: Cell) -> Any:
@@ -27,14 +31,14 @@ def build_method(cell: Cell) -> Any:
     return instantiate(placed(spec, resolve_device(cell.config["device"])), _convert_="all")
 
 
-def adapt(cell: Cell, method: Any, store: Store) -> tuple[State, float]:
+def adapt(cell: Cell, method: Any, store: Store, curve: Curve | None = None) -> tuple[State, float]:
     """The state and the seconds it took, from the store or made now."""
     if found := store.load_state(cell.adapt_key):
         return found
     config = cell.config
     shots = to_float(cell.dataset.shots(config["k"], config["subset"]))
     with Bar(f"adapt {cell.label}", 1, "steps") as bar:
-        progress = StageProgress(store, cell.adapt_key, bar, config["checkpoint_s"])
+        progress = StageProgress(store, cell.adapt_key, bar, config["checkpoint_s"], curve)
         state = method.adapt(shots, seed=config["seed"], progress=progress)
         bar.update(bar.total)
         wall_s = progress.wall_s
@@ -139,11 +143,20 @@ def _sample_in_processes(
 def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
     """The record of a cell, and whether it was already there."""
     if record := store.record(cell.folder):
+        if cell.config["tracker"].get("resend"):
+            send_again(cell, store, record)
         return record, True
+    with tracking(cell, store) as tracker:
+        record = _run(cell, store, tracker.curve)
+        tracker.finish(record, store.root / cell.folder)
+    return record, False
+
+
+def _run(cell: Cell, store: Store, curve: Curve) -> dict[str, Any]:
     from fsig_bench.record import make_record, write_pictures
 
     method = build_method(cell)
-    state, adapt_s = adapt(cell, method, store)
+    state, adapt_s = adapt(cell, method, store, curve)
     fake, sample_s = sample(cell, method, state, store)
     fake = fake[: cell.scored]
     began = time.perf_counter()
@@ -172,7 +185,7 @@ def run(cell: Cell, store: Store) -> tuple[dict[str, Any], bool]:
 
     write_json(folder / "record.json", record)
     console.print(f"record {folder / 'record.json'}")
-    return record, False
+    return record
 
 
 def export_png(cell: Cell, store: Store) -> None:

@@ -83,7 +83,7 @@ class CellSweeper(BasicSweeper):
                 continue
             if only_look:
                 console.print(f"{'done' if done else 'to do':<6} {folder}")
-            if not done:
+            if not done or self.config.tracker.get("resend"):
                 left.append(words)
         ready = len(jobs) - len(left) - len(failed)
         console.print(f"{len(jobs)} cells: {ready} finished, {len(left)} to run")
