@@ -59,7 +59,9 @@ def cluster_figure(records: Sequence[Record], stem: Path) -> list[Path]:
                 left.plot(sum(means) / len(means), row, "|", color=INK, ms=9, mew=1.3)
             draw_histogram(right, sizes, top, row, drawn.colour)
             if empty:
-                right.text(top, row, f"{empty} empty", ha="right", va="center", fontsize=6)
+                where = {"ha": "right", "va": "center", "fontsize": 6}
+                box = {"fc": "white", "ec": "none", "pad": 0.6}
+                right.text(top, row - 0.2, f"{empty} empty", bbox=box, **where)
         left.set_yticks(range(len(order)), [label_of(known[m]) for m in order])
         left.set_ylim(len(order) - 0.4, -0.6)
         left.tick_params(axis="y", length=0)
@@ -68,7 +70,7 @@ def cluster_figure(records: Sequence[Record], stem: Path) -> list[Path]:
         k = records[0]["k"]
         right.axvline(100 / k, color=INK, lw=0.7, ls=(0, (2, 2)))
         right.set_xlim(0, top)
-        left.set_xlabel(f"{heading('intra_lpips')} of a cluster")
-        right.set_xlabel("cluster size, % of samples")
+        left.set_xlabel(f"{heading('intra_lpips')} by cluster")
+        right.set_xlabel("cluster size, %")
         left.set_title(str(records[0]["dataset"]), loc="left")
         return save(figure, stem)

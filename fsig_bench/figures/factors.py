@@ -34,7 +34,7 @@ def factor_bars(records: Sequence[Record], stem: Path) -> list[Path]:
     controls = [m for m in order if known[m]["kind"] == "control"]
     best = max(controls, key=lambda m: statistics.fmean(found[m].values()), default=None)
     with style():
-        figure = new_figure(PAGE, 0.125 * len(factors) + 0.75)
+        figure = new_figure(PAGE, 0.125 * len(factors) + 1.0)
         grid = figure.subplots(1, len(order), sharey=True, squeeze=False)[0]
         rows = range(len(factors))
         for axes, name in zip(grid, order, strict=True):
@@ -44,7 +44,7 @@ def factor_bars(records: Sequence[Record], stem: Path) -> list[Path]:
                 ticks = [found[best].get(f, float("nan")) for f in factors]
                 axes.plot(ticks, rows, "|", color=INK, ms=4, mew=0.8)
             axes.set_title(
-                label_of(known[name]).replace(" ", "\n", 1).replace("-", "-\n", 1), fontsize=6.5
+                label_of(known[name]), fontsize=6.5, rotation=35, ha="left", x=0.1, pad=2
             )
             axes.set_xlim(0, 1)
             axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])

@@ -53,5 +53,5 @@ def sample_matrix(
                 sheet.paste(to_pil(image, scale), (left(c) + j * step, y))
             if len(images) == 0:
                 middle = (left(c) + (block - BLOCK) / 2, y + side * scale / 2)
-                text(draw, middle, "–", size, anchor="mm", fill="#999999")
+                text(draw, middle, "-", size, anchor="mm", fill="#999999")
     atomically(path, lambda p: sheet.save(p, "PNG"))

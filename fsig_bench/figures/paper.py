@@ -129,6 +129,8 @@ def write_figures(records: Records, *, results: Path | None, out: Path) -> list[
 
     if not records:
         raise ValueError("no record to draw; run a method first")
+    # In any order that the files were found in, the same bytes.
+    records = sorted(records, key=lambda r: (r["method"], r["dataset"], r["seed"], r["run_id"]))
     made, left = plots(records, out)
     if results is None:
         left.append("samples: no results folder is given")

@@ -52,6 +52,7 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
                     axes.set_yscale("log")
                     axes.set_title(dataset)
             row[0].set_ylabel(heading(name))
-        figure.supxlabel("shots k", fontsize=7.5)
+        for axes in grid[-1]:
+            axes.set_xlabel("shots k")
         method_legend(figure, known, 6)
         return save(figure, stem)

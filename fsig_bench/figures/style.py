@@ -49,7 +49,7 @@ RC: dict[Any, Any] = {
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
     "lines.linewidth": 1.0,
-    "lines.markersize": 4.5,
+    "lines.markersize": 5.5,
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "path",
     "svg.hashsalt": "fsig_bench",  # element ids repeat
@@ -126,8 +126,8 @@ def method_legend(figure: Figure, cards: Mapping[str, Mapping[str, Any]], column
     handles = []
     for name in drawing_order(cards):
         drawn = look(name, cards[name]["kind"])
-        words = {"marker": drawn.marker, "color": drawn.colour, "label": label_of(cards[name])}
-        handles.append(Line2D([], [], ls="", **words))
+        label = label_of(cards[name])
+        handles.append(Line2D([], [], ls="", marker=drawn.marker, color=drawn.colour, label=label))
     figure.legend(
         handles=handles,
         loc="outside lower center",
