@@ -119,7 +119,7 @@ def trade_off(
     both = [p for by in found.values() for m, p in by.items() if known[m]["kind"] != "control"]
     both = both or [p for by in found.values() for p in by.values()]
     with style():
-        figure = new_figure(width, 1.75 * rows + 0.55)
+        figure = new_figure(width, 1.75 * rows + (0.9 if columns == 1 else 0.55))
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         grid[0, 0].set_yscale("log")
         grid[0, 0].set_xscale("log" if log_x else "linear")
