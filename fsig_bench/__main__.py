@@ -105,7 +105,7 @@ def main(cfg: DictConfig) -> None:
                 for line in account(c, store, bytes_needed(c.config)):
                     console.print(line)
             return
-        if all(done):
+        if all(done) and not cfg.tracker.get("resend"):
             records = [r for c in cells if (r := store.record(c.folder))]
         else:
             from fsig_bench.placing import resolve_device

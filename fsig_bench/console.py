@@ -66,9 +66,16 @@ class Bar(AbstractContextManager["Bar"]):
 class StageProgress:
     """The `Progress` of an adaptation: bar, curve.jsonl, time-throttled checkpoints."""
 
-    def __init__(self, store: Store, key: str, bar: Bar, checkpoint_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        bar: Bar,
+        checkpoint_s: float,
+        curve: Callable[[int, int, Mapping[str, float]], None] | None = None,
+    ) -> None:
         self.store, self.folder = store, store.adapt_folder(key)
-        self.bar, self.checkpoint_s = bar, checkpoint_s
+        self.bar, self.checkpoint_s, self.curve = bar, checkpoint_s, curve
         self.start = self.last = time.perf_counter()
         self.before_s = 0.0
 
@@ -85,6 +92,8 @@ class StageProgress:
         line = {"done": done, "total": total, **{k: round(v, 6) for k, v in values.items()}}
         with (self.folder / "curve.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if self.curve is not None:
+            self.curve(done, total, values)
 
     def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
         from fsig_bench.store import write_tensors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsig_bench.console import console
-from fsig_bench.runner import shard_ranges
+from fsig_bench.sampling import shard_ranges
 from fsig_bench.settings import Cell
 from fsig_bench.store import Store
 

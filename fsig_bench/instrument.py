@@ -25,7 +25,9 @@ from fsig_bench.figures.grid import labelled_rows
 from fsig_bench.images import to_uint8
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
-from fsig_bench.runner import adapt, build_method, sample
+from fsig_bench.placing import build_method
+from fsig_bench.runner import adapt
+from fsig_bench.sampling import sample
 from fsig_bench.scoring import build_networks
 from fsig_bench.settings import Cell, cell
 from fsig_bench.store import Store

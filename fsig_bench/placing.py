@@ -14,7 +14,10 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from torch import nn
+
+from fsig_bench.settings import Cell
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -101,3 +104,10 @@ def tuned(method: Any, config: Mapping[str, Any]) -> Any:
         for net in networks(method).values():
             cpu_offload(net, execution_device=torch.device(device))
     return method
+
+
+def build_method(cell: Cell) -> Any:
+    """The method of a cell, from its `_target_`."""
+    spec = {k: v for k, v in cell.config["method"].items() if k != "card"}
+    method = instantiate(placed(spec, resolve_device(cell.config["device"])), _convert_="all")
+    return tuned(method, cell.config)

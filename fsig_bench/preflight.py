@@ -208,8 +208,7 @@ def duration(seconds: float | None) -> str:
 
 def account(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
     """The lines of `preflight=only` for one cell, from a warm-up where something is left to do."""
-    from fsig_bench.placing import resolve_device
-    from fsig_bench.runner import build_method
+    from fsig_bench.placing import build_method, resolve_device
 
     config, device = cell.config, resolve_device(cell.config["device"])
     method = build_method(cell)

@@ -42,7 +42,8 @@ def reconstruct(cell: Cell, store: Store, evidence: Any) -> dict[str, Any]:
     from fsig_bench.figures.reconstruction import reconstruction_panel
     from fsig_bench.metrics.intra_lpips import paired_distances
     from fsig_bench.metrics.psnr import psnr
-    from fsig_bench.runner import adapt, build_method
+    from fsig_bench.placing import build_method
+    from fsig_bench.runner import adapt
 
     shots = cell.dataset.shots(cell.config["k"], cell.config["subset"])
     plan = [("rebuilt", cell)]

@@ -17,6 +17,25 @@ from fsig_bench.types import State
 
 PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn")
 
+NO_PLACE = (
+    "results_dir",
+    "device",
+    "batch_size",
+    "workers",
+    "checkpoint_s",
+    "tracker",
+    "png",
+    "preflight",
+    "on_busy",
+    "on_failed",
+    "dry_run",
+)
+
+
+def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell's settings without those that say only where and how fast it ran."""
+    return {k: v for k, v in config.items() if k not in NO_PLACE}
+
 
 def environment() -> dict[str, Any]:
     """Code, library versions and machine."""
@@ -58,16 +77,6 @@ def make_record(
 ) -> dict[str, Any]:
     """All fields of record.json; `results/README.md` says what each means."""
     config = cell.config
-    no_place = (
-        "results_dir",
-        "device",
-        "batch_size",
-        "workers",
-        "checkpoint_s",
-        "tracker",
-        "png",
-        "preflight",
-    )
     return {
         "record_version": 2,  # since 2: sealed
         "run_id": cell.run_id,
@@ -96,7 +105,7 @@ def make_record(
         "assets": {
             a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets
         },
-        "config": {k: v for k, v in config.items() if k not in no_place},
+        "config": kept_settings(config),
         "environment": environment(),
     }
 

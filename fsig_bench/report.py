@@ -7,7 +7,6 @@ suite, protocol, k or sample count never share a table.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from collections import defaultdict
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.ranks import rank_line
+from fsig_bench.store import read_record
 from fsig_bench.table import COLUMNS, unlike
 
 Record = dict[str, Any]
@@ -31,10 +31,12 @@ def load(folders: Iterable[Path]) -> list[Record]:
     found = []
     for folder in folders:
         for path in sorted(folder.rglob("*.json")):
+            if path.name == "status.json":
+                continue
             try:
-                record = json.loads(path.read_text())
+                record = read_record(path)
                 found.append(((record["suite"], record["run_id"]), record))
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
+            except (KeyError, TypeError) as error:
                 raise ValueError(f"{path} is no record ({error!r}); move it away") from error
     if not found:
         raise ValueError(f"no record below {', '.join(map(str, folders))}; run a method first")

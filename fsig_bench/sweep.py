@@ -140,7 +140,8 @@ class CellSweeper(BasicSweeper):
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         jobs: list[list[str]] = [w for part in self.split_arguments(overrides, None) for w in part]
         seen, failed = self.look(jobs)
-        left = [job for job in seen if not job.finished]
+        again = self.config.tracker.get("resend")
+        left = [job for job in seen if again or not job.finished]
         ready = len(seen) - len(left)
         if self.config.dry_run:
             pairs = [pair for job in seen for pair in zip(job.runs, job.done, strict=True)]

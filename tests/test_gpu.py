@@ -5,7 +5,8 @@ import torch
 from helpers import make_cell
 
 from fsig_bench.images import to_float
-from fsig_bench.runner import build_method, run
+from fsig_bench.placing import build_method
+from fsig_bench.runner import run
 from fsig_bench.store import Store
 from fsig_bench.types import NoProgress
 

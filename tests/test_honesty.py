@@ -11,7 +11,7 @@ import fsig_bench.faceworld.images
 import fsig_bench.faceworld.render
 from fsig_bench.faceworld.dataset import FaceworldDataset
 from fsig_bench.images import to_float
-from fsig_bench.runner import build_method
+from fsig_bench.placing import build_method
 from fsig_bench.types import NoProgress
 
 ALLOWED = {"fresh", "shots", "held_out", "train"}  # splits of the renderer besides the reference

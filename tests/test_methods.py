@@ -10,7 +10,7 @@ from PIL import Image
 
 from fsig_bench.faceworld.render import render
 from fsig_bench.images import to_float
-from fsig_bench.runner import build_method
+from fsig_bench.placing import build_method
 from fsig_bench.store import Store
 from fsig_bench.types import NoProgress
 

@@ -14,9 +14,8 @@ from helpers import ROOT, cli, make_cell, records
 
 from baselines.common.team import own_parts
 from fsig_bench.images import to_float
-from fsig_bench.placing import networks, precise, resolve_device, tuned
+from fsig_bench.placing import build_method, networks, precise, resolve_device, tuned
 from fsig_bench.preflight import check_memory, duration, memory_floor_gib, warm_up, work
-from fsig_bench.runner import build_method
 from fsig_bench.store import Store
 from fsig_bench.types import NoProgress
 

@@ -11,7 +11,7 @@ import torch
 from helpers import ROOT, cli, command, make_cell, records
 
 from fsig_bench.images import to_float
-from fsig_bench.runner import make_shard
+from fsig_bench.sampling import make_shard
 from fsig_bench.store import Store
 
 SMALL = ["dataset=babies", "k=3", "dataset.n_ref=150", "suite.shard_size=10", "num_images=30"]

@@ -1,0 +1,158 @@
+"""What a tracker is, and the guard that keeps one from ever stopping a run.
+
+A tracker is told of a cell's beginning, of each point of the adaptation curve and of the record.
+It is outside every stage key: a run's id and numbers are the same whatever the tracker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from fsig_bench.console import console
+
+if TYPE_CHECKING:
+    from fsig_bench.settings import Cell
+    from fsig_bench.store import Store
+
+Point = Mapping[str, float]  # a line of curve.jsonl: done, total and the values reported there
+NOT_PASSED = ("name", "resend")  # keys of conf/tracker/*.yaml that are not the constructor's
+
+
+class Tracker(Protocol):
+    """Told what happens to one cell, in this order; `fail` in place of `finish`."""
+
+    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+        """Opens the tracker's run; `past` are curve points that earlier processes left."""
+
+    def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        """A new point of the adaptation, after `done` of `total` steps."""
+
+    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+        """The finished record, and the folder that holds it and its pictures."""
+
+    def fail(self, error: BaseException) -> None:
+        """The cell stopped; the same command continues it later."""
+
+
+class NoTracker:
+    """Records on disk only."""
+
+    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+        return None
+
+    def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        return None
+
+    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+        return None
+
+    def fail(self, error: BaseException) -> None:
+        return None
+
+
+class Guarded:
+    """A tracker whose errors are said in one line, once a process, and end the tracking only.
+
+    A tracker that cannot start (library or login missing) is not tried again for the other cells
+    of the process: each try may wait for a network.
+    """
+
+    unusable: ClassVar[set[str]] = set()  # names of trackers that could not start
+    said: ClassVar[set[str]] = set()  # lines that were printed
+
+    def __init__(self, name: str, build: Callable[[], Tracker]) -> None:
+        self.name, self.build = name, build
+        self.tracker: Tracker | None = None
+
+    def _try(self, call: Callable[[Tracker], None]) -> bool:
+        if self.tracker is None:
+            return False
+        try:
+            call(self.tracker)
+            return True
+        except Exception as error:
+            self.tracker = None
+            self._say(error)
+            return False
+
+    def _say(self, error: Exception) -> None:
+        words = " ".join(str(error).split()) or type(error).__name__
+        line = f"tracker={self.name}: {words}; the run goes on without it"
+        if line not in self.said:
+            self.said.add(line)
+            console.print(line, markup=False)
+
+    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+        if self.name in self.unusable:
+            return
+        try:
+            self.tracker = self.build()
+        except Exception as error:
+            self._say(error)
+        if not self._try(lambda t: t.start(cell, past)):
+            self.unusable.add(self.name)
+
+    def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        self._try(lambda t: t.curve(done, total, values))
+
+    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+        self._try(lambda t: t.finish(record, folder))
+
+    def fail(self, error: BaseException) -> None:
+        self._try(lambda t: t.fail(error))
+
+
+def past_points(path: Path) -> list[Point]:
+    """A curve.jsonl in order of `done`; after a kill the later of two points counts."""
+    if not path.exists():
+        return []
+    points = {}
+    for line in path.read_text().splitlines():
+        try:
+            point = json.loads(line)
+            points[point["done"]] = point
+        except (json.JSONDecodeError, KeyError, TypeError):
+            continue  # a line that a kill cut off
+    return [points[done] for done in sorted(points)]
+
+
+@contextmanager
+def tracking(cell: Cell, store: Store) -> Iterator[Guarded]:
+    """The cell's tracker, started; an error inside is told to it and goes on upwards."""
+    spec = cell.config["tracker"]
+
+    def build() -> Tracker:
+        from hydra.utils import instantiate
+
+        kept = {k: v for k, v in spec.items() if k not in NOT_PASSED}
+        tracker: Tracker = instantiate(kept, _convert_="all")
+        return tracker
+
+    tracker = Guarded(spec["name"], build)
+    tracker.start(cell, past_points(store.adapt_folder(cell.adapt_key) / "curve.jsonl"))
+    try:
+        yield tracker
+    except BaseException as error:
+        tracker.fail(error)
+        raise
+
+
+def send_again(cell: Cell, store: Store, record: Mapping[str, Any]) -> None:
+    """Gives a finished cell to its tracker (`tracker.resend=true`)."""
+    with tracking(cell, store) as tracker:
+        tracker.finish(record, store.root / cell.folder)
+
+
+def sweep_name() -> str | None:
+    """The current sweep's experiment, or the name of its folder; None outside a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    hydra = HydraConfig.get()
+    return hydra.runtime.choices.get("experiment") or Path(hydra.sweep.dir).name

@@ -1,0 +1,74 @@
+"""TensorBoard: event files in a folder per cell, below `tracker.dir`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.trackers.base import Point
+from fsig_bench.trackers.values import (
+    cost_values,
+    metric_rows,
+    metric_values,
+    picture_paths,
+    settings_flat,
+)
+
+if TYPE_CHECKING:
+    from fsig_bench.settings import Cell
+
+
+class TensorBoardTracker:
+    """Configured by conf/tracker/tensorboard.yaml."""
+
+    def __init__(self, *, dir: str) -> None:
+        self.dir = Path(dir).expanduser()
+        self.writer: Any = None
+
+    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+        """Opens the cell's folder.
+
+        Raises:
+            ImportError: tensorboard is not installed; the message names the extra.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "tensorboard is not installed (pip install 'fsig-bench[tensorboard]')"
+            ) from error
+        folder = self.dir / Path(cell.folder).relative_to("runs")
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()  # all that it held is written again: `past`, then what follows
+        self.writer = SummaryWriter(str(folder))
+        for point in past:
+            values = {k: v for k, v in point.items() if k not in ("done", "total")}
+            self.curve(int(point["done"]), int(point["total"]), values)
+
+    def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(f"adapt/{name}", value, done)
+
+    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+        """Metrics and cost as scalars and as the results of hyperparameters; pictures; a table."""
+        import numpy as np
+        from PIL import Image
+
+        numbers = {**metric_values(record), **cost_values(record)}
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, 0)
+        scores = {f"hparam/{k}": v for k, v in metric_values(record).items()}
+        self.writer.add_hparams(settings_flat(record["config"]), scores, run_name=".")
+        for name, path in picture_paths(record, folder).items():
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            self.writer.add_image(f"pictures/{name}", pixels, 0, dataformats="HWC")
+        lines = ["| metric | value | standard error | features |", "|---|--:|--:|---|"]
+        lines += [f"| {r[1]} | {r[2]} | {r[3]} | {r[4]} |" for r in metric_rows(record)]
+        self.writer.add_text("metrics", "\n".join(lines), 0)
+        self.writer.close()
+
+    def fail(self, error: BaseException) -> None:
+        self.writer.add_text("error", f"{type(error).__name__}: {error}", 0)
+        self.writer.close()
