@@ -41,13 +41,13 @@ class Work:
 
     def __str__(self) -> str:
         if self.finished:
-            return f"{self.label}: done"
+            return f"done: {self.label}"
         adapting = "adapted" if self.adapted else "to adapt"
         if not self.adapted and self.nfe_adapt is not None:
             adapting += f" ({self.nfe_adapt:,} network evaluations)"
         left = (self.images - self.images_done) * self.nfe_per_image
         return (
-            f"{self.label}: {adapting}, {self.images_done} of {self.images} images drawn "
+            f"to do: {self.label}: {adapting}, {self.images_done} of {self.images} images drawn "
             f"({left:,.0f} network evaluations to go)"
         )
 

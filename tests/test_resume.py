@@ -361,3 +361,19 @@ def write_fast(path: Path, record):
 
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record | {"seal": seal(record)}, indent=2) + "\n")
+
+
+@pytest.mark.slow
+def test_kills_at_random_instants_lose_nothing(tmp_path):
+    from bench.kills import torment
+
+    grids, kills = torment(kills=6, root=tmp_path, count=3)
+    assert grids >= 1 and kills == 6
+
+
+@pytest.mark.slow
+def test_a_crowd_makes_everything_once(tmp_path):
+    from bench.kills import crowd
+
+    made = crowd(processes=3, root=tmp_path, count=4)
+    assert len(made) == 4 * 4 and set(made.values()) == {1}  # a run, a state, two shards each

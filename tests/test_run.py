@@ -244,8 +244,10 @@ def test_a_cell_that_breaks_while_running_is_named_at_the_end(tmp_path):
 
 
 def test_preflight_only_does_no_work(tmp_path):
-    done = cli("method=crdi", "dataset=babies", "preflight=only", f"results_dir={tmp_path}")
-    assert done.stdout.count("to do") == 4
+    words = [w for w in SMALL if w != "controls=[]"]
+    done = cli(*words, "preflight=only", f"results_dir={tmp_path}")
+    assert done.stdout.count("to do: ") == 4 and "to adapt (90 network evaluations)" in done.stdout
+    assert done.stdout.count("time     adapt 0 s") == 3 and "warm-up peaked at" in done.stdout
     assert not (tmp_path / "runs").exists() and not (tmp_path / "store").exists()
 
 

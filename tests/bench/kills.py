@@ -1,0 +1,177 @@
+"""Kills a grid of runs again and again, and lets a crowd of processes ask for the same grid.
+
+    python tests/bench/kills.py [200 kills] [8 processes]
+
+Every kill is a SIGKILL at a random instant. After each, every record and every piece of the store
+must be whole, and whatever was complete must still be the same file, untouched. When the grid is
+finished its pixels, metrics and states must be those of an undisturbed grid; then it starts anew
+until the kills are used up. In the crowd every run, state and shard must be made exactly once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from helpers import make_cell
+
+from fsig_bench import runner
+from fsig_bench.lock import Busy
+from fsig_bench.store import Store, read_record, read_tensors
+from fsig_bench.upkeep import damaged_pieces
+
+TINY = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
+TINY += ["batch_size=4", "figures.tsne_points=12", "controls=[]", "checkpoint_s=0"]
+METHODS = [["method=source", "method.num_steps=2"], ["method=copy"], ["method=real"]]
+METHODS += [["method=crdi", "method.draws=1", "method.card.reconstruct_sweep=null"]]
+
+
+def grid(count: int) -> list:
+    """`count` small cells of several methods."""
+    words = [[*TINY, *own, f"seed={seed}"] for seed in range(count) for own in METHODS]
+    return [make_cell(*w) for w in words[:count]]
+
+
+def child(cells, root: Path, log: Path | None = None) -> int:
+    """Forks a process that runs all cells, those that are busy last; returns its number."""
+    if pid := os.fork():
+        return pid
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    if log is not None:
+        count_what_is_made(log)
+    store, left = Store(root), list(cells)
+    try:
+        for wait in (False, True):
+            busy = []
+            for cell in left:
+                try:
+                    runner.run(cell, store, wait=wait)
+                except Busy:
+                    busy.append(cell)
+            left = busy
+    except BaseException as error:
+        if log is not None:
+            line(log, f"error {error!r}")
+        os._exit(1)
+    os._exit(0)
+
+
+def line(log: Path, text: str) -> None:
+    """One whole line, whoever else writes."""
+    with log.open("a") as file:
+        file.write(text + "\n")
+
+
+def count_what_is_made(log: Path) -> None:
+    """Every run, state and shard that this process makes becomes a line."""
+    state, shard, whole = Store.save_state, Store.save_shard, runner._run
+
+    def save_state(self, key, *rest):
+        line(log, f"state {key}")
+        return state(self, key, *rest)
+
+    def save_shard(self, key, start, *rest):
+        line(log, f"shard {key} {start}")
+        return shard(self, key, start, *rest)
+
+    def run(cell, *rest):
+        line(log, f"run {cell.run_id}")
+        return whole(cell, *rest)
+
+    Store.save_state, Store.save_shard, runner._run = save_state, save_shard, run
+
+
+def results(root: Path) -> dict:
+    """What must not depend on kills: numbers, pixels, states and shards, by name."""
+    found = {}
+    for path in root.rglob("record.json"):
+        r = read_record(path)
+        found[r["run_id"]] = r["metrics"], r["pixels_sha256"], r["nfe_adapt"], r["trained_params"]
+    for path in (root / "store").rglob("*.safetensors"):
+        if path.parent.parent.name in ("adapt", "sample"):
+            tensors, meta = read_tensors(path)
+            found[str(path.relative_to(root))] = sorted(tensors), meta["content"]
+    return found
+
+
+def complete(root: Path) -> dict[Path, tuple[int, int]]:
+    """Pieces that are final, with what would betray that one was made again."""
+    pieces = [*root.rglob("record.json"), *root.rglob("state.safetensors")]
+    pieces += root.glob("store/sample/*/*.safetensors")
+    return {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in pieces}
+
+
+def torment(kills: int, root: Path, count: int = 6, seed: int = 0) -> tuple[int, int]:
+    """Kills a grid `kills` times; returns (grids finished, kills).
+
+    Raises:
+        AssertionError: something was lost, half-written, made again or came out otherwise.
+    """
+    cells, rng = grid(count), random.Random(seed)
+    began = time.perf_counter()
+    assert os.waitpid(child(cells, root / "calm"), 0)[1] == 0
+    span = time.perf_counter() - began
+    expected = results(root / "calm")
+    finished, done, here = 0, 0, root / "storm"
+    known: dict = {}
+    while done < kills:
+        pid = child(cells, here)
+        # Mostly short lives, so that a grid takes many.
+        time.sleep(rng.uniform(0, span / 3))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        done += os.WIFSIGNALED(status)
+        now = complete(here) if here.exists() else {}
+        for path, stamp in known.items():
+            assert now.get(path) == stamp, f"{path} was lost or made again at kill {done}"
+        known = now
+        damaged = list(damaged_pieces(Store(here))) if here.exists() else []
+        assert not damaged, f"at kill {done}: {damaged}"
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            assert results(here) == expected, "the grid came out otherwise"
+            shutil.rmtree(here)
+            finished, known = finished + 1, {}
+    assert os.waitpid(child(cells, here), 0)[1] == 0
+    assert results(here) == expected, "the grid came out otherwise"
+    return finished + 1, done
+
+
+def crowd(processes: int, root: Path, count: int = 20) -> Counter:
+    """Lets `processes` ask for the same grid; returns how often each thing was made."""
+    cells, log = grid(count), root / "made.log"
+    log.touch()
+    pids = [child(cells, root / "crowd", log) for _ in range(processes)]
+    codes = [os.waitpid(pid, 0)[1] for pid in pids]
+    made = Counter(log.read_text().splitlines())
+    assert not any(codes), [m for m in made if m.startswith("error")]
+    assert len(list((root / "crowd").rglob("record.json"))) == count
+    assert not list(damaged_pieces(Store(root / "crowd")))
+    return made
+
+
+if __name__ == "__main__":
+    asked = [int(word) for word in sys.argv[1:]] or [200, 8]
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        grids, killed = torment(asked[0], Path(folder))
+        print(f"{killed} kills over {grids} grids in {time.perf_counter() - began:.0f} s: no loss")
+        began = time.perf_counter()
+        made = crowd(asked[-1] if len(asked) > 1 else 8, Path(folder))
+        worst = max(made.values())
+        print(
+            f"{len(made)} runs, states and shards asked for by {asked[-1]} processes in "
+            f"{time.perf_counter() - began:.0f} s: each made at most {worst} time(s)"
+        )
+        raise SystemExit(worst > 1)
