@@ -17,10 +17,10 @@ from typing import Any
 
 from fsig_bench.assets import ROOT
 from fsig_bench.report import Record
+from fsig_bench.settings import PLACE_ONLY
 
 SCALARS = ("k", "seed", "subset", "num_images")
 PARTS = ("suite", "dataset", "method", "protocol")  # in the order in which they refer to each other
-SKIPPED = ("device", "card")  # never change pixels
 WORD = re.compile(r"[A-Za-z_./~][A-Za-z0-9_./@~-]*")
 RESERVED = ("true", "false", "null", "nan", "inf")
 
@@ -66,7 +66,7 @@ def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]
         out = []
         for key in [*own, *(k for k in default if k not in own)]:
             at = f"{path}.{key}"
-            if key in SKIPPED:
+            if key in PLACE_ONLY:
                 continue
             if key not in default:
                 out.append(f"+{at}={hydra_value(own[key])}")
@@ -128,6 +128,8 @@ def rebuilt(record: Record) -> Command:
     config = record["config"]
     head = [f"{part}={hydra_value(choice(part, record))}" for part in PARTS]
     numbers = [f"{name}={hydra_value(record[name])}" for name in SCALARS]
+    policy = config.get("precision", {}).items()
+    numbers += [f"precision.{stage}={p}" for stage, p in policy if p != "fp32"]
     tail = [*numbers, "controls=[]"]
     try:
         words, note = _with_departures(config, tuple(head), record)
