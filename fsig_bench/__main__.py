@@ -56,6 +56,7 @@ def main(cfg: DictConfig) -> None:
     """Runs the cell and its controls, prints the table and where the pictures are."""
     from fsig_bench import team
     from fsig_bench.assets import verified
+    from fsig_bench.beside import published_beside
     from fsig_bench.console import console, fail
     from fsig_bench.costs import Planned, plan
     from fsig_bench.download import check_space
@@ -122,6 +123,8 @@ def main(cfg: DictConfig) -> None:
         console.print(terminal_table(records))
         for line in [*warnings(records), *reasons(records), *copying_pays(records)]:
             console.print(f"[dim]{line}[/]")
+        for line in published_beside(records[0]):
+            console.print(line)
         folder = store.root / cells[0].folder
         console.print(f"pictures and record: {folder}")
         for picture in ("samples", "nearest", "tsne", "reconstruction"):
