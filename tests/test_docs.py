@@ -1,5 +1,7 @@
 """Every command that the documentation shows: composed, and the quick ones run."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -8,7 +10,7 @@ import sys
 import pytest
 from helpers import ROOT, composed
 
-PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACES = re.compile(r"=(~/|/|[A-Z]{3,}|[a-z]+\.safetensors)|NAME|COUNT|\.\.\.$")
 
 
@@ -19,7 +21,7 @@ def commands():
         text = re.sub(r"\\\n\s*", "", page.read_text())
         for line in re.findall(r"^ {4,}((?:\S+ )*?python -m .*)$|`(python -m [^`]+)`", text, re.M):
             said = (line[0] or line[1]).split("python -m ", 1)[1]
-            words = shlex.split(said, comments=True)
+            words = shlex.split(re.split(r"\s{2,}|\s#", said)[0])  # then comes what it does
             if words:
                 found.append((page.name, tuple(words)))
     return sorted(set(found))
@@ -80,3 +82,41 @@ def test_a_shown_command_runs(words, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+FILES = re.compile(r"`(my_[a-z_/.]+)`[^`]*?:\n\n```[a-z]+\n(.*?)```", re.S)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page, words, name",
+    [
+        ("add_a_method.md", ["method=sdedit"], "fd"),
+        (
+            "add_a_metric.md",
+            ["method=copy", "+metric@protocol.metrics.nearest_other=nearest_other"],
+            "nearest_other",
+        ),
+    ],
+)
+def test_what_the_pages_add_works(page, words, name, tmp_path):
+    text = (ROOT / "docs" / page).read_text()
+    files = FILES.findall(text)
+    assert len(files) == 2
+    for path, body in files:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(body)
+    small = ["k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8", "batch_size=4"]
+    small += ["figures.tsne_points=12", "controls=[]", f"results_dir={tmp_path / 'results'}"]
+    start = [sys.executable, "-m", "fsig_bench", "--config-dir", str(tmp_path / "my_conf")]
+    done = subprocess.run(
+        [*start, "dataset=babies", *words, *small],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = (tmp_path / "results").rglob("record.json")
+    assert json.loads(record.read_text())["metrics"][name]["value"] >= 0
