@@ -150,7 +150,12 @@ def leave_out(
 
 
 def of_config(
-    config: Mapping[str, Any], dataset: Any, store: Store, *, held: int, samples: int
+    config: Mapping[str, Any],
+    dataset: Any,
+    store: Store,
+    *,
+    splits: Sequence[Sequence[int]],
+    samples: int,
 ) -> Iterator[Fold]:
     """`leave_out` for a resolved config; of the dataset only its shots are asked for."""
     from hydra.utils import instantiate
@@ -165,7 +170,7 @@ def of_config(
         build_method(cell),
         dataset.shots(config["k"], config["subset"]),
         instantiate(placed(config["protocol"]["perceptual"], device), _convert_="all"),
-        splits=folds(config["k"], held, config["seed"]),
+        splits=splits,
         samples=samples,
         seed=config["seed"],
         batch_size=config["batch_size"],

@@ -107,7 +107,7 @@ def main(words: Sequence[str]) -> int:
 
     from fsig_bench.assets import ROOT
     from fsig_bench.console import console
-    from fsig_bench.leave_out import of_config
+    from fsig_bench.leave_out import folds, of_config
     from fsig_bench.store import Store, write_json
     from fsig_bench.tuning.candidates import composed
     from fsig_bench.tuning.study import optuna_package
@@ -126,9 +126,10 @@ def main(words: Sequence[str]) -> int:
         console.print(f"objective: {objective}; it uses the shots only and reads no reference")
         console.print(f"study {study.journal}")
 
-        def evaluate(point: Mapping[str, str]) -> Iterator[Fold]:
+        def evaluate(point: Mapping[str, str], known: int) -> Iterator[Fold]:
             config, dataset = candidate(fixed, point)
-            return of_config(config, dataset, store, held=wanted.held, samples=wanted.samples)
+            splits = folds(config["k"], wanted.held, config["seed"])[known:]
+            return of_config(config, dataset, store, splits=splits, samples=wanted.samples)
 
         whole = study.search(
             evaluate, wanted.trials, lambda t: console.print(line(t), markup=False)
@@ -158,8 +159,8 @@ def main(words: Sequence[str]) -> int:
     write_json(path, result)
     console.print(f"trials and settings: {path}")
     if command is None:
-        said = next((t.said for t in trials if t.said), "all were pruned")
-        raise ValueError(f"no settings of this space worked: {said}")
+        why = next((t.said for t in trials if t.said), "all were pruned")
+        raise ValueError(f"no settings of this space worked: {why}")
     console.print("best, chosen on the shots only:")
     console.print(f"  {command}", markup=False)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from fsig_bench.tuning.space import Dimension, fitted, parse
 
 VERSION = 1  # raise when a change of the code changes what the objective measures
 OPTIONS = {"trials": 20, "samples": 40, "held": 2}
+ALL_OF_THEM = "python -m fsig_bench ... --cfg job prints all of them"
 GIVEN_UP = {"dataset": ("reference", "fresh")}  # target images besides the shots
 
 
@@ -67,8 +69,8 @@ def settings_of(config: Any, above: str = "") -> dict[str, Any]:
 def unknown(key: str, known: Sequence[str]) -> ValueError:
     """The error for a setting that is not there, with those that are spelled alike."""
     like = difflib.get_close_matches(key, known, 3)
-    hint = f"; did you mean {' or '.join(like)}?" if like else ""
-    return ValueError(f"there is no setting {key}{hint} (--cfg job of a run prints all of them)")
+    hint = f" (is one of these meant: {', '.join(like)}?)" if like else ""
+    return ValueError(f"there is no setting {key}{hint}; {ALL_OF_THEM}")
 
 
 def composed(words: Sequence[str]) -> Any:
@@ -82,7 +84,10 @@ def composed(words: Sequence[str]) -> Any:
     try:
         return compose("config", list(words))
     except HydraException as error:
-        raise ValueError(str(error).split("\nTo append")[0].strip()) from error
+        said = str(error)
+        if found := re.match(r"Could not override '([^']+)'", said):
+            raise ValueError(f"there is no setting {found[1]}; {ALL_OF_THEM}") from error
+        raise ValueError(said.split("\n\nConfig search path")[0]) from error
 
 
 def without_reference(words: Sequence[str]) -> tuple[list[str], Any]:

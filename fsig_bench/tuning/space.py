@@ -139,9 +139,12 @@ def fitted(dimension: Dimension, present: Any) -> Dimension:
     """The dimension as the setting's present value asks for it: whole numbers stay whole.
 
     Raises:
-        ValueError: a range of fractions for a whole number, or single values for a list.
+        ValueError: fractions for a whole number, words for a number, or single values for a list.
     """
     d = dimension
+    if isinstance(present, int | float) and not isinstance(present, bool):
+        if strange := [c for c in d.choices if c != "null" and not re.fullmatch(NUMBER, c)]:
+            raise ValueError(f"{d.key}={strange[0]}: it is a number now ({present}); give numbers")
     if isinstance(present, list) and not all(c.startswith("[") for c in d.choices or "-"):
         raise ValueError(
             f"{d.key} is a list ({present}): give lists to choose from, "

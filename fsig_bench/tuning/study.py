@@ -17,11 +17,12 @@ from fsig_bench.lock import is_held
 from fsig_bench.seeding import derive
 from fsig_bench.store import Store
 from fsig_bench.tuning.space import Dimension, texts, whole_grid
-from fsig_bench.tuning.trials import Tried, ranked, tried
+from fsig_bench.tuning.trials import Tried, folds_of, ranked, tried
 
 IN_A_ROW = 100  # suggestions that were tried before; then the space counts as searched through
 
-Evaluate = Callable[[Mapping[str, str]], Iterator[Fold]]  # overrides -> folds, as they are done
+# Overrides and how many folds are known already -> the other folds, as they are done.
+Evaluate = Callable[[Mapping[str, str], int], Iterator[Fold]]
 
 
 def optuna_package() -> Any:
@@ -178,9 +179,15 @@ class Study:
         import torch
 
         states = optuna_package().trial.TrialState
-        seen: list[Fold] = []
+        words = trial.user_attrs["words"]
+        lost = [
+            t for t in study.get_trials(states=(states.FAIL,)) if t.user_attrs["words"] == words
+        ]
+        seen = list(max((folds_of(t) for t in lost), key=len, default=()))
+        for n in range(len(seen)):
+            trial.report(objective(seen[: n + 1]), n)
         try:
-            for fold in evaluate(trial.user_attrs["words"]):
+            for fold in evaluate(words, len(seen)):
                 seen.append(fold)
                 trial.set_user_attr("folds", [[f.held, f.held_out, f.train] for f in seen])
                 trial.report(objective(seen), len(seen) - 1)

@@ -34,6 +34,12 @@ class Tried:
         return guard(self.folds) if self.folds else None
 
 
+def folds_of(trial: Any) -> tuple[Fold, ...]:
+    """The folds that a trial of Optuna's holds, finished or not."""
+    found = trial.user_attrs.get("folds", [])
+    return tuple(Fold(held=tuple(h), held_out=out, train=train) for h, out, train in found)
+
+
 def tried(trial: Any) -> Tried:
     """A finished trial of Optuna's as a plain value."""
     found = trial.user_attrs
@@ -41,10 +47,7 @@ def tried(trial: Any) -> Tried:
         number=trial.number,
         state="failed" if "said" in found else trial.state.name.lower(),
         words=dict(found["words"]),
-        folds=tuple(
-            Fold(held=tuple(held), held_out=out, train=train)
-            for held, out, train in found.get("folds", [])
-        ),
+        folds=folds_of(trial),
         said=found.get("said", ""),
         seconds=trial.duration.total_seconds(),
     )
