@@ -86,6 +86,23 @@ class Shared(NoProgress):
         return self.store.shared(key, compute)[0]
 
 
+def to_shots(shots: Tensor, fake: Tensor, perceptual: Any, batch_size: int) -> Tensor:
+    """LPIPS of each sample to each shot, float64 [n, k], of uint8 images."""
+    from fsig_bench.metrics.base import Evidence
+
+    evidence = Evidence(
+        shots=shots,
+        fake=fake,
+        real=None,  # there is none here, so none can be looked at
+        extractor=None,
+        perceptual=perceptual,
+        seed=0,
+        batch_size=batch_size,
+        source_domain=None,
+    )
+    return evidence.shot_distances("fake")
+
+
 def leave_out(
     method: Any,
     shots: Tensor,
@@ -117,7 +134,6 @@ def leave_out(
     import torch
 
     from fsig_bench.images import to_float, to_uint8
-    from fsig_bench.metrics.base import Evidence
 
     for held in splits:
         kept = [i for i in range(len(shots)) if i not in held]
@@ -135,18 +151,35 @@ def leave_out(
             fake = to_uint8(torch.cat(parts))
         except ValueError as error:
             raise FloatingPointError(f"its samples cannot be scored: {error}") from error
-        evidence = Evidence(
-            shots=shots,
-            fake=fake,
-            real=None,  # there is none here, so none can be looked at
-            extractor=None,
-            perceptual=perceptual,
-            seed=seed,
-            batch_size=batch_size,
-            source_domain=None,
-        )
-        held_out, train = nearest(evidence.shot_distances("fake"), held)
+        held_out, train = nearest(to_shots(shots, fake, perceptual, batch_size), held)
         yield Fold(held=tuple(held), held_out=held_out, train=train)
+
+
+def replay(
+    shots: Tensor, perceptual: Any, *, splits: Sequence[Sequence[int]], batch_size: int
+) -> float:
+    """The objective of a method that draws nothing but the shots it adapted to, each at least once.
+
+    Args:
+        shots: uint8 [k, 3, h, w].
+        perceptual: see `fsig_bench.types.Perceptual`.
+        splits: the shots left out in each fold.
+        batch_size: images compared at once.
+    """
+    distances = to_shots(shots, shots, perceptual, batch_size)
+    kept = [[i for i in range(len(shots)) if i not in held] for held in splits]
+    each = [nearest(distances[rows], held)[0] for rows, held in zip(kept, splits, strict=True)]
+    return math.fsum(each) / len(each)
+
+
+def perceptual_of(config: Mapping[str, Any]) -> Any:
+    """The protocol's perceptual network."""
+    from hydra.utils import instantiate
+
+    from fsig_bench.placing import placed, resolve_device
+
+    node = placed(config["protocol"]["perceptual"], resolve_device(config["device"]))
+    return instantiate(node, _convert_="all")
 
 
 def of_config(
@@ -158,9 +191,7 @@ def of_config(
     samples: int,
 ) -> Iterator[Fold]:
     """`leave_out` for a resolved config; of the dataset only its shots are asked for."""
-    from hydra.utils import instantiate
-
-    from fsig_bench.placing import placed, precise, resolve_device
+    from fsig_bench.placing import precise, resolve_device
     from fsig_bench.runner import build_method
     from fsig_bench.settings import Cell
 
@@ -169,7 +200,7 @@ def of_config(
     yield from leave_out(
         build_method(cell),
         dataset.shots(config["k"], config["subset"]),
-        instantiate(placed(config["protocol"]["perceptual"], device), _convert_="all"),
+        perceptual_of(config),
         splits=splits,
         samples=samples,
         seed=config["seed"],

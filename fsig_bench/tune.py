@@ -107,7 +107,7 @@ def main(words: Sequence[str]) -> int:
 
     from fsig_bench.assets import ROOT
     from fsig_bench.console import console
-    from fsig_bench.leave_out import folds, of_config
+    from fsig_bench.leave_out import folds, of_config, perceptual_of, replay
     from fsig_bench.store import Store, write_json
     from fsig_bench.tuning.candidates import composed
     from fsig_bench.tuning.study import optuna_package
@@ -124,12 +124,17 @@ def main(words: Sequence[str]) -> int:
             f"nearest of {wanted.samples} samples"
         )
         console.print(f"objective: {objective}; it uses the shots only and reads no reference")
+        config, dataset = candidate(fixed, {})
+        splits = folds(config["k"], wanted.held, config["seed"])
+        shots = dataset.shots(config["k"], config["subset"])
+        network, size = perceptual_of(config), config["batch_size"]
+        copying = replay(shots, network, splits=splits, batch_size=size)
+        console.print(f"replaying the shots adapted to would score {copying:.4f}")
         console.print(f"study {study.journal}")
 
         def evaluate(point: Mapping[str, str], known: int) -> Iterator[Fold]:
-            config, dataset = candidate(fixed, point)
-            splits = folds(config["k"], wanted.held, config["seed"])[known:]
-            return of_config(config, dataset, store, splits=splits, samples=wanted.samples)
+            made, shown = candidate(fixed, point)
+            return of_config(made, shown, store, splits=splits[known:], samples=wanted.samples)
 
         whole = study.search(
             evaluate, wanted.trials, lambda t: console.print(line(t), markup=False)
@@ -149,6 +154,7 @@ def main(words: Sequence[str]) -> int:
         "held": wanted.held,
         "objective": objective,
         "optuna": version,
+        "replay": copying,
         "samples": wanted.samples,
         "space": {d.key: str(d) for d in sorted(wanted.space, key=lambda d: d.key)},
         "study": study.name,

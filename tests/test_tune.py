@@ -16,7 +16,7 @@ import fsig_bench.faceworld.render
 from fsig_bench import tune
 from fsig_bench.faceworld.dataset import FaceworldDataset
 from fsig_bench.images import to_uint8
-from fsig_bench.leave_out import Fold, Shared, folds, guard, leave_out, nearest, objective
+from fsig_bench.leave_out import Fold, Shared, folds, guard, leave_out, nearest, objective, replay
 from fsig_bench.lock import is_held
 from fsig_bench.store import Store
 from fsig_bench.tuning.candidates import (
@@ -206,6 +206,13 @@ class TestObjective:
         assert seen[1].held_out == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
         assert guard(seen) == pytest.approx(0, abs=1e-6)
         assert objective(seen) == pytest.approx((0.16 + 0.4) / 2, abs=1e-6)
+
+    def test_a_replay_scores_as_it_was_foretold(self):
+        shots, splits = grey(0, 51, 153, 255), folds(4, 1, 0)
+        seen = leave_out(Replay(), shots, Flat(), splits=splits, samples=6, seed=0, batch_size=4)
+        foretold = replay(shots, Flat(), splits=splits, batch_size=4)
+        assert objective(list(seen)) == pytest.approx(foretold, abs=1e-9)
+        assert foretold == pytest.approx((0.16 + 0.16 + 0.64 + 0.64) / 4, abs=1e-6)
 
     def test_a_generous_method_beats_the_replay(self):
         class Spread(Replay):

@@ -180,10 +180,9 @@ class Study:
 
         states = optuna_package().trial.TrialState
         words = trial.user_attrs["words"]
-        lost = [
-            t for t in study.get_trials(states=(states.FAIL,)) if t.user_attrs["words"] == words
-        ]
-        seen = list(max((folds_of(t) for t in lost), key=len, default=()))
+        lost = study.get_trials(states=(states.FAIL,))
+        begun = [list(folds_of(t)) for t in lost if t.user_attrs.get("words") == words]
+        seen: list[Fold] = max(begun, key=lambda done: len(done), default=[])
         for n in range(len(seen)):
             trial.report(objective(seen[: n + 1]), n)
         try:
