@@ -3,8 +3,8 @@
 The k shots are split into folds. For each, the method adapts to the other shots and draws n
 samples; the objective is the LPIPS from each shot left out to its nearest sample, averaged over the
 fold's shots and then over folds (lower is better). The same distance from the shots adapted to
-stands beside it: a method that replays its shots has 0 there, one that ignores them the same in both.
-`replay` says what copying would score, which is the yardstick: the objective alone does not rule it out.
+stands beside it: it is 0 for a method that replays its shots, and the same as the objective for one
+that ignores them. `replay` is what copying would score: the objective alone does not rule it out.
 
 Shape legend: n samples, k shots.
 """
