@@ -10,6 +10,7 @@ GROUPS = {
     "dataset": "the target domain",
     "suite": "scale: source model, resolution, feature network",
     "protocol": "which metrics, and how they count",
+    "tracker": "where runs can be followed live",
     "experiment": "named diffs over everything",
 }
 TEXT = """\
@@ -41,7 +42,14 @@ Results
   <results_dir>/runs/<suite>/<method>/<dataset>/k<k>-seed<seed>-<run id>/     results_dir=results
     record.json                 every number, setting, version and cost of the run
     samples.png  tsne.png  reconstruction.png
-  A run that is there is not made again; a run that was killed continues where it stood."""
+  A run that is there is not made again; a run that was killed continues where it stood.
+
+Beside it
+  python -m fsig_bench.report     tables, figures and an HTML report of the runs on disk
+  python -m fsig_bench.runs       what is done, running, failed; why a run is not reused; verify, prune
+  python -m fsig_bench.tune       settings of a method chosen on the shots alone
+  python -m fsig_bench.prepare    the paper suite's images, downloaded or imported
+  dry_run=true, preflight=only    what a command would do and what it costs"""
 
 
 def usage() -> str:

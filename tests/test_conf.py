@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from helpers import ROOT, composed
+from helpers import ROOT, composed, make_cell
 
 CONF = ROOT / "conf"
 METHODS = {p.stem for p in (CONF / "method").glob("*.yaml")}
@@ -13,6 +13,30 @@ def test_every_experiment_composes_and_shows_its_command(name):
     config = composed("method=crdi", "dataset=babies", f"experiment={name}")
     assert config.method.card.name == "crdi"
     assert f"experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()
+
+
+MINI_SWEEPS = {
+    p.stem: sweep["params"]
+    for p in sorted((CONF / "experiment").glob("*.yaml"))
+    if (sweep := yaml.safe_load(p.read_text()).get("hydra", {}).get("sweeper"))
+    and not p.stem.startswith("paper_")
+}
+
+
+@pytest.mark.parametrize("name", MINI_SWEEPS)
+def test_every_value_of_a_sweep_can_run(name):
+    """Each value beside the first ones of the others, and all the last ones together."""
+    values = {k: str(v).split(",") for k, v in MINI_SWEEPS[name].items()}
+    base = {"method": "rs_imle" if name == "eps" else "crdi", "dataset": "babies"}
+    base |= {k: v[0] for k, v in values.items()}
+    points = [base | {k: v} for k, listed in values.items() for v in listed]
+    points.append(base | {k: v[-1] for k, v in values.items()})
+    runs = set()
+    for point in points:
+        cell = make_cell(*(f"{k}={v}" for k, v in point.items()), f"experiment={name}")
+        runs.add(cell.run_id)
+        assert cell.config["controls"] == []
+    assert len(runs) == len({tuple(p.items()) for p in points})  # no two are the same run
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "scale").glob("*.yaml")), ids=lambda p: p.stem)

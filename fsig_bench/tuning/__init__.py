@@ -1,0 +1,1 @@
+"""The parts of `fsig_bench.tune`: search spaces, candidates, the study, its trials."""
