@@ -46,7 +46,7 @@ Results
 
 Beside it
   python -m fsig_bench.report     tables, figures and an HTML report of the runs on disk
-  python -m fsig_bench.runs       what is done, running, failed; why a run is not reused; verify, prune
+  python -m fsig_bench.runs       what is done, running, failed; why not reused; verify, prune
   python -m fsig_bench.tune       settings of a method chosen on the shots alone
   python -m fsig_bench.prepare    the paper suite's images, downloaded or imported
   dry_run=true, preflight=only    what a command would do and what it costs"""

@@ -164,7 +164,7 @@ def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
     """
     from hydra.errors import InstantiationException
 
-    from fsig_bench.runner import build_method
+    from fsig_bench.placing import build_method
     from fsig_bench.settings import Cell
 
     config, dataset = candidate(words, point)
