@@ -184,7 +184,7 @@ class CellSweeper(BasicSweeper):
                         failed.append((job.words, read_status(job.folder).get("error") or str(why)))
         return results, failed
 
-    def tried(self, jobs: Sequence[Job], more: Sequence[str]) -> list[Any]:
+    def tried(self, jobs: Sequence[Job], more: Sequence[str], again: bool = True) -> list[Any]:
         """A result or an error for each job, whatever the launcher makes of a dead process."""
         assert self.launcher is not None
         if not jobs:
@@ -192,8 +192,15 @@ class CellSweeper(BasicSweeper):
         try:
             return list(self.launcher.launch([[*j.words, *more] for j in jobs], initial_job_idx=0))
         except Exception as error:  # launchers raise kinds of their own
+            left = [n for n, job in enumerate(jobs) if not job.now_finished()]
+            broken: list[Any] = [error] * len(left)
+            # joblib: one process that dies takes the others along, and what they had begun.
+            if again and any(read_status(jobs[n].folder).get("status") == "running" for n in left):
+                console.print(f"a process died; {len(left)} unfinished cells start once more")
+                broken = self.tried([jobs[n] for n in left], more, again=False)
+            outcomes = dict(zip(left, broken, strict=True))
             done = JobReturn(status=JobStatus.COMPLETED)
-            return [done if job.now_finished() else error for job in jobs]
+            return [outcomes.get(n, done) for n in range(len(jobs))]
 
     @staticmethod
     def said(words: Sequence[str]) -> str:
