@@ -38,6 +38,7 @@ def needs(package, extra):
 JOBLIB = needs("hydra_plugins.hydra_joblib_launcher", "joblib")
 SUBMITIT, RAY = needs("submitit", "submitit"), needs("ray", "ray")
 PRESETS = ROOT / "conf" / "hydra" / "launcher"
+SWEEPS: list[subprocess.Popen] = []
 TWO = {"side_by_side": "n_jobs=2", "slurm_local": "at_once=2", "ray_here": "at_once=2"}
 
 
@@ -46,7 +47,7 @@ def start(launcher, *words, path=""):
     env = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
     env["PATH"] = f"{path}{os.pathsep}{env['PATH']}" if path else env["PATH"]
     two = [f"hydra.launcher.{TWO[launcher]}"] if launcher in TWO else []
-    return subprocess.Popen(
+    sweep = subprocess.Popen(
         command("-m", f"hydra/launcher={launcher}", *two, *words),
         cwd=ROOT,
         env=env,
@@ -54,6 +55,8 @@ def start(launcher, *words, path=""):
         stderr=subprocess.STDOUT,
         text=True,
     )
+    SWEEPS.append(sweep)
+    return sweep
 
 
 def ended(sweep, timeout=200):
@@ -84,6 +87,16 @@ def basic(tmp_path_factory):
     code, out = ended(start("basic", *SOURCE, "seed=0,1,2", f"results_dir={folder}"))
     assert code == 0, out
     return folder
+
+
+@pytest.fixture(autouse=True)
+def none_left():
+    """A sweep that a failing test leaves behind ends with it."""
+    yield
+    while SWEEPS:
+        if (sweep := SWEEPS.pop()).poll() is None:
+            sweep.kill()
+            sweep.communicate()
 
 
 @pytest.fixture
@@ -155,7 +168,8 @@ import re, subprocess, sys
 text = open(sys.argv[1]).read()
 last = int(re.search(r"--array=0-(\\d+)", text)[1])
 for n in range(last + 1):
-    subprocess.Popen([sys.executable, {node!r}, sys.argv[1], str(n)], stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen([sys.executable, {node!r}, sys.argv[1], str(n)], **quiet)
 print("Submitted batch job 77")
 """
 NODE = """
@@ -168,6 +182,7 @@ while queued:
     subprocess.run(["bash", sys.argv[1]], env=env)
     queued = pathlib.Path({log!r} + job + "-requeued")
     queued = queued.exists() and (queued.rename({log!r} + job + "-again"), True)[1]
+pathlib.Path({log!r} + job + "-ended").touch()
 """
 SRUN = """
 import os, sys
@@ -184,6 +199,13 @@ import pathlib, sys
 assert sys.argv[1] == "requeue"
 pathlib.Path({log!r} + sys.argv[2] + "-requeued").touch()
 """
+SACCT = """
+import pathlib
+print("JobID|State|NodeList")
+for n in range(2):
+    ended = pathlib.Path({log!r} + f"77_{n}-ended").exists()
+    print(f"77_{n}|{'COMPLETED' if ended else 'RUNNING'}|here")
+"""
 
 
 @pytest.fixture
@@ -192,8 +214,7 @@ def slurm(tmp_path):
     bin_, log = tmp_path / "bin", f"{tmp_path}/bin/job-"
     bin_.mkdir()
     (bin_ / "node.py").write_text(NODE.replace("{log!r}", repr(log)))
-    texts = {"sbatch": SBATCH, "srun": SRUN, "scontrol": SCONTROL}
-    texts["sacct"] = 'print("JobID|State|NodeList\\n77_0|RUNNING|here\\n77_1|RUNNING|here")\n'
+    texts = {"sbatch": SBATCH, "srun": SRUN, "scontrol": SCONTROL, "sacct": SACCT}
     for name, text in texts.items():
         text = text.replace("{log!r}", repr(log)).replace("{node!r}", repr(str(bin_ / "node.py")))
         (bin_ / name).write_text(f"#!{sys.executable}\n{text}")
