@@ -109,13 +109,15 @@ def main(cfg: DictConfig) -> None:
         if all(done) and not cfg.tracker.get("resend"):
             records = [r for c in cells if (r := store.record(c.folder))]
         else:
+            from fsig_bench.gpus import own_gpu
             from fsig_bench.placing import resolve_device
             from fsig_bench.preflight import check_memory
             from fsig_bench.runner import run
 
-            for c in cells:
-                check_memory(c, resolve_device(cfg.device))
-            records = [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
+            with own_gpu(cfg.device):
+                for c in cells:
+                    check_memory(c, resolve_device(cfg.device))
+                records = [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
         if cfg.png:
             from fsig_bench.export import export_png
 

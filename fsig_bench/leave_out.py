@@ -192,8 +192,7 @@ def of_config(
     samples: int,
 ) -> Iterator[Fold]:
     """`leave_out` for a resolved config; of the dataset only its shots are asked for."""
-    from fsig_bench.placing import precise, resolve_device
-    from fsig_bench.placing import build_method
+    from fsig_bench.placing import build_method, precise, resolve_device
     from fsig_bench.settings import Cell
 
     device = resolve_device(config["device"])

@@ -17,6 +17,7 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
+from fsig_bench.gpus import GPU
 from fsig_bench.settings import Cell
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -31,7 +32,7 @@ def resolve_device(name: str) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={name}, but torch sees no CUDA device; use device=cpu")
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        local = os.environ.get("LOCAL_RANK")
+        local = os.environ.get("LOCAL_RANK", os.environ.get(GPU))
         return "cuda" if local is None else f"cuda:{int(local) % torch.cuda.device_count()}"
     return "cpu" if name == "auto" else name
 

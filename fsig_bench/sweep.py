@@ -8,10 +8,8 @@ the rest, and ends with a table of what failed and exit status 1.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,16 +20,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fsig_bench.console import console
+from fsig_bench.console import console, fail
 from fsig_bench.controls import control_words, possible
 from fsig_bench.costs import Planned, plan
+from fsig_bench.launchers import RayLauncher, SubmititLauncher
 from fsig_bench.lock import Busy
 from fsig_bench.memo import Memo, may_be_kept
 from fsig_bench.settings import absent_assets, cell, resolved
 from fsig_bench.status import read_status, write_status
 from fsig_bench.store import Store
+from fsig_bench.work import at_once, check_installed, shared_threads
 
 USERS = (ValueError, OSError, FloatingPointError, HydraException)  # errors that a user can mend
 
@@ -60,26 +60,15 @@ class Job:
         return bool(records) and all(path.exists() for path in records)
 
 
-@contextmanager
-def shared_threads(launcher: Any) -> Iterator[None]:
-    """Jobs side by side share the cores: processes that start now get their part of the threads."""
-    side_by_side = launcher.get("n_jobs") or 1
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    count = cores if side_by_side < 0 else min(side_by_side, cores)
-    given = os.environ.get("OMP_NUM_THREADS")
-    if side_by_side != 1 and given is None:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // count))
-    try:
-        yield
-    finally:
-        if given is None:
-            os.environ.pop("OMP_NUM_THREADS", None)
-
-
 class CellSweeper(BasicSweeper):
     """Configured by conf/hydra/sweeper/cells.yaml."""
+
+    def setup(self, *, config: DictConfig, **parts: Any) -> None:
+        try:
+            check_installed(config.hydra.launcher._target_)
+        except ValueError as error:
+            fail(error)
+        super().setup(config=config, **parts)
 
     def composed(self, words: Sequence[str]) -> DictConfig:
         """A job's configuration, without Hydra's own part."""
@@ -182,7 +171,7 @@ class CellSweeper(BasicSweeper):
         results: list[Any] = []
         failed: list[tuple[list[str], str]] = []
         busy: list[Job] = []
-        with shared_threads(self.config.hydra.launcher):
+        with shared_threads(self.config.hydra.launcher, len(left)):
             for later in (False, True):
                 now = busy if later else list(left)
                 said = [] if later else ["on_busy=defer"]
@@ -196,7 +185,7 @@ class CellSweeper(BasicSweeper):
                         failed.append((job.words, read_status(job.folder).get("error") or str(why)))
         return results, failed
 
-    def tried(self, jobs: Sequence[Job], more: Sequence[str]) -> list[Any]:
+    def tried(self, jobs: Sequence[Job], more: Sequence[str], again: bool = True) -> list[Any]:
         """A result or an error for each job, whatever the launcher makes of a dead process."""
         assert self.launcher is not None
         if not jobs:
@@ -204,8 +193,15 @@ class CellSweeper(BasicSweeper):
         try:
             return list(self.launcher.launch([[*j.words, *more] for j in jobs], initial_job_idx=0))
         except Exception as error:  # launchers raise kinds of their own
+            left = [n for n, job in enumerate(jobs) if not job.now_finished()]
+            broken: list[Any] = [error] * len(left)
+            # joblib: one process that dies takes the others along, and what they had begun.
+            if again and any(read_status(jobs[n].folder).get("status") == "running" for n in left):
+                console.print(f"a process died; {len(left)} unfinished cells start once more")
+                broken = self.tried([jobs[n] for n in left], more, again=False)
+            outcomes = dict(zip(left, broken, strict=True))
             done = JobReturn(status=JobStatus.COMPLETED)
-            return [done if job.now_finished() else error for job in jobs]
+            return [outcomes.get(n, done) for n in range(len(jobs))]
 
     @staticmethod
     def said(words: Sequence[str]) -> str:
@@ -214,7 +210,7 @@ class CellSweeper(BasicSweeper):
 
 
 def register() -> None:
-    """Makes the sweeper known to Hydra, which takes plugins of the package `hydra_plugins` only."""
+    """Makes the sweeper and our launchers known to Hydra, which takes `hydra_plugins.*` only."""
     plugins = Plugins.instance()  # has looked through the real package by now
     try:
         home = importlib.import_module("hydra_plugins")
@@ -223,5 +219,7 @@ def register() -> None:
     alias = "hydra_plugins.fsig_bench"
     sys.modules[alias] = sys.modules[__name__]
     setattr(home, "fsig_bench", sys.modules[__name__])  # noqa: B010, a module has no such field
-    CellSweeper.__module__ = alias
-    plugins.register(CellSweeper)
+    for plugin in (CellSweeper, SubmititLauncher, RayLauncher):
+        plugin.__module__ = alias
+        plugins.register(plugin)
+    OmegaConf.register_new_resolver("fsig.at_once", at_once, replace=True)
