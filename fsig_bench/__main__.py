@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -14,6 +16,8 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from fsig_bench.download import Asset
+    from fsig_bench.settings import Cell
+    from fsig_bench.store import Store
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {"preflight": ("auto", "only"), "on_busy": ("wait", "defer")}
@@ -51,88 +55,114 @@ def get_asset(asset: Asset) -> None:
         asset.get(lambda have, total: bar.update(have >> 20, max(total >> 20, 1)))
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(cfg: DictConfig) -> None:
-    """Runs the cell and its controls, prints the table and where the pictures are."""
-    from fsig_bench import team
-    from fsig_bench.assets import verified
-    from fsig_bench.beside import published_beside
-    from fsig_bench.console import console, fail
+def check_choices(cfg: DictConfig) -> None:
+    """Raises ValueError for a setting that is none of its choices, and where a group has none."""
+    for key, known in CHOICES.items():
+        if cfg[key] not in known:
+            raise ValueError(f"{key}={cfg[key]}: choose {' or '.join(map(str, known))}")
+    for group in ("method", "dataset"):
+        if group not in cfg:
+            raise ValueError(
+                f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
+            )
+
+
+def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
+    """What the command would do, without doing it: `dry_run=true` or `preflight=only`."""
+    from fsig_bench.console import console
     from fsig_bench.costs import Planned, plan
+    from fsig_bench.preflight import account
+
+    runs = [Planned.of(c.config, c.folder) for c in cells]
+    for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
+        console.print(line)
+    for c in cells if cfg.preflight == "only" else ():
+        for line in account(c, store, bytes_needed(c.config)):
+            console.print(line)
+
+
+def work(cells: Sequence[Cell], cfg: DictConfig, store: Store) -> list[dict[str, Any]]:
+    """The cells' records; what is missing is made, once it is known to fit."""
+    from fsig_bench.assets import verified
+    from fsig_bench.gpus import own_gpu
+    from fsig_bench.placing import resolve_device
+    from fsig_bench.preflight import check_memory
+    from fsig_bench.runner import run
+
+    store.check_writable(len(cells) * bytes_needed(cells[0].config))
+    for path in sorted({p for c in cells for p in c.weights}):
+        verified(path)
+    for asset in dict.fromkeys(a for c in cells for a in c.assets):
+        asset.get()
+    with own_gpu(cfg.device):
+        for c in cells:
+            check_memory(c, resolve_device(cfg.device))
+        return [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
+
+
+def show(records: Sequence[dict[str, Any]], folder: Path) -> None:
+    """The table, what is to be said about it, and where the pictures are."""
+    from fsig_bench.beside import published_beside
+    from fsig_bench.console import console
+    from fsig_bench.table import copying_pays, reasons, terminal_table, warnings
+
+    console.print(terminal_table(records))
+    for line in [*warnings(records), *reasons(records), *copying_pays(records)]:
+        console.print(f"[dim]{line}[/]")
+    for line in published_beside(records[0]):
+        console.print(line)
+    console.print(f"pictures and record: {folder}")
+    for picture in ("samples", "nearest", "tsne", "reconstruction"):
+        if (folder / f"{picture}.png").exists():
+            console.print(f"  {folder / f'{picture}.png'}")
+
+
+def perform(cfg: DictConfig) -> None:
+    """One cell and its controls, from settings to table."""
+    from fsig_bench import team
+    from fsig_bench.console import console
     from fsig_bench.download import check_space
     from fsig_bench.settings import absent_assets, cell, resolved
     from fsig_bench.store import Store
-    from fsig_bench.table import copying_pays, reasons, terminal_table, warnings
 
+    check_choices(cfg)
+    store = Store(cfg.results_dir)
+    team.assemble(team.device(cfg.device))
+    configs = [cfg, *control_configs(cfg)]
+    missing = absent_assets([resolved(c)[0] for c in configs])
+    only_look = cfg.preflight == "only" or cfg.dry_run
+    if only_look and missing:
+        for asset in missing:
+            console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
+        console.print("the rest depends on them: fetch or import them first")
+        return
+    check_space(missing)
+    for asset in missing if team.rank() == 0 else ():
+        get_asset(asset)  # keys hold digests of what is there, so this comes first
+    team.meet()
+    cells = [cell(c) for c in configs]
+    found = [store.record(c.folder) for c in cells]
+    if only_look:
+        look(cells, [r is not None for r in found], cfg, store)
+        return
+    records = [r for r in found if r]
+    if len(records) < len(cells) or cfg.tracker.get("resend"):
+        records = work(cells, cfg, store)
+    if cfg.png:
+        from fsig_bench.export import export_png
+
+        export_png(cells[0], store)
+    show(records, store.root / cells[0].folder)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(cfg: DictConfig) -> None:
+    """Performs the command; a user's error is one sentence."""
     try:
-        for key, known in CHOICES.items():
-            if cfg[key] not in known:
-                raise ValueError(f"{key}={cfg[key]}: choose {' or '.join(map(str, known))}")
-        for group in ("method", "dataset"):
-            if group not in cfg:
-                raise ValueError(
-                    f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
-                )
-        store = Store(cfg.results_dir)
-        team.assemble(team.device(cfg.device))
-        configs = [cfg, *control_configs(cfg)]
-        missing = absent_assets([resolved(c)[0] for c in configs])
-        if cfg.preflight == "only" and missing:
-            for asset in missing:
-                console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
-            console.print("the rest of the preflight needs them: fetch or import them first")
-            return
-        check_space(missing)
-        for asset in missing if team.rank() == 0 else ():
-            get_asset(asset)  # keys hold digests of what is there, so this comes first
-        team.meet()
-        cells = [cell(c) for c in configs]
-        done = [store.record(c.folder) is not None for c in cells]
-        if not all(done):
-            store.check_writable(len(cells) * bytes_needed(cells[0].config))
-            for path in sorted({p for c in cells for p in c.weights}):
-                verified(path)
-            for asset in dict.fromkeys(a for c in cells for a in c.assets):
-                asset.get()
-        if cfg.dry_run:
-            runs = [Planned.of(c.config, c.folder) for c in cells]
-            for line in plan(list(zip(runs, done, strict=True)), store.root):
-                console.print(line)
-            return
-        if cfg.preflight == "only":
-            from fsig_bench.preflight import account
-
-            for c in cells:
-                for line in account(c, store, bytes_needed(c.config)):
-                    console.print(line)
-            return
-        if all(done) and not cfg.tracker.get("resend"):
-            records = [r for c in cells if (r := store.record(c.folder))]
-        else:
-            from fsig_bench.gpus import own_gpu
-            from fsig_bench.placing import resolve_device
-            from fsig_bench.preflight import check_memory
-            from fsig_bench.runner import run
-
-            with own_gpu(cfg.device):
-                for c in cells:
-                    check_memory(c, resolve_device(cfg.device))
-                records = [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
-        if cfg.png:
-            from fsig_bench.export import export_png
-
-            export_png(cells[0], store)
-        console.print(terminal_table(records))
-        for line in [*warnings(records), *reasons(records), *copying_pays(records)]:
-            console.print(f"[dim]{line}[/]")
-        for line in published_beside(records[0]):
-            console.print(line)
-        folder = store.root / cells[0].folder
-        console.print(f"pictures and record: {folder}")
-        for picture in ("samples", "nearest", "tsne", "reconstruction"):
-            if (folder / f"{picture}.png").exists():
-                console.print(f"  {folder / f'{picture}.png'}")
+        perform(cfg)
     except (ValueError, OSError, FloatingPointError) as error:
+        from fsig_bench.console import console, fail
+
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             console.print(f"[bold red]error[/]: {error}")
             raise  # the sweep goes on and names it again at the end
