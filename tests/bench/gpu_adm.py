@@ -5,7 +5,7 @@
 
 Sampling in the fastest policy (bf16 autocast, torch.compile) is set beside a plain loop of
 diffusers' DDIMScheduler over the same network in fp32, in one process: images a second and their
-ratio. How far the pictures differ is said against the same steps in fp32, since diffusers' scheduler
+ratio. How far the pictures differ is said against the same steps in fp32: diffusers' scheduler
 takes other previous steps.
 """
 
