@@ -20,6 +20,7 @@ from scipy import stats
 
 from fsig_bench.report import Record, load, setting
 from fsig_bench.table import COLUMNS
+from fsig_bench.variants import main_variant
 
 LEVEL = 0.95
 
@@ -76,6 +77,9 @@ def comparison(records: Sequence[Record], first: str, second: str) -> str:
     for name in (first, second):
         if name not in known:
             raise ValueError(f"no record of {name}; there are {', '.join(sorted(known))}")
+    records, asked = main_variant(records), len(records)
+    if left := asked - len(records):
+        note = f"{left} records of other settings than a method's most frequent are left out"
     lines = [f"{first} minus {second}: mean of paired differences, 95 % interval, pairs", ""]
     for metric, (heading, decimals, arrow, factor) in COLUMNS.items():
         by_target = paired(records, first, second, metric)
@@ -94,7 +98,8 @@ def comparison(records: Sequence[Record], first: str, second: str) -> str:
             lines.append(f"  {target:<12} {d.mean:+.{decimals}f}  ({interval}; {d.pairs}){mark}")
     if len(lines) == 2:
         raise ValueError(f"{first} and {second} share no target, seed and protocol")
-    return "\n".join([*lines, "", "* the interval leaves out 0"])
+    tail = ["", "* the interval leaves out 0", *([note] if left else [])]
+    return "\n".join([*lines, *tail])
 
 
 def main(words: Sequence[str]) -> None:

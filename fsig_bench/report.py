@@ -25,6 +25,7 @@ from typing import Any
 from fsig_bench.ranks import rank_line
 from fsig_bench.store import read_record
 from fsig_bench.table import COLUMNS, unlike
+from fsig_bench.variants import apart, main_variant
 
 Record = dict[str, Any]
 KINDS = {"method": 0, "control": 1}
@@ -68,19 +69,21 @@ def table(records: Sequence[Record], metric: str) -> str:
     heading, decimals, arrow, factor = COLUMNS[metric]
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     label, order = {}, {}
-    for r in records:
+    for r, differs in zip(records, apart(records), strict=True):
         card = r["config"]["method"]["card"]
-        label[r["method"]] = card["label"] + (" (from scratch)" if card.get("from_scratch") else "")
-        order[r["method"]] = (KINDS[card["kind"]], r["method"])
+        row = f"{r['method']} {differs}"
+        label[row] = card["label"] + (" (from scratch)" if card.get("from_scratch") else "")
+        label[row] += f" [{differs}]" if differs else ""
+        order[row] = (KINDS[card["kind"]], r["method"], differs)
         value = r["metrics"].get(metric, {}).get("value")
         if value is not None:
-            values[r["method"], r["dataset"]].append(value * factor)
+            values[row, r["dataset"]].append(value * factor)
     domains = sorted({r["dataset"] for r in records})
     lines = [f"| {heading} {arrow} | {' | '.join(domains)} |", "|---|" + "--:|" * len(domains)]
-    for method in sorted(label, key=lambda m: order[m]):
-        cells = [values.get((method, d), []) for d in domains]
-        row = " | ".join(spread(c, decimals) if c else "-" for c in cells)
-        lines.append(f"| {label[method]} | {row} |")
+    for row in sorted(label, key=lambda name: order[name]):
+        cells = [values.get((row, d), []) for d in domains]
+        shown = " | ".join(spread(c, decimals) if c else "-" for c in cells)
+        lines.append(f"| {label[row]} | {shown} |")
     return "\n".join(lines)
 
 
@@ -110,7 +113,7 @@ def report(records: Sequence[Record]) -> str:
         shown = [m for m in COLUMNS if any(m in r["metrics"] for r in group)]
         for metric in shown:
             out.append(table(group, metric))
-            if line := rank_line(group, metric):
+            if line := rank_line(main_variant(group), metric):
                 out.append(line)
     return "\n\n".join(out) + "\n"
 

@@ -78,3 +78,20 @@ def test_the_gallery_takes_one_run_a_method_and_names_what_is_there():
     assert [(r["method"], r["seed"]) for r in found] == [("crdi", 0), ("rs_imle", 0), ("source", 0)]
     with pytest.raises(ValueError, match=r"cats.*babies, obama"):
         chosen([record(), record(dataset="obama")], "cats")
+
+
+def test_other_settings_of_a_method_are_rows_of_their_own():
+    def tuned(lr, **more):
+        node = {"card": {"label": "CRDI", "kind": "method"}, "lr": lr}
+        return {"method": node | more}
+
+    same = [
+        record(fd=1.0, config=tuned(1.0)),
+        record(fd=3.0, seed=1, config=tuned(1.0, groups_at_once=1)),
+    ]
+    other = record(fd=50.0, seed=0, config=tuned(2.0))
+    rows = table([*same, other], "fd").splitlines()[2:]
+    # What only saves memory is no other setting.
+    assert rows == ["| CRDI | 2.00 ± 1.41 |", "| CRDI [lr=2.0] | 50.00 |"]
+    half = {**same[0], "config": tuned(1.0) | {"precision": {"adapt": "fp32", "sample": "bf16"}}}
+    assert "CRDI [precision.sample=bf16]" in table([*same, half], "fd")

@@ -10,6 +10,7 @@ from typing import Any
 
 from fsig_bench.report import setting
 from fsig_bench.table import COLUMNS
+from fsig_bench.variants import main_variant
 
 Record = Mapping[str, Any]
 Value = Callable[[Record], float | None]
@@ -74,11 +75,15 @@ def pairs(
 
 
 def most_frequent(records: Sequence[Record]) -> list[Record]:
-    """The records of the setting that most of them share."""
+    """The records of the setting that most share, each method under its most frequent settings."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for r in records:
         groups[str(setting(dict(r)))].append(r)
-    return max((groups[key] for key in sorted(groups)), key=len)
+    return _main(max((groups[key] for key in sorted(groups)), key=len))
+
+
+def _main(records: Sequence[Record]) -> list[Record]:
+    return list(main_variant([dict(r) for r in records]))
 
 
 def over_shots(records: Sequence[Record]) -> list[Record]:
@@ -90,7 +95,8 @@ def over_shots(records: Sequence[Record]) -> list[Record]:
     best = max(
         (groups[key] for key in sorted(groups)), key=lambda g: (len({r["k"] for r in g}), len(g))
     )
-    return best if len({r["k"] for r in best}) > 1 else []
+    own = _main(best)
+    return own if len({r["k"] for r in own}) > 1 else []
 
 
 def pareto_front(points: Sequence[tuple[float, float]], *, x_higher_is_better: bool) -> list[int]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fsig_bench.html.names import method_label, protocol_label, run_page, short_digest
 from fsig_bench.ranks import rank_line
 from fsig_bench.report import KINDS, Record, setting, spread
-from fsig_bench.table import COLUMNS, flat, unlike
+from fsig_bench.table import COLUMNS, unlike
+from fsig_bench.variants import main_variant, variants
 
 TELLING = ("version", "num_images", "reference")  # differences of protocols to be named first
 
@@ -57,38 +58,6 @@ def shown_metrics(records: Sequence[Record]) -> list[str]:
     return [m for m in COLUMNS if any(m in r["metrics"] for r in records)]
 
 
-def settings_of(record: Record) -> dict[str, Any]:
-    """What tells a method's settings and its images apart, as dotted keys."""
-    method, dataset = record["config"]["method"], record["config"].get("dataset", {})
-    nodes = {
-        "method": {k: v for k, v in method.items() if k != "card"},
-        "dataset": {k: v for k, v in dataset.items() if k != "fresh"},
-    }
-    own = {k: v for k, v in flat(nodes).items() if k.rpartition(".")[2] != "device"}
-    used = {v for v in own.values() if isinstance(v, str)}
-    return own | {
-        f"sha256 of {path}": sha[:8]
-        for path, sha in record.get("weights", {}).items()
-        if path in used
-    }
-
-
-def difference(own: Mapping[str, Any], main: Mapping[str, Any]) -> str:
-    """In which settings a row departs from the method's main one."""
-    keys = sorted(k for k in {*own, *main} if own.get(k) != main.get(k))
-    return ", ".join(f"{k.removeprefix('method.')}={own.get(k)}" for k in keys)
-
-
-def variants(group: Sequence[Record]) -> list[tuple[str, list[Record]]]:
-    """Runs by equal settings, the most frequent first; the others say in what they differ."""
-    by: dict[str, list[Record]] = defaultdict(list)
-    for r in group:
-        by[repr(sorted(settings_of(r).items(), key=str))].append(r)
-    order = sorted(by, key=lambda key: (-len(by[key]), key))
-    main = settings_of(by[order[0]][0])
-    return [(difference(settings_of(by[key][0]), main), by[key]) for key in order]
-
-
 def number(records: Sequence[Record], metric: str, page: str) -> Number:
     """One cell; it leads to the run's page, or to the page that lists the runs."""
     _, decimals, _, factor = COLUMNS[metric]
@@ -108,11 +77,11 @@ def rows(records: Sequence[Record], metrics: Sequence[str]) -> list[Row]:
         groups[(setting_id(r), r["method"], r["dataset"])].append(r)
     out = []
     for key, group in groups.items():
-        for apart, own in variants(group):
+        for differs, own in variants(group):
             ordered = sorted(own, key=lambda r: (r["seed"], r["subset"], r["run_id"]))
             first = ordered[0]
-            label = method_label(first) + (f" [{apart}]" if apart else "")
-            row_id = short_digest(repr((*key, apart)))
+            label = method_label(first) + (f" [{differs}]" if differs else "")
+            row_id = short_digest(repr((*key, differs)))
             out.append(
                 Row(
                     id=row_id,
@@ -173,7 +142,8 @@ def settings(records: Sequence[Record], metrics: Sequence[str]) -> list[dict[str
         group, first = groups[s], groups[s][0]
         own = shown_metrics(group)
         others = [g[0] for t, g in sorted(groups.items()) if t != s]
-        ranked = {m: line for m in metrics if m in own and (line := rank_line(group, m))}
+        main = main_variant(group)
+        ranked = {m: line for m in metrics if m in own and (line := rank_line(main, m))}
         label = (
             f"{first['suite']}, {protocol_label(first)}, {first['k']} shots, "
             f"{first['num_images']} samples: {count[s]} runs"
