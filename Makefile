@@ -8,7 +8,7 @@ run: .venv/.run
 	$(BIN)/python -m fsig_bench method=crdi dataset=babies
 
 test: .venv/.test lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.test
 	$(BIN)/ruff check .
