@@ -57,9 +57,12 @@ def get_asset(asset: Asset) -> None:
 
 def check_choices(cfg: DictConfig) -> None:
     """Raises ValueError for a setting that is none of its choices, and where a group has none."""
+    from fsig_bench.figures.tsne import check_embedding
+
     for key, known in CHOICES.items():
         if cfg[key] not in known:
             raise ValueError(f"{key}={cfg[key]}: choose {' or '.join(map(str, known))}")
+    check_embedding(cfg.figures.embedding)
     for group in ("method", "dataset"):
         if group not in cfg:
             raise ValueError(

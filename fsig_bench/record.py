@@ -116,7 +116,7 @@ def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dic
 
     from fsig_bench.figures.grid import sample_grid
     from fsig_bench.figures.nearest import visual_recall
-    from fsig_bench.figures.tsne import tsne_coordinates, tsne_figure
+    from fsig_bench.figures.tsne import NAMES, tsne_coordinates, tsne_figure
 
     config = cell.config
     card, name = config["method"]["card"], config["dataset"]["name"]
@@ -139,6 +139,7 @@ def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dic
     if evidence.real is not None:
         features["target"] = evidence.features("real")
     arrays = {role: f.numpy() for role, f in features.items()}
-    coordinates = tsne_coordinates(arrays, seed=config["seed"], limit=limit)
-    tsne_figure(folder / "tsne.png", coordinates, title=f"t-SNE: {what}")
+    kind = config["figures"]["embedding"]
+    coordinates = tsne_coordinates(arrays, seed=config["seed"], limit=limit, kind=kind)
+    tsne_figure(folder / "tsne.png", coordinates, title=f"{NAMES[kind]}: {what}", kind=kind)
     return {"samples": "samples.png", "nearest": "nearest.png", "tsne": "tsne.png"}

@@ -1,4 +1,5 @@
 import csv
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 from fsig_bench.figures.grid import labelled_rows, sample_grid, save_png
 from fsig_bench.figures.nearest import nearest_samples, visual_recall
 from fsig_bench.figures.reconstruction import reconstruction_panel
-from fsig_bench.figures.tsne import tsne_coordinates, tsne_figure
+from fsig_bench.figures.tsne import check_embedding, tsne_coordinates, tsne_figure
 
 
 def size_of(path):
@@ -115,3 +116,33 @@ def test_visual_recall_shows_each_shots_nearest_samples_in_order(tmp_path):
         columns = [next(p[1] for p in cell if p[0] == top) for cell in rows[row]]
         assert columns == sorted(columns) and top != rows[other][0][0][0]
     assert not [p for j in range(5) for p in places(fake[j]) if p[1] < rows[0][0][0][1]]
+
+
+@pytest.mark.parametrize("kind", ["pca", "umap"])
+def test_other_embeddings_are_joint_too(kind, tmp_path):
+    if kind == "umap":
+        pytest.importorskip("umap", reason="umap-learn is not installed (extra `umap`)")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 8)).astype(np.float32)
+    features = {"target": x, "generated": x + np.float32(30), "shots": x[:3]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # umap-learn warns of its own dependencies
+        found = tsne_coordinates(features, seed=0, limit=40, kind=kind)
+    assert {r: p.shape for r, p in found.items()} == {
+        "target": (40, 2),
+        "generated": (40, 2),
+        "shots": (3, 2),
+    }
+    middle = {role: points.mean(0) for role, points in found.items()}
+    near = np.linalg.norm(middle["shots"] - middle["target"])
+    assert near < np.linalg.norm(middle["generated"] - middle["target"]) / 2
+    tsne_figure(tmp_path / "t.png", found, title="t", kind=kind)
+    assert (tmp_path / "t.png").stat().st_size > 1000
+
+
+def test_an_unknown_embedding_or_a_missing_package_is_said(monkeypatch):
+    with pytest.raises(ValueError, match="choose one of tsne, pca, umap"):
+        check_embedding("mds")
+    monkeypatch.setattr("fsig_bench.figures.tsne.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="needs umap-learn"):
+        check_embedding("umap")
