@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.figures.tsne import NAMES
 from fsig_bench.html import runs as content
 from fsig_bench.html.cells import Row, rows, settings, shown_metrics
 from fsig_bench.html.command import rebuilt
@@ -100,6 +101,7 @@ def run_view(record: Record, row: Row, found: Mapping[str, Any]) -> dict[str, An
     return {
         "record": record,
         "row": row,
+        "embedding": NAMES[record["config"].get("figures", {}).get("embedding", "tsne")],
         "command": rebuilt(record),
         "metrics": content.metrics(record),
         "cost": content.cost(record),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PICTURES = {
     "samples": "the shots, then the first samples in index order",
     "nearest": "each shot and the samples nearest to it",
-    "tsne": "joint t-SNE of source, target, generated images and shots",
+    "tsne": "source, target, generated images and shots in joint coordinates of their features",
     "reconstruction": "the shots as the method rebuilds them",
 }
 THUMB, FULL = 560, 1800  # pixels, the longer side
