@@ -37,6 +37,19 @@ def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in config.items() if k not in NO_PLACE}
 
 
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Suite, method, dataset, k, seed, subset, protocol: what a run is called by."""
+    return {
+        "suite": config["suite"]["name"],
+        "method": config["method"]["card"]["name"],
+        "dataset": config["dataset"]["name"],
+        "k": config["k"],
+        "seed": config["seed"],
+        "subset": config["subset"],
+        "protocol": config["protocol"]["name"],
+    }
+
+
 def environment() -> dict[str, Any]:
     """Code, library versions and machine."""
     import torch
@@ -80,14 +93,8 @@ def make_record(
     return {
         "record_version": 2,  # since 2: sealed
         "run_id": cell.run_id,
-        "suite": config["suite"]["name"],
-        "method": config["method"]["card"]["name"],
-        "dataset": config["dataset"]["name"],
-        "k": config["k"],
-        "seed": config["seed"],
-        "subset": config["subset"],
+        **identity(config),
         "num_images": config["num_images"],
-        "protocol": config["protocol"]["name"],
         "protocol_hash": cell.protocol_hash,
         "metrics": metrics,
         "reconstruction": reconstruction,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fsig_bench.tables.model import Cell, Table
+from fsig_bench.tables.model import Cell, Column, Row, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +44,28 @@ def footnotes(table: Table) -> Footnotes:
         commands=once(c.why for c in cells if c.gap == "run"),
         remarks=once(text for c in cells for text in said(c)),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """How a format writes what is not a plain number; `{}` is filled in."""
+
+    dash: str
+    command: str  # the number of the command that fills the cell
+    raised: str  # a value with footnote marks: both are filled in
+    escape: Callable[[str], str]  # of the marks' words
+
+
+def cell_text(
+    cell: Cell, column: Column, row: Row, notes: Footnotes, *, value: str, marks: Marks
+) -> str:
+    """One cell; `value` is its number as the format writes it, "" where it has none."""
+    if cell.gap in ("unprinted", "absent"):
+        return {"unprinted": marks.dash, "absent": ""}[cell.gap]
+    if cell.gap == "run":
+        return marks.command.format(notes.number(cell))
+    text = "n/a" if cell.gap else value
+    raised = list(notes.letters(cell))
+    if column.kind == "paper" and not column.family and cell.like != row.family:
+        raised.insert(0, cell.like)
+    return marks.raised.format(text, marks.escape(", ".join(raised))) if raised else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from fsig_bench.tables.footnotes import Footnotes, footnotes, letter
+from fsig_bench.tables.footnotes import Footnotes, Marks, cell_text, footnotes, letter
 from fsig_bench.tables.model import Cell, Column, Panel, Row, Table
 
 SPECIAL = {
@@ -48,6 +48,9 @@ def escaped(text: str) -> str:
     return "".join(SPECIAL.get(sign, sign) for sign in text)
 
 
+MARKS = Marks(dash="--", command="{{[{}]}}", raised=r"{}\textsuperscript{{{}}}", escape=escaped)
+
+
 def number(cell: Cell, decimals: int) -> str:
     """Value and spread in siunitx; best bold, second best underlined; runs in brackets."""
     inside = f"{cell.value:.{decimals}f}"
@@ -61,15 +64,8 @@ def number(cell: Cell, decimals: int) -> str:
 
 def shown(cell: Cell, column: Column, row: Row, notes: Footnotes) -> str:
     """One cell."""
-    if cell.gap in ("unprinted", "absent"):
-        return {"unprinted": "--", "absent": ""}[cell.gap]
-    if cell.gap == "run":
-        return f"{{[{notes.number(cell)}]}}"
-    text = "n/a" if cell.gap else number(cell, column.decimals)
-    raised = list(notes.letters(cell))
-    if column.kind == "paper" and not column.family and cell.like != row.family:
-        raised.insert(0, cell.like)
-    return rf"{text}\textsuperscript{{{escaped(', '.join(raised))}}}" if raised else text
+    value = "" if cell.gap else number(cell, column.decimals)
+    return cell_text(cell, column, row, notes, value=value, marks=MARKS)
 
 
 def headings(columns: Sequence[Column], first: Sequence[str], families: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fsig_bench.tables.footnotes import Footnotes, footnotes, letter
+from fsig_bench.tables.footnotes import Footnotes, Marks, cell_text, footnotes, letter
 from fsig_bench.tables.model import Cell, Column, Panel, Row, Table
 
 
@@ -13,6 +13,9 @@ def escaped(text: str) -> str:
     for sign in ("\\", "|", "*", "_", "<"):
         text = text.replace(sign, f"\\{sign}")
     return text
+
+
+MARKS = Marks(dash="-", command="[{}]", raised="{} <sup>{}</sup>", escape=str)
 
 
 def number(cell: Cell, decimals: int) -> str:
@@ -26,15 +29,8 @@ def number(cell: Cell, decimals: int) -> str:
 
 def shown(cell: Cell, column: Column, row: Row, notes: Footnotes) -> str:
     """One cell."""
-    if cell.gap in ("unprinted", "absent"):
-        return {"unprinted": "-", "absent": ""}[cell.gap]
-    if cell.gap == "run":
-        return f"[{notes.number(cell)}]"
-    text = "n/a" if cell.gap else number(cell, column.decimals)
-    raised = list(notes.letters(cell))
-    if column.kind == "paper" and not column.family and cell.like != row.family:
-        raised.insert(0, cell.like)
-    return f"{text} <sup>{', '.join(raised)}</sup>" if raised else text
+    value = "" if cell.gap else number(cell, column.decimals)
+    return cell_text(cell, column, row, notes, value=value, marks=MARKS)
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

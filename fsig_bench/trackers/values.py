@@ -11,25 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.record import identity
 from fsig_bench.table import COLUMNS, flat
 
 METRIC_COLUMNS = [
     *("metric", "heading", "value", "standard_error", "extractor", "n_real", "n_fake"),
     *("protocol", "protocol_hash"),
 ]
-
-
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Suite, method, dataset, k, seed, subset, protocol: what a run is called by."""
-    return {
-        "suite": config["suite"]["name"],
-        "method": config["method"]["card"]["name"],
-        "dataset": config["dataset"]["name"],
-        "k": config["k"],
-        "seed": config["seed"],
-        "subset": config["subset"],
-        "protocol": config["protocol"]["name"],
-    }
 
 
 def metric_prefix(protocol: str, protocol_hash: str) -> str:

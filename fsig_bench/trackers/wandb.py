@@ -8,11 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.record import identity
 from fsig_bench.trackers.base import Point, sweep_name
 from fsig_bench.trackers.values import (
     METRIC_COLUMNS,
     cost_values,
-    identity,
     metric_rows,
     metric_values,
     picture_paths,
