@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsig_bench import team
+from fsig_bench.shared import SharedWork
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,16 +74,18 @@ class StageProgress:
         bar: Bar,
         checkpoint_s: float,
         curve: Callable[[int, int, Mapping[str, float]], None] | None = None,
+        precision: str = "fp32",
     ) -> None:
         self.store, self.folder = store, store.adapt_folder(key)
+        self.shared = SharedWork(store, precision)
         self.bar, self.checkpoint_s, self.curve = bar, checkpoint_s, curve
         self.start = self.last = time.perf_counter()
         self.before_s = 0.0
 
     @property
     def wall_s(self) -> float:
-        """Seconds of this adaptation, those before a kill included."""
-        return self.before_s + time.perf_counter() - self.start
+        """Seconds of this adaptation, those before a kill and of shared work included."""
+        return self.before_s + self.shared.owed_s + time.perf_counter() - self.start
 
     def report(self, done: int, total: int, **values: float) -> None:
         self.bar.update(done, total)
@@ -115,13 +118,6 @@ class StageProgress:
         self.bar.resume_at(int(metadata["done"]))
         console.print(f"continuing from the checkpoint after step {metadata['done']}")
         return int(metadata["done"]), tensors
-
-    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
-        """What another run had made counts with the seconds that it took there."""
-        began = time.perf_counter()
-        value, made_s = self.store.shared(key, compute)
-        self.before_s += made_s - (time.perf_counter() - began)
-        return value
 
 
 def fail(error: Exception) -> None:

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.shared import SharedWork, sampler_of
 from fsig_bench.types import NoProgress
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ class Shared(NoProgress):
     """Keeps nothing but what a method makes whatever the shots, once for all folds and trials."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store
+        self.work = SharedWork(store)
 
     def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
-        return self.store.shared(key, compute)[0]
+        return self.work(key, compute)
 
 
 def to_shots(shots: Tensor, fake: Tensor, perceptual: Any, batch_size: int) -> Tensor:
@@ -142,7 +143,7 @@ def leave_out(
             state = method.adapt(
                 to_float(shots[kept]), seed=seed, progress=progress or NoProgress()
             )
-        sampler = method.sampler(state)
+        sampler = sampler_of(method, state, (progress or NoProgress()).shared)
         with stage("sample"):
             parts = [
                 sampler(range(a, min(a + batch_size, samples))).float()

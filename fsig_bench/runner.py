@@ -47,8 +47,9 @@ def _adapt(cell: Cell, method: Any, store: Store, curve: Curve | None) -> tuple[
     if team.rank() == 0 or getattr(method, "adapts_in_team", False):
         shots = to_float(cell.dataset.shots(config["k"], config["subset"]))
         with Bar(f"adapt {cell.label}", 1, "steps") as bar:
-            progress = StageProgress(store, cell.adapt_key, bar, config["checkpoint_s"], curve)
-            with precise(config["precision"]["adapt"], resolve_device(config["device"])):
+            precision, every_s = config["precision"]["adapt"], config["checkpoint_s"]
+            progress = StageProgress(store, cell.adapt_key, bar, every_s, curve, precision)
+            with precise(precision, resolve_device(config["device"])):
                 state = method.adapt(shots, seed=config["seed"], progress=progress)
             bar.update(bar.total)
             wall_s = progress.wall_s

@@ -14,8 +14,9 @@ from fsig_bench.console import Bar, console
 from fsig_bench.images import to_uint8
 from fsig_bench.placing import build_method, precise, resolve_device
 from fsig_bench.settings import Cell
+from fsig_bench.shared import SharedWork, sampler_of
 from fsig_bench.store import Store
-from fsig_bench.types import State
+from fsig_bench.types import Sampler, State
 
 
 def shard_ranges(count: int, size: int) -> list[tuple[int, int]]:
@@ -23,18 +24,21 @@ def shard_ranges(count: int, size: int) -> list[tuple[int, int]]:
     return [(a, a + size) for a in range(0, count, size)]
 
 
-def make_shard(cell: Cell, sampler: Any, store: Store, start: int, end: int) -> None:
+def make_shard(
+    cell: Cell, sampler: Sampler, store: Store, start: int, end: int, shared: SharedWork
+) -> None:
     """Draws [start, end) in batches that start at the shard's edge.
 
     Where the device runs out of memory the batch is halved, and said so: image i stays the same up
     to rounding.
     """
     began, size = time.perf_counter(), min(cell.config["batch_size"], end - start)
+    owed_s = shared.owed_s
     parts: list[Tensor] = []
     a = start
     while a < end:
         try:
-            with precise(cell.config["precision"]["sample"], resolve_device(cell.config["device"])):
+            with precise(shared.precision, resolve_device(cell.config["device"])):
                 images = sampler(range(a, min(a + size, end))).float()
         except torch.OutOfMemoryError:
             if size == 1:
@@ -54,7 +58,8 @@ def make_shard(cell: Cell, sampler: Any, store: Store, start: int, end: int) -> 
                 f"{cell.label}, images {a} to {min(a + size, end)}: {error}"
             ) from error
         a += len(images)
-    store.save_shard(cell.sample_key, start, torch.cat(parts), time.perf_counter() - began)
+    wall_s = time.perf_counter() - began + shared.owed_s - owed_s
+    store.save_shard(cell.sample_key, start, torch.cat(parts), wall_s)
 
 
 def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) -> None:
@@ -63,9 +68,10 @@ def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) 
     method = build_method(cell)
     found = store.load_state(cell.adapt_key)
     assert found is not None  # the parent has adapted
-    sampler = method.sampler(found[0])
+    shared = SharedWork(store, cell.config["precision"]["sample"])
+    sampler = sampler_of(method, found[0], shared)
     for start, end in ranges:
-        make_shard(cell, sampler, store, start, end)
+        make_shard(cell, sampler, store, start, end, shared)
 
 
 def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor, float]:
@@ -91,9 +97,10 @@ def _sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor
             bar.resume_at(ready)
             workers = min(config["workers"], len(todo))
             if workers == 1:
-                sampler = method.sampler(state)
+                shared = SharedWork(store, config["precision"]["sample"])
+                sampler = sampler_of(method, state, shared)
                 for n, (start, end) in enumerate(todo):
-                    make_shard(cell, sampler, store, start, end)
+                    make_shard(cell, sampler, store, start, end, shared)
                     bar.update(ready + (n + 1) * config["suite"]["shard_size"])
             else:
                 _sample_in_processes(cell, store, todo, workers)

@@ -17,6 +17,9 @@ Pixels = Tensor  # uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
 # Image i of a run depends on (seed, i) only, so indices may be asked for in any grouping.
 Sampler = Callable[[Sequence[int]], Images]
 
+# (key of plain JSON values, compute) -> the tensor that the key determines, made once for all runs.
+Shared = Callable[[Sequence[Any], Callable[[], Tensor]], Tensor]
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
@@ -65,6 +68,14 @@ class Method(Protocol):
         ...
 
 
+class Shares(Protocol):
+    """A method whose images rest on work that runs on other shots need as well."""
+
+    def sharing_sampler(self, state: State, shared: Shared) -> Sampler:
+        """`sampler`, the same up to rounding, with `shared` asked for such work."""
+        ...
+
+
 class Reconstructs(Protocol):
     """A method that can also rebuild the shots themselves from its state."""
 
@@ -87,6 +98,11 @@ class Trunk(Protocol):
     def trunk(self, images: Tensor) -> list[Tensor]:
         """float32 [n, 3, h, w] in [-1, 1] -> maps [n, c, h', w'], shallow to deep."""
         ...
+
+
+def alone(key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+    """A `Shared` that shares with nobody."""
+    return compute()
 
 
 class NoProgress:

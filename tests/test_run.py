@@ -12,7 +12,8 @@ from helpers import ROOT, cli, command, make_cell, records
 
 from fsig_bench.images import to_float
 from fsig_bench.sampling import make_shard
-from fsig_bench.store import Store
+from fsig_bench.shared import SharedWork
+from fsig_bench.store import Store, read_tensors, write_tensors
 
 SMALL = ["dataset=babies", "k=3", "dataset.n_ref=150", "suite.shard_size=10", "num_images=30"]
 SMALL += ["batch_size=10", "figures.tsne_points=40", "controls=[]", "method=crdi"]
@@ -272,7 +273,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(tmp_path, capsys):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return to_float(shots[[i % 10 for i in indices]])
 
-    make_shard(cell, small, store, 0, 10)
+    make_shard(cell, small, store, 0, 10, SharedWork(store))
     images, _ = store.load_shard(cell.sample_key, 0, 10)
     assert torch.equal(images, shots) and asked == [8, 4, 2, 2, 2, 2, 2]
     assert "batches of 4 images from image 0" in capsys.readouterr().out
@@ -281,7 +282,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(tmp_path, capsys):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        make_shard(cell, never, store, 10, 20)
+        make_shard(cell, never, store, 10, 20, SharedWork(store))
     assert not store.shard_path(cell.sample_key, 10, 20).exists()
 
 
@@ -292,4 +293,21 @@ def test_values_that_are_not_finite_name_the_images(tmp_path):
         return torch.full((len(indices), 3, 8, 8), float("nan"))
 
     with pytest.raises(ValueError, match=r"copy on babies, images 4 to 8: .*NaN"):
-        make_shard(cell, broken, Store(tmp_path), 4, 8)
+        make_shard(cell, broken, Store(tmp_path), 4, 8, SharedWork(Store(tmp_path)))
+
+
+def test_a_shard_counts_shared_work_that_another_run_did(tmp_path):
+    cell = make_cell("method=copy", "dataset=babies", "device=cpu", "controls=[]", "batch_size=4")
+    store = Store(tmp_path)
+    store.shared(["proposals"], lambda: torch.zeros(4, 3, 8, 8))
+    for path in (tmp_path / "store" / "shared").iterdir():
+        write_tensors(path, read_tensors(path)[0], {"wall_s": "50.000"})
+    shared = SharedWork(store)
+
+    def draw(indices):
+        return shared(["proposals"], lambda: pytest.fail("it is there"))
+
+    for start, expected in ((0, 50), (8, 100)):  # 4 images, then two batches of 4
+        make_shard(cell, draw, store, start, start + expected // 12, shared)
+        wall_s = store.load_shard(cell.sample_key, start, start + expected // 12)[1]
+        assert wall_s == pytest.approx(expected, abs=5)

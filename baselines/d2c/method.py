@@ -15,7 +15,7 @@ from baselines.d2c.backend import LatentBackend
 from baselines.d2c.estimator import Estimator, Score, probe_auc
 from fsig_bench.images import to_float
 from fsig_bench.seeding import ImageGenerators
-from fsig_bench.types import Images, Progress, Sampler, State
+from fsig_bench.types import Images, Progress, Sampler, Shared, State, alone
 
 
 class SourceImages(Protocol):
@@ -33,6 +33,7 @@ class Sampling:
     threshold: float  # accept_prob_thresh
     edit_step: float  # edit: 1 moves the logit to the shots' mean
     edit_alpha: float  # edit: noise level abar of the partial re-diffusion
+    share: bool  # proposals are kept for other shots, a batch of images at a time
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -170,17 +171,27 @@ class D2C:
             return float(self.sample.budget)
         return (1 - (1 - rate) ** self.sample.budget) / rate
 
-    def select(self, state: State, indices: Sequence[int]) -> Tensor:
+    def proposed(
+        self, seed: int, indices: list[int], rows: Sequence[int], attempt: int, shared: Shared
+    ) -> Tensor:
+        """Proposals (i, attempt) of some rows of a batch; they depend on no shot."""
+        if not self.sample.share:
+            return self.proposals(seed, [indices[j] for j in rows], "proposal", attempt)
+        key = ["d2c proposals", self.backend.digest, self.num_steps, seed, indices, attempt]
+        make = partial(self.proposals, seed, indices, "proposal", attempt)
+        return shared(key, make)[list(rows)]
+
+    def select(self, state: State, indices: Sequence[int], shared: Shared = alone) -> Tensor:
         """One latent an image, by rejection over proposals (i, 0), (i, 1), ... of its own."""
         s, score, indices = self.sample, self.score(state), list(indices)
         if s.kind == "naive":
-            return self.proposals(state.seed, indices, "proposal", 0)
+            return self.proposed(state.seed, indices, range(len(indices)), 0, shared)
         best = torch.zeros(len(indices), *self.backend.shape)
         top = torch.full((len(indices),), -torch.inf)
         open_ = list(range(len(indices)))
         for attempt in range(s.budget):
             own = [indices[j] for j in open_]
-            z = self.proposals(state.seed, own, "proposal", attempt)
+            z = self.proposed(state.seed, indices, open_, attempt, shared)
             u = ImageGenerators(state.seed, own, "d2c", "accept", attempt).rand()
             logit = score(z)
             # sir: the largest of log rho + Gumbel noise is a draw with weights rho.
@@ -196,9 +207,9 @@ class D2C:
                 break
         return best
 
-    def edit(self, state: State, indices: Sequence[int]) -> Tensor:
+    def edit(self, state: State, indices: Sequence[int], shared: Shared = alone) -> Tensor:
         """D2C's manipulation as a generator: a step up the classifier, noise, denoise."""
-        z = self.proposals(state.seed, indices, "proposal", 0)
+        z = self.proposed(state.seed, list(indices), range(len(indices)), 0, shared)
         score, w = self.score(state), self.score(state).direction()
         goal = score(state.tensors["shots"]).mean()
         step = self.sample.edit_step * (goal - score(z)) / w.square().sum()
@@ -216,10 +227,14 @@ class D2C:
 
     def sampler(self, state: State) -> Sampler:
         """Image i: a selected (or edited) latent of the prior, decoded."""
+        return self.sharing_sampler(state, alone)
+
+    def sharing_sampler(self, state: State, shared: Shared) -> Sampler:
+        """`sampler`, its proposals shared with runs on other shots."""
         pick = self.edit if self.sample.kind == "edit" else self.select
 
         def draw(indices: Sequence[int]) -> Images:
-            return self.backend.decode(pick(state, indices)).cpu().contiguous()
+            return self.backend.decode(pick(state, indices, shared)).cpu().contiguous()
 
         return draw
 

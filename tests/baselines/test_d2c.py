@@ -1,6 +1,7 @@
 """D2C-style conditioning on a backend whose prior is known exactly: a mixture in the plane."""
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -74,6 +75,11 @@ def lda(**changes):
     return Estimator(**(values | {"calibrate": True, "elkan_noto": False} | changes))
 
 
+def sampling(kind, **changes):
+    values = {"budget": 40, "threshold": 0.5, "edit_step": 1.0, "edit_alpha": 0.9, "share": False}
+    return Sampling(kind=kind, **(values | changes))
+
+
 def method(kind="accept_prob", **changes):
     values = {
         "backend": Plane(),
@@ -87,7 +93,7 @@ def method(kind="accept_prob", **changes):
         "bank_seed": 0,
         "ratio_quantile": 0.999,
         "decode_batch": 100,
-        "sample": Sampling(kind=kind, budget=40, threshold=0.5, edit_step=1.0, edit_alpha=0.9),
+        "sample": sampling(kind),
     }
     return D2C(**(values | changes))
 
@@ -175,7 +181,7 @@ def test_acceptance_by_ratio_gives_the_target():
 
 def test_when_nothing_is_accepted_the_run_says_so():
     far = SHOTS[:6] + 10
-    m = method(sample=Sampling("accept_prob", 3, 0.5, 1.0, 0.9) if False else method().sample)
+    m = method()
     strict = dataclasses.replace(
         m,
         estimator=dataclasses.replace(m.estimator, calibrate=False),
@@ -397,3 +403,31 @@ def test_mean_image_weights_the_components():
     torch.testing.assert_close(
         mixture_mean(p).flatten(), torch.tensor([0.5, 0.3, 0.2]), atol=1e-6, rtol=0
     )
+
+
+@pytest.mark.parametrize("kind", ["accept_prob", "ratio", "sir", "topk", "naive", "edit"])
+def test_shared_proposals_change_nothing_and_are_drawn_once_for_all_targets(kind):
+    kept, drawn = {}, []
+
+    class Counted(Plane):
+        def denoise(self, noise, num_steps):
+            drawn.append(len(noise))
+            return super().denoise(noise, num_steps)
+
+    def shared(key, compute):
+        name = json.dumps(key)
+        kept[name] = kept[name] if name in kept else compute()
+        return kept[name]
+
+    own = method(kind)
+    other = own.encode(Plane().decode(exact(10, 0.0, 4)))  # shots of the other mode
+    first = own.adapt(SHOTS, seed=3, progress=NoProgress())
+    second = own.adapt(Plane().decode(other), seed=3, progress=NoProgress())
+    sharing = method(kind, backend=Counted(), sample=sampling(kind, share=True))
+    for state in (first, second):
+        images = sharing.sharing_sampler(state, shared)(range(5, 25))
+        assert torch.allclose(images, own.sampler(state)(range(5, 25)), atol=1e-5)
+        sharing.sharing_sampler(state, shared)(range(5, 25))
+    assert set(drawn) == {20} and len(drawn) == len(kept) <= sharing.sample.budget
+    moved = dataclasses.replace(first, seed=4)
+    assert not torch.equal(sharing.sharing_sampler(moved, shared)(range(5, 25)), images)
