@@ -35,6 +35,7 @@ from baselines.common.ema import Average
 from baselines.common.team import add_gradients, own_parts
 from baselines.common.unet import DiffusionSource
 from baselines.common.variational import Tables, at, clean_estimate, variational_bound
+from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, generator
 from fsig_bench.types import Images, Progress, Sampler, State
 
@@ -196,7 +197,7 @@ class DomainStudio:
             parts_now = own_parts(self.batch(shots, seed, step), self.groups, self.groups_at_once)
             own = sum(len(x0) for x0, _, _ in parts_now)
             for part in parts_now:
-                x0, t, noise = (a.to(device) for a in part)
+                x0, t, noise = (upload(a, device) for a in part)
                 x_t = at(tables.abar, t).sqrt() * x0 + (1 - at(tables.abar, t)).sqrt() * noise
                 x_t = x_t.contiguous(memory_format=torch.channels_last)
                 out_src = None
@@ -235,7 +236,7 @@ class DomainStudio:
         def draw(indices: Sequence[int]) -> Images:
             side, device = self.source.resolution, self.source.device
             random = ImageGenerators(state.seed, indices, "domainstudio", "sample")
-            x = random.randn(3, side, side).to(device)
+            x = upload(random.randn(3, side, side), device)
             if self.sample.kind == "ddim":
                 x = ddim_loop(net.eps, x, schedule)
             else:

@@ -33,6 +33,7 @@ from baselines.common.choices import check_choices
 from baselines.common.critic import Critic, load_critic
 from baselines.common.stylegan2 import StyleSource
 from fsig_bench.assets import verified
+from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, derive, generator
 from fsig_bench.types import Images, Progress, Sampler, State, Trunk
 
@@ -168,7 +169,7 @@ class GenDA:
                     last[i // k] = self.styles(shots, state.seed, i // k)
                 rows.append(last[i // k][i % k])
             random = ImageGenerators(state.seed, indices, "genda")
-            noise = [random.randn(1, s, s).to(device) for s in net.arch.noise_sides]
+            noise = [upload(random.randn(1, s, s), device) for s in net.arch.noise_sides]
             with torch.no_grad():
                 return net.synthesis(torch.stack(rows), noise).clamp(-1, 1).cpu()
 

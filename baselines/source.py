@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from baselines.common.diffusion import Schedule, ddim_loop
 from baselines.common.unet import DiffusionSource
+from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators
 from fsig_bench.types import Images, Progress, Sampler, State
 
@@ -38,6 +39,10 @@ class Source:
             side = self.source.resolution
             x = ImageGenerators(state.seed, indices, "source").randn(3, side, side)
             schedule = Schedule.respaced(self.num_steps)
-            return ddim_loop(self.source.eps, x.to(self.source.device), schedule).clamp(-1, 1).cpu()
+            return (
+                ddim_loop(self.source.eps, upload(x, self.source.device), schedule)
+                .clamp(-1, 1)
+                .cpu()
+            )
 
         return draw

@@ -39,6 +39,14 @@ def to_float(u: Tensor) -> Tensor:
     return u.to(torch.float32) / 127.5 - 1
 
 
+def upload(x: Tensor, device: str | torch.device) -> Tensor:
+    """`x` on the device. A GPU copies it from pinned memory while the host draws the next one."""
+    if torch.device(device).type == "cuda" and x.device.type == "cpu":
+        # The caching allocator keeps the pinned block until the copy is done.
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
 def pixels_sha256(u: Tensor) -> str:
     """The digest of uint8 images, shape included, in index order."""
     head = hashlib.sha256(str(tuple(u.shape)).encode())

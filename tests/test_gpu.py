@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import make_cell
 
-from fsig_bench.images import to_float
+from fsig_bench.images import to_float, upload
 from fsig_bench.placing import build_method
 from fsig_bench.runner import run
 from fsig_bench.store import Store
@@ -54,3 +54,15 @@ def test_a_whole_run_in_half_precision_states_it(policy, tmp_path):
     record, _ = run(cell, Store(tmp_path))
     assert record["config"]["precision"] == {"adapt": "fp32", "sample": policy}
     assert record["environment"]["gpu"] and record["metrics"]["fd"]["value"] > 0
+
+
+def test_an_upload_is_whole_before_it_is_used():
+    """Many copies in flight from pinned memory, their sources freed and drawn again meanwhile."""
+    g = torch.Generator().manual_seed(0)
+    sums, parts = [], []
+    for _ in range(200):
+        x = torch.randn(16, 3, 64, 64, generator=g)
+        sums.append(x.double().sum())
+        parts.append(upload(x, "cuda"))
+    assert torch.allclose(torch.stack([p.double().sum() for p in parts]).cpu(), torch.stack(sums))
+    assert upload(parts[0], "cuda") is parts[0]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fsig_bench.images import pixels_sha256, to_float, to_uint8
+from fsig_bench.images import pixels_sha256, to_float, to_uint8, upload
 from fsig_bench.seeding import ImageGenerators, derive, generator
 
 
@@ -56,3 +56,14 @@ def test_global_state_is_neither_read_nor_moved():
     assert torch.equal(before, torch.random.get_rng_state())
     torch.manual_seed(2)
     assert torch.equal(first, torch.randn(3, generator=generator(0, "p")))
+
+
+def test_an_upload_pins_only_what_goes_to_a_gpu(monkeypatch):
+    x, pinned = torch.arange(6.0), []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    assert upload(x, "cpu") is x and upload(x, torch.device("cpu")) is x and not pinned
+    assert upload(x, "meta").device.type == "meta" and not pinned
+    if not torch.cuda.is_available():  # what it asks of torch, up to the driver that is missing
+        with pytest.raises((AssertionError, RuntimeError)):
+            upload(x, "cuda")
+        assert len(pinned) == 1

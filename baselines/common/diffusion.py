@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.variational import Tables, learned_log_variance, posterior_mean
+from fsig_bench.images import upload
 
 Eps = Callable[[Tensor, int], Tensor]  # (x_t [n, 3, h, w], original t) -> predicted noise
 
@@ -147,5 +148,5 @@ def ancestral_loop(
         mean = posterior_mean(predict_x0(x, eps, schedule.abar[i]), x, step, tables)
         if i == 0:
             return mean
-        x = mean + (0.5 * learned_log_variance(v, step, tables)).exp() * noise().to(x.device)
+        x = mean + (0.5 * learned_log_variance(v, step, tables)).exp() * upload(noise(), x.device)
     return x

@@ -23,6 +23,7 @@ from baselines.crdi.objective import (
     split_window,
     stratified_steps,
 )
+from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, generator
 from fsig_bench.types import Images, Progress, Sampler, State
 
@@ -234,7 +235,7 @@ class CRDI:
         if sample.start == "noised_shot":
             top = self.t_end - 1
             x = q_sample(shots[[i % k for i in indices]], s.abar[top], x)
-        x = x.to(device)
+        x = upload(x, device)
         for i in range(top, -1, -1):
             guidance = None
             if i in segment_of:
@@ -243,6 +244,6 @@ class CRDI:
                 ramp = (i - self.t_start) / (self.t_end - self.t_start)
                 if sample.anneal_scale > 0:  # fresh noise at each step, linear to 0 at t_start
                     guidance = guidance + sample.anneal_scale * ramp * random.randn(*x.shape[1:])
-                guidance = guidance.to(device)
+                guidance = upload(guidance, device)
             x, _ = guided_step(self.source.eps, x, i, s, guidance=guidance)
         return x.clamp(-1, 1).cpu()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.diffusion import Eps, Schedule, guided_step, q_sample
+from fsig_bench.images import upload
 from fsig_bench.seeding import generator
 
 
@@ -64,7 +65,7 @@ def adam_step(x: Tensor, grad: Tensor, m: Tensor, v: Tensor, *, count: int, lr: 
 
 def noise_for(x0: Tensor, seed: int, *purpose: str | int) -> Tensor:
     """N(0, 1) in the shape and on the device of x0; the same on every device."""
-    return torch.randn(x0.shape, generator=generator(seed, "crdi", *purpose)).to(x0.device)
+    return upload(torch.randn(x0.shape, generator=generator(seed, "crdi", *purpose)), x0.device)
 
 
 def shot_of(rule: str, seed: int, index: int, step: int, k: int) -> int:

@@ -15,6 +15,7 @@ from baselines.common.diffusion import Schedule, ddim_from, ddim_loop
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.d2c.autoencoder import Autoencoder, load_autoencoder
 from fsig_bench.assets import manifest_entry, verified
+from fsig_bench.images import upload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +70,11 @@ class LatentBackend:
     def denoise(self, noise: Tensor, num_steps: int) -> Tensor:
         """DDIM from pure noise [n, c, r, r] to latents; unclamped, latents have no range."""
         return ddim_loop(
-            self._prior.eps, noise.to(self.device), Schedule.respaced(num_steps), clamp=False
+            self._prior.eps, upload(noise, self.device), Schedule.respaced(num_steps), clamp=False
         )
 
     def denoise_from(self, z: Tensor, noise: Tensor, alpha: float, num_steps: int) -> Tensor:
         """Noises latents to abar = alpha, then DDIM back over the steps below it."""
         schedule = Schedule.respaced(num_steps)
-        z, noise = z.to(self.device), noise.to(self.device)
+        z, noise = upload(z, self.device), upload(noise, self.device)
         return ddim_from(self._prior.eps, z, noise, alpha, schedule)

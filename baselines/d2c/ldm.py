@@ -20,6 +20,7 @@ from torch import Tensor
 from baselines.common.diffusion import Schedule, ddim_from, ddim_loop, scaled_linear_abar
 from baselines.common.weights import read_plain
 from fsig_bench.download import Asset
+from fsig_bench.images import upload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,11 @@ class LDMBackend:
 
     def denoise(self, noise: Tensor, num_steps: int) -> Tensor:
         """DDIM from pure noise [n, c, r, r] to latents; unclamped, latents have no range."""
-        return ddim_loop(self.eps, noise.to(self.device), self.schedule(num_steps), clamp=False)
+        return ddim_loop(
+            self.eps, upload(noise, self.device), self.schedule(num_steps), clamp=False
+        )
 
     def denoise_from(self, z: Tensor, noise: Tensor, alpha: float, num_steps: int) -> Tensor:
         """Noises latents to abar = alpha, then DDIM back over the steps below it."""
-        z, noise = z.to(self.device), noise.to(self.device)
+        z, noise = upload(z, self.device), upload(noise, self.device)
         return ddim_from(self.eps, z, noise, alpha, self.schedule(num_steps))

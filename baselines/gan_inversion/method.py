@@ -15,6 +15,7 @@ from baselines.common.stylegan2 import StyleGenerator, StyleSource
 from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion.projector import Projector, project
 from baselines.gan_inversion.samplers import Sampling, draw_styles
+from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, generator
 from fsig_bench.types import Images, Perceptual, Progress, Sampler, State
 
@@ -161,8 +162,8 @@ class GANInversion:
             noise = fixed
             if self.sample.fresh_noise:
                 random = ImageGenerators(state.seed, indices, "gan_inversion", "maps")
-                noise = [random.randn(1, n.shape[2], n.shape[3]).to(device) for n in fixed]
-            return net.synthesis(styles.to(device), noise).clamp(-1, 1).cpu()
+                noise = [upload(random.randn(1, *n.shape[2:]), device) for n in fixed]
+            return net.synthesis(upload(styles, device), noise).clamp(-1, 1).cpu()
 
         return draw
 

@@ -21,6 +21,7 @@ from baselines.common.checkpoint import pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.stylegan2 import StyleGenerator
 from baselines.common.wspace import WSpace
+from fsig_bench.images import upload
 from fsig_bench.seeding import generator
 from fsig_bench.types import Images, Progress
 
@@ -120,7 +121,7 @@ def project(
             group["lr"] = settings.rate(step)
         g = generator(seed, "gan_inversion", "jitter", step)
         shake = settings.jitter(step, space.std) * torch.randn(code.shape, generator=g)
-        w = (code + shake.to(code.device)).expand(-1, styles, -1)
+        w = (code + upload(shake, code.device)).expand(-1, styles, -1)
         fake = net.synthesis(w, free)
         lpips = (perceive(fake) - target).square().sum(1)
         mse = (fake - images).square().mean((1, 2, 3))

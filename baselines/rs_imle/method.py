@@ -14,6 +14,7 @@ from baselines.common.ema import Average
 from baselines.rs_imle.book import Book
 from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
 from baselines.rs_imle.search import Projection, Rejection, distances, nearest, pool_size
+from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, derive, generator
 from fsig_bench.types import Images, Perceptual, Progress, Sampler, State
 
@@ -211,7 +212,7 @@ class RSIMLE:
         @torch.no_grad()
         def draw(indices: Sequence[int]) -> Images:
             z = ImageGenerators(state.seed, indices, "rs_imle").randn(self.architecture.latent_dim)
-            images: Tensor = net(z.to(self.device)).clamp(-1, 1).cpu()
+            images: Tensor = net(upload(z, self.device)).clamp(-1, 1).cpu()
             return images.contiguous()
 
         return draw
