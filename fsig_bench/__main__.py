@@ -55,6 +55,13 @@ def get_asset(asset: Asset) -> None:
         asset.get(lambda have, total: bar.update(have >> 20, max(total >> 20, 1)))
 
 
+def read_all(c: Cell) -> None:
+    """Reads a user's reference whole; a finished run does not need it."""
+    read = getattr(c.dataset, "read_all", None)
+    if read is not None:
+        read()
+
+
 def check_choices(cfg: DictConfig) -> None:
     """Raises ValueError for a setting that is none of its choices, and where a group has none."""
     from fsig_bench.figures.tsne import check_embedding
@@ -80,6 +87,7 @@ def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: St
     for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
         console.print(line)
     for c in cells if cfg.preflight == "only" else ():
+        read_all(c)
         for line in account(c, store, bytes_needed(c.config)):
             console.print(line)
 
@@ -99,6 +107,7 @@ def work(cells: Sequence[Cell], cfg: DictConfig, store: Store) -> list[dict[str,
         asset.get()
     with own_gpu(cfg.device):
         for c in cells:
+            read_all(c)
             check_memory(c, resolve_device(cfg.device))
         return [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
 

@@ -4,13 +4,14 @@
     python -m fsig_bench.prepare dataset=babies shots=~/ten.zip reference=~/babies_full.zip
 
 Downloads the set, or imports `shots` and `reference` from a folder, zip or tar of yours; checks
-that every image decodes and that there are as many as there should be; reports near-duplicates of
-the shots in the reference; leaves a manifest with the sha256 of every file. Runs leave the shots
-out of the reference by themselves, unless a protocol wants them in.
+that every image decodes, and their number, size and range; reports near-duplicates of the shots in
+the reference; leaves a manifest with the sha256 of every file, which every run checks. Runs leave
+the shots and their near-duplicates out of the reference, unless a protocol wants the shots in.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,18 @@ from typing import Any
 
 from fsig_bench.assets import ROOT
 from fsig_bench.console import Bar, console
-from fsig_bench.data.importing import import_images, near_duplicates, write_manifest
+from fsig_bench.data.importing import (
+    ROLES,
+    differing,
+    import_images,
+    is_archive,
+    manifest_of,
+    near_duplicates,
+)
+from fsig_bench.data.reading import Seen
+from fsig_bench.data.remarks import remarks_on, sizes
 from fsig_bench.download import cache_folder, fetch
+from fsig_bench.store import write_json
 
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 
@@ -64,65 +75,82 @@ def described(found: Mapping[str, str]) -> dict[str, Any]:
     return dict(node)
 
 
-def accepted(origin: Mapping[str, Any], answer: str | None) -> bool:
-    """Whether the user takes the set under its licence."""
-    console.print(f"licence: {origin['licence']}  ({origin['page']})")
+def accepted(origin: Mapping[str, Any], answer: str | None, note: Path) -> bool:
+    """Whether the user takes the set under its licence; asked once, as `note` remembers."""
+    terms = f"{origin['licence']}  ({origin['page']})"
+    console.print(f"licence: {terms}", soft_wrap=True)
     if answer is not None:
         return answer.lower() in ("true", "yes", "1")
+    if note.exists() and note.read_text().strip() == terms:
+        console.print("accepted before")
+        return True
     if not sys.stdin.isatty():
         raise ValueError("say accept_licence=true if you may use the images under this licence")
     return input("Use it under these terms? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def archive(name: str, role: str, source: Mapping[str, Any] | None, page: str) -> Path:
+def link(source: Mapping[str, Any]) -> str:
+    """Where a person finds one role's archive."""
+    return str(source.get("url") or f"https://drive.google.com/file/d/{source['gdrive']}")
+
+
+def by_hand(name: str, role: str, origin: Mapping[str, Any]) -> str:
+    """What to do where there is no download: every other place that is known, and the command."""
+    others = [a["at"] + f" ({a['what']})" for a in origin["alternatives"] if a["role"] == role]
+    listed = "".join(f"\n  {place}" for place in [origin["page"], *others])
+    return (
+        f"Get it by hand; places that are known, none of them tried here:{listed}\n"
+        f"then run: python -m fsig_bench.prepare dataset={name} {role}=FOLDER_OR_ZIP_OR_TAR"
+    )
+
+
+def archive(name: str, role: str, origin: Mapping[str, Any]) -> Path:
     """The downloaded archive of one role.
 
     Raises:
-        ValueError, OSError: it cannot be had; the message says how to import it by hand.
+        ValueError: it cannot be had; the message says how to import it by hand.
     """
-    by_hand = (
-        f"get it by hand from {page} and run: python -m fsig_bench.prepare dataset={name} "
-        f"{role}=FILE_OR_FOLDER"
-    )
+    source = origin[role]
     if source is None:
-        raise ValueError(f"no download of the {role} is known; {by_hand}")
+        raise ValueError(f"no download of the {role} is known. {by_hand(name, role, origin)}")
     target = cache_folder() / "downloads" / f"{name}-{source.get('gdrive', role)}"
-    if target.exists():
-        return target
     try:
-        if "url" in source:
-            with Bar(f"{name} {role}", 1, "KiB") as bar:
-                fetch(
-                    source["url"],
-                    target,
-                    sha256=source.get("sha256"),
-                    report=lambda have, total: bar.update(have >> 10, max(total >> 10, 1)),
-                )
-        else:
-            import gdown
-
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{target.name}.part")
-            gdown.download(id=source["gdrive"], output=str(part), quiet=not console.is_terminal)
-            part.replace(target)
+        if not target.exists():
+            download(source, target, f"{name} {role}")
+        if not is_archive(target):
+            size = target.stat().st_size
+            target.unlink()  # else every later call would find it again
+            raise ValueError(f"it gave {size} bytes that are no zip or tar")
     except ImportError as error:
         raise ValueError(
-            f"Google Drive needs gdown: pip install 'fsig-bench[drive]'; or {by_hand}"
+            "Google Drive needs gdown: pip install 'fsig-bench[drive]'. Or: "
+            + by_hand(name, role, origin)
         ) from error
     except Exception as error:  # gdown raises its own kinds
-        link = source.get("url") or f"https://drive.google.com/file/d/{source['gdrive']}"
-        raise ValueError(f"{link} cannot be had ({error}); {by_hand}") from error
+        why = " ".join(str(error).split())
+        raise ValueError(
+            f"{link(source)} cannot be had ({why}). {by_hand(name, role, origin)}"
+        ) from error
     return target
 
 
-def check_count(role: str, count: int, expected: Any) -> str | None:
-    """A remark where a set is not of the size that is known for it; fewer shots are an error."""
-    low, high = expected if isinstance(expected, list) else (expected, expected)
-    if low <= count <= high:
-        return None
-    if role == "shots" and count < low:
-        raise ValueError(f"{count} shots found, {low} expected: another or an incomplete edition")
-    return f"{count} images for the {role}, {low} to {high} expected: another edition of the set?"
+def download(source: Mapping[str, Any], target: Path, what: str) -> None:
+    """Brings an archive to `target`, whole or not at all."""
+    if "url" in source:
+        with Bar(what, 1, "KiB") as bar:
+            fetch(
+                source["url"],
+                target,
+                sha256=source.get("sha256"),
+                report=lambda have, total: bar.update(have >> 10, max(total >> 10, 1)),
+            )
+        return
+    import gdown
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    gdown.download(id=source["gdrive"], output=str(part), quiet=not console.is_terminal)
+    part.replace(target)
 
 
 def prepare(words: Sequence[str]) -> Path:
@@ -131,13 +159,20 @@ def prepare(words: Sequence[str]) -> Path:
     node = described(found)
     name, origin = node["name"], node["origin"]
     folder = Path(node["path"]).expanduser().parent
-    if (folder / "manifest.json").exists() and not {"shots", "reference"} & set(found):
-        console.print(f"{folder} is prepared; delete it to start over")
+    manifest = folder / "manifest.json"
+    if manifest.exists() and not {"shots", "reference"} & set(found):
+        if changed := differing(folder, json.loads(manifest.read_text())):
+            raise ValueError(f"{folder} has changed: {'; '.join(changed)}. Delete it to start over")
+        console.print(f"{folder} is prepared, every file as it was; delete it to start over")
         return folder
-    if not accepted(origin, found.get("accept_licence")):
+    note = folder / "licence.txt"
+    if not accepted(origin, found.get("accept_licence"), note):
         raise ValueError("the licence was not accepted; nothing was written")
-    remarks, files = [], {}
-    for role in ("shots", "reference"):
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(f"{origin['licence']}  ({origin['page']})\n")
+    remarks: list[str] = []
+    files, facts = {}, {}
+    for role in ROLES:
         if role == "reference" and node["reference"] is None:
             continue
         given = found.get(role)
@@ -145,29 +180,28 @@ def prepare(words: Sequence[str]) -> Path:
         if source is None and (folder / role).is_dir():
             source = folder / role  # from an earlier call
         if source is None:
-            source = archive(name, role, origin[role], origin["page"])
+            source = archive(name, role, origin)
+
+        def check(seen: Sequence[Seen], role: str = role) -> None:
+            remarks.extend(remarks_on(role, seen, origin["images"][role], node["resolution"]))
+
         only = node["shots_list"] if role == "shots" else None
-        files[role] = import_images(source, folder / role, only=only)
-        if remark := check_count(role, len(files[role]), origin["images"][role]):
-            remarks.append(remark)
+        files[role], seen = import_images(source, folder / role, only=only, check=check)
+        facts[role] = sizes(seen)
         console.print(f"{role:<10} {len(files[role])} images in {folder / role}")
     twins = near_duplicates(files["shots"], files.get("reference", []))
     if twins:
         shown = "; ".join(f"{shot} ~ {', '.join(names[:3])}" for shot, names in twins.items())
-        remarks.append(f"{len(twins)} shots have near-duplicates in the reference: {shown}")
-    write_manifest(
-        folder,
-        {
-            "dataset": name,
-            "licence": origin["licence"],
-            "page": origin["page"],
-            "near_duplicates": twins,
-            "remarks": remarks,
-        },
-    )
+        remarks.append(
+            f"{len(twins)} shots are in the reference too, and left out of it unless a protocol "
+            f"wants them: near-duplicates {shown}"
+        )
+    said = {"dataset": name, "licence": origin["licence"], "page": origin["page"]}
+    said |= {"near_duplicates": twins, "remarks": remarks, "sizes": facts}
+    write_json(manifest, manifest_of(folder, said))
     for remark in remarks:
         console.print(f"note: {remark}")
-    console.print(f"manifest   {folder / 'manifest.json'}")
+    console.print(f"manifest   {manifest}")
     return folder
 
 

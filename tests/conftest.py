@@ -1,5 +1,6 @@
 import pytest
 import torch
+from bad_server import serving
 from torch import Tensor
 
 from baselines.common.unet import PixelUNet
@@ -8,6 +9,12 @@ from baselines.common.unet import PixelUNet
 @pytest.fixture(autouse=True)
 def _threads():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def server():
+    with serving() as served:
+        yield served
 
 
 class ToySource:

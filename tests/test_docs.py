@@ -84,6 +84,16 @@ def test_a_shown_command_runs(words, tmp_path):
     assert done.stdout.strip()
 
 
+def test_the_list_of_files_of_others_is_that_of_conf():
+    from fsig_bench.others import page
+
+    text = (ROOT / "docs" / "assets.md").read_text()
+    assert text == page(), "python -m fsig_bench.others > docs/assets.md"
+    for path in (ROOT / "conf" / "asset").glob("*.yaml"):
+        assert f"`{path.stem}`" in text
+    assert "f58cb9b6ec323ed6" in text and "1JmjKBq_wylJmpCQ2OWNMy211NFJhHHID" in text
+
+
 FILES = re.compile(r"`(my_[a-z_/.]+)`[^`]*?:\n\n```[a-z]+\n(.*?)```", re.S)
 
 

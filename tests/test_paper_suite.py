@@ -1,5 +1,8 @@
 """suite=paper at toy width: the same code as at 256 px, on checkpoints written here."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from baselines_foreign import (
@@ -20,7 +23,7 @@ from fsig_bench.faceworld.render import render
 from fsig_bench.runner import run
 from fsig_bench.store import Store
 
-FEWSHOT = ROOT.parent / "shared" / "data" / "fewshot"
+FEWSHOT = Path(os.environ.get("FSIG_FEWSHOT", ROOT.parent / "shared" / "data" / "fewshot"))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,11 +13,19 @@ import pytest
 from helpers import ROOT, make_cell
 from PIL import Image
 
-from fsig_bench.data.importing import import_images, members, near_duplicates
-from fsig_bench.prepare import archive, check_count, choices, prepare
+from fsig_bench.data.importing import (
+    HASH_BITS,
+    fingerprint,
+    import_images,
+    members,
+    near_duplicates,
+)
+from fsig_bench.data.reading import Seen
+from fsig_bench.data.remarks import check_count, remarks_on
+from fsig_bench.prepare import archive, choices, described, prepare
 
 TEN = "00102 00402 01821 02081 04574 04944 06611 07934 09440 10390".split()
-FEWSHOT = ROOT.parent / "shared" / "data" / "fewshot"
+FEWSHOT = Path(os.environ.get("FSIG_FEWSHOT", ROOT.parent / "shared" / "data" / "fewshot"))
 
 
 def photo(seed, side=40):
@@ -68,6 +78,11 @@ def test_a_set_is_imported_and_a_run_finds_it(babies, tmp_path, capsys):
     assert cell.dataset.shot_names(10, 0) == [f"{n}.png" for n in TEN]
     assert cell.dataset.shots(10, 0).shape == (10, 3, 256, 256)
     assert {a.file for a in cell.assets} == {"inception-2015-12-05.pt", "vgg16-397923af.pth"}
+    # Another edition of a shot is none of the held-out images.
+    assert len(cell.dataset.reference_images(10, 0)) == 20
+    kept = [p.name for p in cell.dataset.files("reference", 10, 0)]
+    assert len(kept) == 20 and "again.png" not in kept
+    assert len(cell.dataset.reference_images(3, 0)) == 21  # 02081 is the fourth shot
     # A second call does nothing, and images of one's own replace a part.
     assert prepare(babies[:2]) == folder
     with pytest.raises(ValueError, match=r"k=11 shots asked for"):
@@ -80,6 +95,69 @@ def test_the_licence_comes_first(babies, tmp_path):
     with pytest.raises(ValueError, match="say accept_licence=true"):
         prepare(babies)
     assert not (tmp_path / "data").exists()
+
+
+def test_the_licence_is_accepted_once(babies, tmp_path, capsys):
+    dead = [*babies[:3], f"reference={tmp_path / 'absent.zip'}"]
+    with pytest.raises(ValueError, match=r"absent\.zip does not exist"):
+        prepare([*dead, "accept_licence=true"])
+    capsys.readouterr()
+    prepare(babies)  # and it is shown again
+    out = capsys.readouterr().out
+    assert "CC BY-NC-SA" in out and "accepted before" in out
+
+
+def test_an_import_that_is_refused_leaves_the_set_as_it_was(babies, tmp_path):
+    folder = prepare([*babies, "accept_licence=true"])
+    flat = {f"{n}.png": png(i) for i, n in enumerate(TEN)}
+    flat["00102.png"] = flat_png()
+    for content, words in (
+        ({f"{n}.png": png(i) for i, n in enumerate(TEN[:9])}, "lacks"),
+        (flat, "1 of 10 shots are of one colour"),
+    ):
+        bad = zipped(tmp_path / "bad.zip", content)
+        with pytest.raises(ValueError, match=words):
+            prepare([*babies[:2], f"shots={bad}"])
+        assert (folder / "shots" / "00102.png").read_bytes() == png(0)
+        assert prepare(babies[:2]) == folder
+
+
+def flat_png():
+    out = io.BytesIO()
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_number_size_and_range_are_remarked_on():
+    good = Seen(width=256, height=256, span=200)
+    assert remarks_on("shots", [good] * 10, 10, 256) == []
+    small, flat = Seen(width=300, height=200, span=90), Seen(width=512, height=512, span=3)
+    said = remarks_on("reference", [good, small, flat], [10, 20], 256)
+    assert said == [
+        "3 images for the reference, 10 to 20 expected: another edition of the set?",
+        "1 images for the reference are of one colour",
+        "1 images for the reference are below 256 px: they are enlarged",
+        "1 images for the reference are not square",
+    ]
+    assert "11 images for the shots, 10 expected" in remarks_on("shots", [good] * 11, 10, 256)[0]
+
+
+@pytest.mark.parametrize("harm", ["missing", "changed", "added"])
+def test_a_set_that_is_no_longer_as_prepared_is_refused(harm, babies, tmp_path):
+    folder = prepare([*babies, "accept_licence=true"])
+    file = folder / "reference" / "7.png"
+    if harm == "missing":
+        file.unlink()
+    elif harm == "changed":
+        file.write_bytes(png(500))
+    else:
+        (folder / "reference" / "more.png").write_bytes(png(500))
+    words = {"missing": "reference/7.png is missing", "changed": "reference/7.png has other bytes"}
+    words["added"] = "reference/more.png is not in the manifest"
+    with pytest.raises(ValueError, match=words[harm]):
+        make_cell("suite=paper", "method=copy", "dataset=babies", f"data_dir={tmp_path / 'data'}")
+    with pytest.raises(ValueError, match=f"has changed: {words[harm]}. Delete it"):
+        prepare(babies[:2])
 
 
 def test_a_folder_of_nine_is_refused(babies, tmp_path):
@@ -110,22 +188,53 @@ def test_what_is_not_prepared_says_how():
         prepare(["dataset=babies", "suite=mini"])
 
 
-def test_a_dead_link_says_how_to_import_by_hand(tmp_path, monkeypatch):
+def origin_of(name, **changes):
+    return described({"dataset": name})["origin"] | changes
+
+
+def test_a_dead_link_names_every_place_and_how_to_import_by_hand(tmp_path, monkeypatch):
     monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path))
     dead = {"url": "http://127.0.0.1:9/babies.zip"}
-    with pytest.raises(ValueError, match=r"127.0.0.1:9.*by hand from http://page.*shots=FILE"):
-        archive("babies", "shots", dead, "http://page")
-    with pytest.raises(ValueError, match="no download of the reference is known"):
-        archive("babies", "reference", None, "http://page")
+    with pytest.raises(ValueError, match=r"^http://127.0.0.1:9/babies.zip cannot be had") as error:
+        archive("babies", "shots", origin_of("babies", shots=dead))
+    text = str(error.value)
+    for place in ("few-shot-gan-adaptation", "YuCao16/CRDI", "uni-DAD", "shots=FOLDER_OR_ZIP"):
+        assert place in text
+    assert "1xBpBRmPRoVXsWerv" not in text  # the reference's
+    with pytest.raises(ValueError, match="no download of the reference is known") as error:
+        archive("babies", "reference", origin_of("babies", reference=None))
+    assert "1xBpBRmPRoVXsWerv" in str(error.value)
+
+
+def test_what_is_no_archive_is_not_kept(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path))
+    for page, words in (
+        ("other", r"it gave 1048576 bytes that are no zip or tar"),
+        ("confirm", "a web page instead"),
+        ("gone", "404"),
+    ):
+        source = {"url": f"{server.base}/{page}"}
+        with pytest.raises(ValueError, match=words):
+            archive("obama", "shots", origin_of("obama", shots=source))
+        assert not list((tmp_path / "downloads").iterdir())
+    zipped(tmp_path / "good.zip", {"a.png": png(0)})
+    server.content = (tmp_path / "good.zip").read_bytes()
+    found = archive("obama", "shots", origin_of("obama", shots={"url": f"{server.base}/good"}))
+    assert [name for name, _ in members(found)] == ["a.png"]
 
 
 def test_members_cannot_leave_the_folder(tmp_path):
     evil = zipped(
         tmp_path / "evil.zip",
-        {"../../outside.png": png(0), "/etc/absolute.png": png(1), "a/../b/ok.png": png(2)},
+        {
+            "../../outside.png": png(0),
+            "/etc/absolute.png": png(1),
+            "a/../b/ok.png": png(2),
+            "..\\..\\windows.png": png(4),
+        },
     )
-    found = import_images(evil, tmp_path / "in" / "shots")
-    assert [p.name for p in found] == ["absolute.png", "ok.png", "outside.png"]
+    found, _ = import_images(evil, tmp_path / "in" / "shots")
+    assert [p.name for p in found] == ["absolute.png", "ok.png", "outside.png", "windows.png"]
     inside = {p for p in tmp_path.rglob("*.png")}
     assert inside == {tmp_path / "in" / "shots" / p.name for p in found}
     with tarfile.open(tmp_path / "evil.tar", "w") as file:
@@ -141,7 +250,7 @@ def test_members_cannot_leave_the_folder(tmp_path):
 def test_rubbish_is_named_and_leaves_nothing_behind(tmp_path):
     target = tmp_path / "set" / "shots"
     broken = zipped(tmp_path / "broken.zip", {"a.png": png(0)[:60], "b.png": png(1)})
-    with pytest.raises(ValueError, match=r"1 of 2 images cannot be read:\n  a.png"):
+    with pytest.raises(ValueError, match=r"1 of 2 images cannot be read.*:\n  a.png"):
         import_images(broken, target)
     clash = zipped(tmp_path / "clash.zip", {"x/a.png": png(0), "y/a.png": png(1)})
     with pytest.raises(ValueError, match="two different images called a.png"):
@@ -154,7 +263,33 @@ def test_rubbish_is_named_and_leaves_nothing_behind(tmp_path):
         import_images(zipped(tmp_path / "none.zip", {"readme.txt": b"x"}), target)
     assert not list((tmp_path / "set").iterdir())
     twice = zipped(tmp_path / "twice.zip", {"x/a.png": png(0), "y/a.png": png(0), ".b.png": b""})
-    assert [p.name for p in import_images(twice, target)] == ["a.png"]
+    assert [p.name for p in import_images(twice, target)[0]] == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_an_archive_that_was_cut_off_is_said(kind, tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(12):
+        noise = np.random.default_rng(i).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "in" / f"{i}.png")
+    form = {"tar": "tar", "tar.gz": "gztar", "tar.xz": "xztar", "zip": "zip"}[kind]
+    whole = Path(shutil.make_archive(str(tmp_path / "whole"), form, tmp_path / "in"))
+    assert len(list(members(whole))) == 12
+    cut = tmp_path / f"cut.{kind}"
+    cut.write_bytes(whole.read_bytes()[:70_000])
+    with pytest.raises(ValueError, match="damaged or incomplete|no folder, zip or tar"):
+        import_images(cut, tmp_path / "set" / "shots")
+    assert not list((tmp_path / "set").iterdir())
+
+
+def test_a_locked_zip_is_said(tmp_path):
+    data = zipped(tmp_path / "locked.zip", {"a.png": png(0)}).read_bytes()
+    # bit 0 of the flags, in the local header and in the directory, means encrypted
+    at = data.index(b"PK\x01\x02")
+    locked = data[:6] + b"\x01" + data[7 : at + 8] + b"\x01" + data[at + 9 :]
+    (tmp_path / "locked.zip").write_bytes(locked)
+    with pytest.raises(ValueError, match=r"locked\.zip is locked.*password"):
+        list(members(tmp_path / "locked.zip"))
 
 
 def test_near_duplicates_survive_a_resize_and_jpeg_and_not_a_change(tmp_path):
@@ -167,18 +302,23 @@ def test_near_duplicates_survive_a_resize_and_jpeg_and_not_a_change(tmp_path):
     ):
         files[name] = tmp_path / name
         image.save(files[name], quality=60)
-    found = near_duplicates(
-        [files["shot.png"]], [files[n] for n in ("small.png", "photo.jpg", "other.png")]
-    )
+    # The hash alone sees no hue: here it takes another picture for the same.
+    photo(0, 200).point(lambda v: v // 2 + 64).save(tmp_path / "pale.png")
+    files["pale.png"] = tmp_path / "pale.png"
+    bits = [fingerprint(files[n])[0] for n in ("pale.png", "shot.png")]
+    assert (bits[0] ^ bits[1]).bit_count() <= HASH_BITS
+    others = [files[n] for n in ("small.png", "photo.jpg", "other.png", "pale.png")]
+    found = near_duplicates([files["shot.png"]], others)
     assert found == {"shot.png": ["small.png", "photo.jpg"]}
 
 
 def test_the_real_ten_have_the_canonical_names(tmp_path):
     if not FEWSHOT.exists():
         pytest.skip(f"no photographs at {FEWSHOT.name}")
-    for name in ("babies", "sunglasses"):
+    for name in ("babies", "sunglasses", "sketches"):
+        other = "babies" if name == "sketches" else "sketches"
         words = [f"dataset={name}", f"data_dir={tmp_path}", f"shots={FEWSHOT / name}"]
-        folder = prepare([*words, f"reference={FEWSHOT / 'sketches'}", "accept_licence=true"])
+        folder = prepare([*words, f"reference={FEWSHOT / other}", "accept_licence=true"])
         assert len(list((folder / "shots").iterdir())) == 10
         cell = make_cell("suite=paper", "method=copy", f"dataset={name}", f"data_dir={tmp_path}")
         assert cell.dataset.shots(10, 0).float().std() > 20
@@ -191,7 +331,46 @@ def test_every_prepared_set_states_licence_origin_and_count():
         name = path.stem.removeprefix("paper-")
         node = composed("suite=paper", "method=copy", f"dataset={name}").dataset
         assert node.name == name and node.origin.licence and node.origin.page
-        assert node.origin.images.shots in (10, 100)
+        assert node.origin.images.shots in (10, *SIZES.values())
+        assert node.origin.images.shots == SIZES.get(name, 10)
         if node.shots_list is not None:
             assert len(set(node.shots_list)) == 10
         assert Path(node.path).name == "shots"
+        places = [(a.role, a["at"]) for a in node.origin.alternatives]
+        assert places and len(set(places)) == len(places)
+        assert all(r in ("shots", "reference") and at.startswith("https") for r, at in places)
+        for role in ("shots", "reference"):
+            wanted = role == "shots" or node.reference is not None
+            listed = [r for r, _ in places if r == role]
+            assert bool(listed) == wanted or name == "metfaces"  # one archive holds both
+
+
+SIZES = {"obama": 100, "grumpy_cat": 100, "panda": 100, "ffhq100": 100, "animalface_cat": 160}
+SIZES |= {"animalface_dog": 389, "anime": 120, "skulls": 97, "shells": 64}
+
+
+def test_the_nine_sets_of_rs_imle_are_asked_for_whole():
+    from helpers import composed
+
+    text = (ROOT / "conf" / "experiment" / "paper_rs_imle.yaml").read_text()
+    swept = next(ln for ln in text.splitlines() if ln.strip().startswith("dataset:"))
+    assert sorted(swept.split(":")[1].strip().split(",")) == sorted(SIZES)
+    for name, count in SIZES.items():
+        node = composed("method=rs_imle", f"dataset={name}", "experiment=paper_rs_imle")
+        assert node.k == count and node.num_images >= 5 * count
+        assert node.dataset.origin.images.shots == count and node.dataset.reference is None
+
+
+def test_canonical_lists_are_those_of_the_repositories():
+    from helpers import composed
+
+    lists = {
+        "babies": TEN,
+        "sunglasses": "00787 00831 00840 01700 02818 03414 04313 05553 05943 12377".split(),
+        "sketches": [f"img{n}" for n in (38, 100, 119, 131, 193, 198, 221, 258, 270, 273)],
+        "metfaces": "10760-00 11709-00 13094-00 16860-00 38777-00 435820-00 437264-00 437861-00"
+        " 437904-00 53531-00".split(),
+    }
+    for name, names in lists.items():
+        node = composed("suite=paper", "method=copy", f"dataset={name}").dataset
+        assert list(node.shots_list) == [f"{n}.png" for n in names]

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, cli
 from PIL import Image
 
 from fsig_bench.data.folder import ImageFolder
@@ -133,6 +133,21 @@ def test_shots_are_taken_out_of_the_reference(ten):
     assert folder(ten).reference_images(4, 0) is None
     with pytest.raises(ValueError, match=r"n_ref=40.*holds 10"):
         folder(ten, reference=str(ten), n_ref=40).check(2, 0)
+
+
+def test_a_damaged_reference_is_named_before_any_work(ten, tmp_path_factory):
+    reference = tmp_path_factory.mktemp("reference")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(noise[:, :, ::-1] if name == "a.png" else noise).save(reference / name)
+    whole = (reference / "c.png").read_bytes()
+    (reference / "c.png").write_bytes(whole[: len(whole) // 2])  # its header is sound
+    out = tmp_path_factory.mktemp("out")
+    words = [f"dataset.path={ten}", f"dataset.reference={reference}", f"results_dir={out}", "k=2"]
+    done = cli("method=copy", "dataset=folder", "num_images=4", "controls=[]", *words, check=False)
+    assert done.returncode != 0 and "c.png" in done.stdout + done.stderr
+    assert "1 of 3 images cannot be read" in done.stdout + done.stderr
+    assert not list(out.rglob("*.safetensors")) and not list(out.rglob("samples*"))
 
 
 def test_fingerprints_follow_content_and_recipe_not_time(ten):

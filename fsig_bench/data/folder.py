@@ -126,6 +126,15 @@ class ImageFolder:
                 "give held-out images, or null to go without"
             )
 
+    def read_all(self) -> None:
+        """Decodes the reference whole: a damaged file is named before hours of work, not after.
+
+        Raises:
+            ValueError: images that cannot be read.
+        """
+        if self._reference_files is not None:
+            self._pixels(self._reference_files)
+
     def shots(self, k: int, subset: int) -> Tensor:
         """uint8 [k, 3, resolution, resolution]."""
         return to_tensor(self._pixels(self._chosen(k, subset)))
@@ -150,12 +159,6 @@ class ImageFolder:
             return None
         keep = self._apart_from_shots(k, subset)
         return [p for p, kept in zip(self._reference_files, keep, strict=True) if kept]
-
-    def removed_shots(self, k: int, subset: int) -> int:
-        """How many images of the reference folder are shots, and so left out of the reference."""
-        if self._reference_files is None:
-            return 0
-        return int((~self._apart_from_shots(k, subset)).sum())
 
     def _apart_from_shots(self, k: int, subset: int) -> npt.NDArray[np.bool_]:
         shots = {s.tobytes() for s in self._pixels(self._chosen(k, subset))}
@@ -234,3 +237,8 @@ def _read(stamps: tuple[Stamp, ...], resolution: int, resize: str) -> npt.NDArra
 @lru_cache(maxsize=2**16)
 def _sha256(stamp: Stamp) -> bytes:
     return hashlib.sha256(Path(stamp[0]).read_bytes()).digest()
+
+
+def sha256_once(path: Path) -> bytes:
+    """A file's digest, read again only when its size or time has changed."""
+    return _sha256(_stamp(path))

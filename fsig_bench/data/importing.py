@@ -5,69 +5,104 @@ Nothing outside the target folder is ever written, whatever an archive's members
 
 from __future__ import annotations
 
-import hashlib
-import json
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from fsig_bench.data.reading import SUFFIXES, as_rgb, list_images
+from fsig_bench.assets import sha256_of
+from fsig_bench.data.reading import SUFFIXES, Seen, as_rgb, list_images, look_at
 
+ROLES = ("shots", "reference")
 LARGEST_MIB = 64  # of one image file; a larger member is no photograph
+# Resized to 100 px and saved as JPEG of quality 50, photographs move by 2 bits and 2.8 of 255 at
+# most; two different ones of the usual ten-shot sets lie 7 bits and 20 apart at least.
+HASH_BITS, COLOUR_GAP = 4, 8
+
+
+def _path(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/"))  # as archives made on Windows may have it
 
 
 def _wanted(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = _path(name)
     named = [p for p in path.parts if p not in (".", "..")]  # only the last part is ever used
     hidden = any(p.startswith((".", "__MACOSX")) for p in named)
     return path.suffix.lower() in SUFFIXES and not hidden
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file can be opened as zip or tar; it may still be damaged further on."""
+    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
 def members(source: Path) -> Iterator[tuple[str, bytes]]:
     """(file name, content) of every image in a folder or archive, folders inside flattened.
 
     Raises:
-        ValueError: neither a folder nor an archive, a damaged archive, or a member too large.
+        ValueError: neither a folder nor an archive, one that is damaged or locked, or a member too
+            large.
     """
-    limit = LARGEST_MIB << 20
     if source.is_dir():
         for path in sorted(p for p in source.rglob("*") if p.is_file()):
             if _wanted(path.relative_to(source).as_posix()):
                 yield path.name, path.read_bytes()
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            for entry in sorted(archive.infolist(), key=lambda e: e.filename):
-                if not entry.is_dir() and _wanted(entry.filename):
-                    if entry.file_size > limit:
-                        raise ValueError(f"{entry.filename} in {source} is over {LARGEST_MIB} MiB")
-                    try:
-                        yield PurePosixPath(entry.filename).name, archive.read(entry)
-                    except zipfile.BadZipFile as error:
-                        raise ValueError(f"{source} is damaged: {error}") from error
-    elif tarfile.is_tarfile(source):
-        with tarfile.open(source) as archive:
-            for member in sorted(archive.getmembers(), key=lambda m: m.name):
-                if member.isfile() and _wanted(member.name):  # links are not followed
-                    if member.size > limit:
-                        raise ValueError(f"{member.name} in {source} is over {LARGEST_MIB} MiB")
-                    file = archive.extractfile(member)
-                    assert file is not None
-                    yield PurePosixPath(member.name).name, file.read()
-    else:
-        raise ValueError(f"{source} is no folder, zip or tar; give one that holds the images")
+        return
+    if not is_archive(source):
+        what = "is no folder, zip or tar" if source.exists() else "does not exist"
+        raise ValueError(f"{source} {what}; give a folder, zip or tar that holds the images")
+    try:
+        yield from _zipped(source) if zipfile.is_zipfile(source) else _tarred(source)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{source} is damaged or incomplete: {error}; get it again") from error
+    except (RuntimeError, NotImplementedError) as error:  # zipfile's words for these
+        raise ValueError(f"{source} is locked or packed in an unknown way: {error}") from error
 
 
-def import_images(source: Path, target: Path, *, only: Sequence[str] | None = None) -> list[Path]:
+def _zipped(source: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(source) as archive:
+        for entry in sorted(archive.infolist(), key=lambda e: e.filename):
+            if not entry.is_dir() and _wanted(entry.filename):
+                _check_size(entry.filename, entry.file_size, source)
+                yield _path(entry.filename).name, archive.read(entry)
+
+
+def _tarred(source: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(source) as archive:
+        for member in sorted(archive.getmembers(), key=lambda m: m.name):
+            if member.isfile() and _wanted(member.name):  # links are not followed
+                _check_size(member.name, member.size, source)
+                file = archive.extractfile(member)
+                assert file is not None
+                yield _path(member.name).name, file.read()
+
+
+def _check_size(name: str, size: int, source: Path) -> None:
+    if size > LARGEST_MIB << 20:
+        raise ValueError(f"{name} in {source} is over {LARGEST_MIB} MiB")
+
+
+def import_images(
+    source: Path,
+    target: Path,
+    *,
+    only: Sequence[str] | None = None,
+    check: Callable[[Sequence[Seen]], None] = lambda seen: None,
+) -> tuple[list[Path], list[Seen]]:
     """Copies images, bytes unchanged, into `target`, which appears whole or not at all.
 
     `only` names the files that are wanted. A name that occurs twice with other content is refused.
+    What `check` refuses leaves an earlier `target` as it was. Returns the files, and what each is.
 
     Raises:
         ValueError: see `members`; names that clash or are missing; files that cannot be decoded.
@@ -86,61 +121,71 @@ def import_images(source: Path, target: Path, *, only: Sequence[str] | None = No
         found = {p.name for p in temporary.iterdir()}
         if absent := sorted(set(only or ()) - found):
             raise ValueError(f"{source} lacks {absent}; it may be another edition of the set")
-        files = list_images(temporary)
-        _check_decodes(files)
+        if not found:
+            raise ValueError(f"{source} holds no images ({' '.join(sorted(SUFFIXES))})")
+        try:
+            seen = look_at(list_images(temporary))
+        except ValueError as error:  # said by the names that the user knows
+            raise ValueError(str(error).replace(f"{temporary}{os.sep}", "")) from error
+        check(seen)
         shutil.rmtree(target, ignore_errors=True)
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return list_images(target)
+    return list_images(target), seen
 
 
-def _check_decodes(files: Sequence[Path]) -> None:
-    bad = []
-    for path in files:
-        try:
-            with Image.open(path) as image:
-                image.load()
-        except Exception as error:  # decoders raise anything on damaged bytes
-            bad.append(f"  {path.name}: {error}")
-    if bad:
-        raise ValueError(f"{len(bad)} of {len(files)} images cannot be read:\n" + "\n".join(bad))
-
-
-def fingerprint_bits(path: Path) -> int:
-    """A 64-bit difference hash: neighbouring columns of an 9 x 8 grey thumbnail compared."""
+def fingerprint(path: Path) -> tuple[int, npt.NDArray[np.int16]]:
+    """A 64-bit difference hash (neighbours of a 9 x 8 grey thumbnail), and 16 x 16 colours."""
     with Image.open(path) as image:
-        grey = as_rgb(image).convert("L").resize((9, 8), Image.Resampling.LANCZOS)
+        picture = as_rgb(image)
+    grey = picture.convert("L").resize((9, 8), Image.Resampling.LANCZOS)
     pixels = np.asarray(grey, dtype=np.int16)
     bits = (pixels[:, 1:] > pixels[:, :-1]).flatten()
-    return int("".join("1" if b else "0" for b in bits), 2)
+    colours = np.asarray(picture.resize((16, 16), Image.Resampling.BOX), dtype=np.int16)
+    return int("".join("1" if b else "0" for b in bits), 2), colours
 
 
-def near_duplicates(
-    shots: Sequence[Path], reference: Sequence[Path], *, bits: int = 4
-) -> dict[str, list[str]]:
-    """Shot -> names of reference images whose difference hash is within `bits` of its own."""
-    hashes = {path: fingerprint_bits(path) for path in reference}
+def near_duplicates(shots: Sequence[Path], reference: Sequence[Path]) -> dict[str, list[str]]:
+    """Shot -> names of reference images that show the same picture at another size or quality.
+
+    The hash alone would confuse a few of thousands of aligned faces, so the colours decide.
+    """
+    known = {path: fingerprint(path) for path in reference}
     out: dict[str, list[str]] = defaultdict(list)
     for shot in shots:
-        own = fingerprint_bits(shot)
-        for path, other in hashes.items():
-            if (own ^ other).bit_count() <= bits:
+        own, colours = fingerprint(shot)
+        for path, (bits, others) in known.items():
+            if (own ^ bits).bit_count() <= HASH_BITS and (
+                np.abs(colours - others).mean() <= COLOUR_GAP
+            ):
                 out[shot.name].append(path.name)
     return dict(out)
 
 
-def write_manifest(folder: Path, facts: dict[str, object]) -> None:
-    """manifest.json of a prepared set: `facts`, and the sha256 of every file by role."""
+def manifest_of(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What manifest.json of a prepared set says: `facts`, and the sha256 of every file by role."""
     files = {
-        role: {
-            p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in list_images(folder / role)
-        }
-        for role in ("shots", "reference")
+        role: {p.name: sha256_of(p) for p in list_images(folder / role)}
+        for role in ROLES
         if (folder / role).is_dir()
     }
     counts = {role: len(names) for role, names in files.items()}
-    text = json.dumps({**facts, "images": counts, "sha256": files}, indent=2)
-    temporary = folder / f".manifest.{os.getpid()}.tmp"
-    temporary.write_text(text + "\n")
-    temporary.replace(folder / "manifest.json")
+    return {**facts, "images": counts, "sha256": files}
+
+
+def differing(
+    folder: Path, manifest: Mapping[str, Any], digest: Callable[[Path], str] = sha256_of
+) -> list[str]:
+    """What a prepared set no longer has as its manifest says: "shots/a.png is missing"."""
+    out = []
+    for role, names in manifest["sha256"].items():
+        there = {p.name: p for p in list_images(folder / role)} if (folder / role).is_dir() else {}
+        for name in sorted({*names, *there}):
+            if name not in there:
+                out.append(f"{role}/{name} is missing")
+            elif name not in names:
+                out.append(f"{role}/{name} is not in the manifest")
+            elif digest(there[name]) != names[name]:
+                out.append(f"{role}/{name} has other bytes")
+    return out

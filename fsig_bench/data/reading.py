@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -153,6 +154,26 @@ def check_recipe(resize: str) -> None:
     """Raises ValueError, naming the choices, for an unknown recipe."""
     if resize not in RECIPES:
         raise ValueError(f"unknown resize recipe {resize!r}; choose from {sorted(RECIPES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a whole decoding of one file showed."""
+
+    width: int
+    height: int
+    span: int  # brightest minus darkest value of any channel, of 255
+
+
+def look_at(paths: Sequence[Path]) -> list[Seen]:
+    """Decodes every file to its last byte; raises as `read_pixels` does."""
+
+    def seen(image: Image.Image) -> Seen:
+        image.load()
+        low, high = zip(*as_rgb(image).getextrema(), strict=True)
+        return Seen(width=image.width, height=image.height, span=max(high) - min(low))
+
+    return _for_each(paths, seen)
 
 
 def check_headers(paths: Sequence[Path]) -> None:
