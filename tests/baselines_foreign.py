@@ -29,6 +29,15 @@ class Tape:
         return self.state[name]
 
 
+class MetaTape(Tape):
+    """Names and shapes alone."""
+
+    def __call__(self, name, *shape, mean=0.0, sd=None):
+        self.state.setdefault(name, torch.empty(*shape, device="meta"))
+        assert self.state[name].shape == shape, name
+        return self.state[name]
+
+
 def adm_forward(p, flags, x, t):
     """guided-diffusion's UNet, section by section of its description."""
     base, head = flags.num_channels, flags.num_head_channels

@@ -66,9 +66,13 @@ class PixelUNet(nn.Module):
     @torch.no_grad()
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
         """Predicted noise, shaped like x, at original timestep t (0..999), one for all or [n]."""
-        steps = torch.as_tensor(t, device=x.device).expand(len(x))
+        if isinstance(t, int):  # made on the device, which then is not waited for
+            steps = torch.full((len(x),), t, device=x.device)
+        else:
+            steps = t.to(x.device).expand(len(x))
         out = self(x.contiguous(memory_format=torch.channels_last), steps)
-        return out[:, : x.shape[1]].contiguous()
+        # A copy always: a recorded CUDA graph writes its next output over this one.
+        return out[:, : x.shape[1]].clone(memory_format=torch.contiguous_format)
 
 
 def save_unet(path: Path, unet: PixelUNet) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -32,7 +32,7 @@ from fsig_bench.types import Images, Progress, Sampler, State
 class Sampling:
     """Settings that change the samples but not the embeddings."""
 
-    start: Literal["noised_shot", "noise"]
+    start: Literal["noised_shot", "same_noise", "noise"]
     pick: Literal["permute_each_step", "permute_once", "own"]
     anneal_scale: float  # 0: no perturbation
 
@@ -85,7 +85,7 @@ class CRDI:
     @property
     def nfe_per_image(self) -> float:
         """One evaluation a step, from where sampling starts."""
-        return self.t_end if self.sample.start == "noised_shot" else self.num_steps
+        return self.num_steps if self.sample.start == "noise" else self.t_end
 
     def gains(self, i: int) -> tuple[float, float]:
         """(c0, c1) at respaced index i."""
@@ -139,7 +139,7 @@ class CRDI:
                 )
                 pull[:, j] += (c0 * r0 + c1 * r1) / (draws * len(self.windows[j]))
             progress.report(n, len(visits), unguided_mse=float(r0.square().mean()))
-            progress.save(n, {"pull": pull.cpu()})
+            progress.save(n, {"pull": pull})
         fitted = [
             optimum(pull[:, j], self.weight(segment), self.penalty_weight)
             for j, segment in enumerate(self.windows)
@@ -169,7 +169,7 @@ class CRDI:
                 parts = (tensor[:, j] for tensor in (sge, grad, m, v))
                 adam_step(*parts, count=step % self.epochs + 1, lr=self.lr)
             progress.report(step + 1, total, loss=value.item() / len(visits))
-            progress.save(step + 1, {"sge": sge.cpu(), "adam_m": m.cpu(), "adam_v": v.cpu()})
+            progress.save(step + 1, {"sge": sge, "adam_m": m, "adam_v": v})
         return sge, nfe
 
     def visit_loss(self, part: Tensor, x0: Tensor, seed: int, step: int) -> Tensor:
@@ -201,6 +201,9 @@ class CRDI:
 
     def sampler(self, state: State) -> Sampler:
         """Image i starts from shot i mod k; pass i div k over the shots shares its permutations."""
+        # Where the network runs: at 256 px picking from them is too much for the host.
+        held = {name: x.to(self.source.device) for name, x in state.tensors.items()}
+        state = replace(state, tensors=held)
 
         def draw(indices: Sequence[int]) -> Images:
             return self._denoise(state, indices, self.sample)
@@ -214,36 +217,32 @@ class CRDI:
         with a segment a step, guidance leads along x_t = q(x_t | x0) exactly, whatever the source
         model; only the unguided last steps are the model's own.
         """
-        own = Sampling(start="noised_shot", pick="own", anneal_scale=0.0)
-        noise = noise_for(state.tensors["shots"], state.seed, "fixed")
-        return self._denoise(state, range(len(noise)), own, noise=noise)
+        own = Sampling(start="same_noise", pick="own", anneal_scale=0.0)
+        return self._denoise(state, range(len(state.tensors["shots"])), own)
 
-    def _denoise(
-        self,
-        state: State,
-        indices: Sequence[int],
-        sample: Sampling,
-        *,
-        noise: Tensor | None = None,
-    ) -> Images:
+    def _denoise(self, state: State, indices: Sequence[int], sample: Sampling) -> Images:
         device, s = self.source.device, self.schedule
-        sge, shots = state.tensors["sge"], state.tensors["shots"]
+        sge, shots = (state.tensors[name].to(device) for name in ("sge", "shots"))
         k, segment_of = len(shots), {i: j for j, part in enumerate(self.windows) for i in part}
         random = ImageGenerators(state.seed, indices, "crdi", "sample")
-        x = random.randn(*shots.shape[1:]) if noise is None else noise
-        top = self.num_steps - 1
-        if sample.start == "noised_shot":
+        shot, top = [i % k for i in indices], self.num_steps - 1
+        if sample.start == "same_noise":  # that of `fresh_noise=false`, in every pass
+            x = noise_for(shots, state.seed, "fixed")[shot]
+        else:
+            x = upload(random.randn(*shots.shape[1:]), device)
+        if sample.start != "noise":
             top = self.t_end - 1
-            x = q_sample(shots[[i % k for i in indices]], s.abar[top], x)
-        x = upload(x, device)
+            x = q_sample(shots[shot], s.abar[top], x)
         for i in range(top, -1, -1):
             guidance = None
             if i in segment_of:
+                ramp = (i - self.t_start) / (self.t_end - self.t_start)
+                fresh = None
+                if sample.anneal_scale > 0:  # drawn while the device is still at the step above
+                    fresh = upload(random.randn(*x.shape[1:]), device)
                 pick = [shot_of(sample.pick, state.seed, n, i, k) for n in indices]
                 guidance = self.guidance_scale * sge[pick, segment_of[i]]
-                ramp = (i - self.t_start) / (self.t_end - self.t_start)
-                if sample.anneal_scale > 0:  # fresh noise at each step, linear to 0 at t_start
-                    guidance = guidance + sample.anneal_scale * ramp * random.randn(*x.shape[1:])
-                guidance = upload(guidance, device)
+                if fresh is not None:  # linear to 0 at t_start
+                    guidance = guidance + sample.anneal_scale * ramp * fresh
             x, _ = guided_step(self.source.eps, x, i, s, guidance=guidance)
         return x.clamp(-1, 1).cpu()

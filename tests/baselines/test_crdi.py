@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import composed
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.common.diffusion import Schedule, ddim_loop, guided_step, q_sample
 from baselines.crdi import CRDI, Sampling
@@ -318,6 +320,92 @@ def test_sampling_can_start_from_pure_noise(toy_source, shots):
     images = method.sampler(state)([0, 1])
     assert toy_source.calls == 2 * method.nfe_per_image == 2 * 25
     assert images.abs().max() <= 1
+
+
+def test_all_passes_may_start_from_one_noise(toy_source, shots):
+    """The official code with random_q_noise=False: only the permutations tell passes apart."""
+    s, seen = Schedule.respaced(25), []
+    plain = toy_source.eps
+    toy_source.eps = lambda x, t: seen.append((t, x.clone())) or plain(x, t)
+
+    def draw(**changes):
+        method = make(toy_source, sample=replace(SAMPLE, anneal_scale=0.0, **changes))
+        state = method.adapt(shots, seed=2, progress=NoProgress())
+        seen.clear()
+        return method, method.sampler(state)([1, 4, 7])  # shot 1 of three passes
+
+    method, own = draw(start="same_noise", pick="own")
+    noised = q_sample(shots, s.abar[19], noise_for(shots, 2, "fixed"))[1]
+    assert seen[0][0] == s.t[19] and len(seen) == method.nfe_per_image == 20
+    assert all(torch.equal(x, noised) for x in seen[0][1])
+    assert torch.equal(own[0], own[1]) and torch.equal(own[0], own[2])
+    _, permuted = draw(start="same_noise")
+    assert all(torch.equal(x, noised) for x in seen[0][1])
+    assert not torch.equal(permuted[0], permuted[1])
+    draw(start="noised_shot")
+    assert not torch.equal(seen[0][1][0], seen[0][1][1])
+
+
+class Crossings(TorchDispatchMode):
+    """Numbers of values that go from one device to another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        moved = isinstance(out, torch.Tensor) and args and isinstance(args[0], torch.Tensor)
+        if moved and func is torch.ops.aten._to_copy.default and out.device != args[0].device:
+            self.sizes.append(out.numel())
+        return out
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.0])
+def test_sampling_stays_on_the_networks_device(toy_source, shots, scale):
+    """The device "meta" computes no values, but refuses tensors of another device."""
+    state = make(toy_source).adapt(shots, seed=2, progress=NoProgress())
+    toy_source.device = "meta"
+    draw = make(toy_source, sample=replace(SAMPLE, anneal_scale=scale)).sampler(state)
+    with Crossings() as crossings, pytest.raises(NotImplementedError, match="out of meta tensor"):
+        draw([0, 1, 5, 6])
+    start_and_noises = 1 + (15 if scale else 0)
+    assert crossings.sizes == [4 * 3 * 8 * 8] * start_and_noises
+    assert toy_source.calls == 3 * 15 * 4 + 4 * 20  # and all steps were taken
+
+
+MAIN_SH = {
+    "num_steps": 25, "guidance_scale": 2.0, "t_start": 5, "t_end": 20, "segments": 15,
+    "solver": "adam", "penalty_weight": 1.0, "fresh_noise": True, "init": "randn", "lr": 0.05,
+    "epochs": 120, "timestep_fraction": 0.8, "order": "high_to_low", "shared_adam_state": True,
+    "start": "noised_shot", "pick": "permute_each_step", "anneal_scale": 0.05,
+}  # fmt: skip
+OFFICIAL_YAML = {
+    "t_end": 15, "segments": 1, "fresh_noise": False, "epochs": 50, "start": "same_noise",
+    "anneal_scale": 0.2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("crdi_official", {}),
+        ("crdi_log", {"anneal_scale": 0.0}),
+        ("crdi_yaml", OFFICIAL_YAML),
+        ("crdi_metfaces", {"t_end": 15, "segments": 10, "solver": "closed_form"}),
+        ("paper_crdi_log", {"anneal_scale": 0.0}),
+        *((f"paper_crdi_{k}shot", {"solver": "closed_form"}) for k in (1, 5, 10)),
+    ],
+)
+def test_presets_hold_the_official_values(name, changes):
+    config = composed("method=crdi", "dataset=babies", f"experiment={name}")
+    found = {**config.method, **config.method.sample}
+    assert {key: found[key] for key in MAIN_SH} == MAIN_SH | changes
+    if name.startswith("paper"):
+        assert (config.suite.name, config.protocol.name) == ("paper", "crdi2024")
+        assert config.num_images == 5000 and f"_{config.k}shot" in name + "_10shot"
+        # The official code reads the shots with torchvision's default, as its reference is read.
+        assert config.dataset.resize == config.protocol.reference_read == "squash_pil_bilinear"
 
 
 @pytest.mark.parametrize(

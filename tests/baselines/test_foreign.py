@@ -9,7 +9,9 @@ import hashlib
 
 import pytest
 import torch
-from baselines_foreign import SMALL, Tape, adm_forward, rosinality_forward
+from baselines_foreign import SMALL, MetaTape, Tape, adm_forward, rosinality_forward
+from helpers import composed
+from safetensors.torch import save_file
 
 from baselines.common.adm import ADMFlags, ADMSource, convert_adm, split_qkv
 from baselines.common.rosinality import (
@@ -47,6 +49,7 @@ FFHQ = ADMFlags(
     learn_sigma=True,
     use_new_attention_order=False,
 )
+LISTS = ("channel_mult", "attention_resolutions")
 VARIANTS = [
     {},
     {"use_new_attention_order": True},
@@ -98,15 +101,37 @@ def test_ffhq_has_the_published_number_of_parameters():
         net = UNet2DModel(**FFHQ.unet_config())
     assert sum(p.numel() for p in net.parameters()) == 552_814_086
     config = FFHQ.unet_config()
+    flags = composed("suite=paper", "dataset=babies").suite.source.flags
+    given = {k: tuple(v) if k in LISTS else v for k, v in flags.items() if k != "_target_"}
+    assert given == dataclasses.asdict(FFHQ)
     assert config["down_block_types"] == ["ResnetDownsampleBlock2D"] * 3 + ["AttnDownBlock2D"] * 3
     assert config["up_block_types"] == ["AttnUpBlock2D"] * 3 + ["ResnetUpsampleBlock2D"] * 3
     # Every tensor of the full checkpoint is renamed, none left: 566 of them, qkv counted as one.
-    tape = Tape()
-    adm_forward(tape, SMALL, torch.zeros(1, 3, 32, 32), torch.zeros(1))
+    tape = MetaTape()
     with torch.device("meta"):
-        small = UNet2DModel(**SMALL.unet_config()).state_dict()
-    renamed = convert_adm(tape.state, SMALL)
-    assert {k: v.shape for k, v in renamed.items()} == {k: v.shape for k, v in small.items()}
+        out = adm_forward(tape, FFHQ, torch.zeros(1, 3, 256, 256), torch.zeros(1))
+    assert out.shape == (1, 6, 256, 256) and len(tape.state) == 566
+    assert sum(v.numel() for v in tape.state.values()) == 552_814_086
+    renamed = convert_adm(tape.state, FFHQ)
+    shapes = {k: v.shape for k, v in net.state_dict().items()}
+    assert {k: v.shape for k, v in renamed.items()} == shapes
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_a_checkpoint_in_half_precision_runs_in_single(suffix, tmp_path):
+    tape, path = Tape(), tmp_path / f"adm.{suffix}"
+    x, t = torch.randn(1, 3, 32, 32), torch.tensor([417])
+    adm_forward(tape, SMALL, x, t)
+    half = {k: v.half() for k, v in tape.state.items()}
+    tape.state = {k: v.float() for k, v in half.items()}
+    torch.save(half, path) if suffix == "pt" else save_file(half, path)
+    source = ADMSource(weights=asset(path), flags=SMALL, device="cpu")
+    found = source.eps(x, 417)
+    assert not source.unet.training
+    assert {p.dtype for p in source.unet.parameters()} == {found.dtype} == {torch.float32}
+    with torch.no_grad():
+        expected = adm_forward(tape, SMALL, x, t)[:, :3]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):

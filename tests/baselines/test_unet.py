@@ -64,6 +64,30 @@ def test_the_source_predicts_with_the_first_three_channels(tmp_path, tiny_unet):
     assert source.resolution == 16
 
 
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_prediction_outlives_the_next_one(tiny_unet, images, heads):
+    """A recorded CUDA graph has one place for its output and writes there at each replay."""
+    place = torch.empty(images, 3 * heads, 16, 16)
+    tiny_unet.forward = lambda x, t: place.copy_(t[:, None, None, None].expand_as(place))
+    x = torch.zeros(images, 3, 16, 16)
+    first, second = tiny_unet.eps(x, 7), tiny_unet.eps(x, torch.full((images,), 8))
+    assert first.eq(7).all() and second.eq(8).all()
+
+
+def test_one_graph_serves_all_timesteps(tiny_unet):
+    """Else torch.compile would compile 25 times, or leave gaps between CUDA graphs."""
+    from torch._dynamo.testing import CompileCounter
+
+    graphs = CompileCounter()
+    x = inputs(16)[0]
+    expected = [tiny_unet.eps(x, t) for t in (999, 500, 0)]
+    tiny_unet.compile(backend=graphs, fullgraph=True)
+    for t, eps in zip((999, 500, 0), expected, strict=True):
+        torch.testing.assert_close(tiny_unet.eps(x, t), eps)
+    assert graphs.frame_count == 1
+
+
 def test_changed_weights_are_refused(tmp_path, tiny_unet):
     path = tmp_path / "net.safetensors"
     save_unet(path, tiny_unet)
