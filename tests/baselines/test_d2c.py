@@ -18,7 +18,7 @@ from baselines.d2c.autoencoder import (
     save_autoencoder,
 )
 from baselines.d2c.estimator import Score, auc, discriminant, elkan_noto, temperature
-from baselines.pretrain.autoencoder import Augmentation, moco_loss
+from baselines.pretrain.autoencoder import Augmentation, blurred, moco_loss, turned
 from fsig_bench.images import to_uint8
 from fsig_bench.types import NoProgress
 
@@ -385,14 +385,28 @@ def test_moco_loss_by_hand():
 
 def test_views_stay_pictures_and_without_randomness_are_the_picture():
     x = ((torch.rand(4, 3, 16, 16) * 255).round()) / 127.5 - 1
-    still = Augmentation(min_scale=1.0, jitter=0.0, grey=0.0, flip=0.0)
+    still = Augmentation(min_scale=1.0, jitter=0.0, grey=0.0, flip=0.0, hue=0.1, blur=0.0)
     g = torch.Generator().manual_seed(0)
-    view = Augmentation(min_scale=0.3, jitter=1.0, grey=0.5, flip=0.5)(x, g)
+    view = Augmentation(min_scale=0.3, jitter=1.0, grey=0.5, flip=0.5, hue=0.1, blur=0.5)(x, g)
     assert view.shape == x.shape and view.abs().max() <= 1
     levels = (view + 1) * 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
     assert not torch.allclose(view, x)
     assert still(x, g).shape == x.shape
+
+
+def test_turning_the_hue_and_blurring_by_hand():
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    third = turned(x, torch.full((2,), 1 / 3))  # red becomes green, green blue, blue red
+    torch.testing.assert_close(third, x[:, [2, 0, 1]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(turned(x, torch.tensor([0.0, 1.0])), x, atol=1e-5, rtol=0)
+    dot = torch.zeros(2, 1, 15, 15)
+    dot[:, :, 7, 7] = 1
+    soft = blurred(dot, torch.tensor([0.1, 1.0]))
+    torch.testing.assert_close(soft[:1], dot[:1], atol=1e-6, rtol=0)
+    offset = torch.arange(15) - 7.0
+    variance = float((soft[1, 0].sum(0) * offset**2).sum())
+    assert float(soft[1].sum()) == pytest.approx(1) and variance == pytest.approx(1, abs=0.01)
 
 
 def test_mean_image_weights_the_components():
