@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.shared import SharedWork, sampler_of
-from fsig_bench.types import NoProgress
+from fsig_bench.types import NoProgress, alone
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fsig_bench.store import Store
     from fsig_bench.types import Progress
+    from fsig_bench.types import Shared as SharedBy
 
 Stage = Callable[[str], AbstractContextManager[Any]]  # "adapt" or "sample" -> its precision
 
@@ -81,8 +82,8 @@ def guard(seen: Sequence[Fold]) -> float:
 class Shared(NoProgress):
     """Keeps nothing but what a method makes whatever the shots, once for all folds and trials."""
 
-    def __init__(self, store: Store) -> None:
-        self.work = SharedWork(store)
+    def __init__(self, store: Store, precision: str) -> None:
+        self.work = SharedWork(store, precision)
 
     def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
         return self.work(key, compute)
@@ -115,6 +116,7 @@ def leave_out(
     seed: int,
     batch_size: int,
     progress: Progress | None = None,
+    shared: SharedBy = alone,
     stage: Stage = lambda name: nullcontext(),
 ) -> Iterator[Fold]:
     """Adapts, samples and measures fold by fold; yields each fold as it is done.
@@ -128,6 +130,7 @@ def leave_out(
         seed: of every adaptation.
         batch_size: images drawn or compared at once.
         progress: what the adaptations report to.
+        shared: asked for what drawing shares with other runs.
         stage: the context in which to adapt or sample.
 
     Raises:
@@ -143,7 +146,7 @@ def leave_out(
             state = method.adapt(
                 to_float(shots[kept]), seed=seed, progress=progress or NoProgress()
             )
-        sampler = sampler_of(method, state, (progress or NoProgress()).shared)
+        sampler = sampler_of(method, state, shared)
         with stage("sample"):
             parts = [
                 sampler(range(a, min(a + batch_size, samples))).float()
@@ -196,7 +199,7 @@ def of_config(
     from fsig_bench.placing import build_method, precise, resolve_device
     from fsig_bench.settings import Cell
 
-    device = resolve_device(config["device"])
+    device, policy = resolve_device(config["device"]), config["precision"]
     cell = Cell(config=dict(config), dataset=dataset, adapt_key="", sample_key="", run_id="")
     yield from leave_out(
         build_method(cell),
@@ -206,6 +209,7 @@ def of_config(
         samples=samples,
         seed=config["seed"],
         batch_size=config["batch_size"],
-        progress=Shared(store),
-        stage=lambda name: precise(config["precision"][name], device),
+        progress=Shared(store, policy["adapt"]),
+        shared=SharedWork(store, policy["sample"]),
+        stage=lambda name: precise(policy[name], device),
     )

@@ -17,6 +17,7 @@ from fsig_bench.placing import build_method, precise, resolve_device
 from fsig_bench.sampling import sample
 from fsig_bench.scoring import score
 from fsig_bench.settings import Cell
+from fsig_bench.shared import notes_of
 from fsig_bench.status import command_of, under_way
 from fsig_bench.store import Store, read_record, write_record
 from fsig_bench.trackers.base import send_again, tracking
@@ -115,10 +116,12 @@ def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
     folder = store.root / cell.folder
     folder.mkdir(parents=True, exist_ok=True)
     pictures = write_pictures(folder, cell, evidence, store)
+    notes = notes_of(method, state)
     record = make_record(
         cell,
         state=state,
-        nfe_per_image=state.meta.get("nfe_per_image", method.nfe_per_image),
+        notes=notes,
+        nfe_per_image=notes.get("nfe_per_image", method.nfe_per_image),
         metrics=values,
         timing_s={"adapt": adapt_s, "sample": sample_s, "score": score_s},
         peak_mem_gib=peak_mem_gib(),

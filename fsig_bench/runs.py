@@ -4,6 +4,7 @@
     python -m fsig_bench.runs why method=crdi dataset=babies seed=0 ...     as one would run it
     python -m fsig_bench.runs verify [remove=true]       every digest; what is damaged is named
     python -m fsig_bench.runs prune [yes=true]           what no record needs; a dry run without yes
+                                            shared=true: also what methods keep for later runs
 
 results_dir=FOLDER goes with each (default: results).
 """
@@ -175,7 +176,7 @@ def main(words: Sequence[str]) -> int:
     if verb == "why":
         print("\n".join(why([w for w in rest if not w.startswith("results_dir=")], store)))
         return 0
-    known = {"list": KEYS, "verify": ("remove",), "prune": ("yes",)}[verb]
+    known = {"list": KEYS, "verify": ("remove",), "prune": ("yes", "shared")}[verb]
     if wrong := sorted(set(given) - set(known)):
         raise ValueError(f"{verb} knows no {wrong[0]}=; it takes {', '.join(known)}, results_dir")
     if verb == "list":
@@ -183,7 +184,11 @@ def main(words: Sequence[str]) -> int:
         return 0
     go = given.get("remove" if verb == "verify" else "yes") == "true"
     count = 0
-    for path, what in (damaged_pieces if verb == "verify" else unneeded)(store):
+    if verb == "verify":
+        pieces = damaged_pieces(store)
+    else:
+        pieces = unneeded(store, shared=given.get("shared") == "true")
+    for path, what in pieces:
         count += 1
         print(f"{what}: {path}")
         if go:

@@ -19,12 +19,28 @@ class SharedWork:
     def __init__(self, store: Store, precision: str = "fp32") -> None:
         self.store, self.precision, self.owed_s = store, precision, 0.0
 
+    def keyed(self, key: Sequence[Any]) -> list[Any]:
+        """A method's key with what else decides the numbers: precision, and the code's version.
+
+        Device, batch and compilation are left out, as they are from a stage's key. fp32 and the
+        first version add nothing.
+        """
+        from fsig_bench.settings import STAGE_VERSION
+
+        version = [] if STAGE_VERSION == 1 else [f"version {STAGE_VERSION}"]
+        return [*key, *([] if self.precision == "fp32" else [self.precision]), *version]
+
     def __call__(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
         began = time.perf_counter()
-        own = list(key) if self.precision == "fp32" else [*key, self.precision]
-        value, made_s = self.store.shared(own, compute)
+        value, made_s = self.store.shared(self.keyed(key), compute)
         self.owed_s += made_s - (time.perf_counter() - began)
         return value
+
+
+def notes_of(method: Any, state: State) -> dict[str, Any]:
+    """What a record says about a state: the method's word (`types.Annotates`), else its meta."""
+    notes = getattr(method, "notes", None)
+    return dict(notes(state) if notes else state.meta)
 
 
 def sampler_of(method: Any, state: State, shared: Shared) -> Sampler:

@@ -76,6 +76,18 @@ class Shares(Protocol):
         ...
 
 
+class Annotates(Protocol):
+    """A method whose record says more than the state's meta.
+
+    Runs that differ in `sample` alone share their state: what those settings decide is no part
+    of it.
+    """
+
+    def notes(self, state: State) -> Mapping[str, Any]:
+        """Plain JSON values for the record, in place of the meta."""
+        ...
+
+
 class Reconstructs(Protocol):
     """A method that can also rebuild the shots themselves from its state."""
 

@@ -60,11 +60,15 @@ def pixels_fit(record: dict[str, object], store: Store, bad: set[Path]) -> bool:
     return seen < count or pixels_sha256(torch.cat(parts)) == record["pixels_sha256"]
 
 
-def unneeded(store: Store) -> Iterator[Piece]:
+def unneeded(store: Store, *, shared: bool = False) -> Iterator[Piece]:
     """Stages of no record, checkpoints of runs that ended, temporary files; nothing in use.
 
-    Features and shared work stay: they belong to many runs.
+    Features stay, since they belong to many runs, and so does shared work, unless `shared` gives
+    it up: no finished run needs it, but the next one would make it again.
     """
+    for path in sorted((store.root / "store" / "shared").glob("[!.]*")) if shared else ():
+        if not is_held(store.lock_path(f"shared-{path.stem}")):
+            yield path, f"shared work ({path.stat().st_size / 2**20:.1f} MiB)"
     needed: dict[str, set[str]] = {"adapt": set(), "sample": set()}
     for path in sorted((store.root / "runs").rglob("record.json")):
         stages = read_record(path).get("stages", {})

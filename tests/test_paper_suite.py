@@ -118,7 +118,11 @@ def test_d2c_runs_on_a_latent_diffusion_model(world, tmp_path):
         own += [f"{at}.path={tmp_path / name}", f"{at}.sha256=null"]
     own += ["+source_images@suite.source_images=folder"]
     own += [f"suite.source_images.files={world / 'reference'}"]
+    fit = [f"suite.latent_backend.{w}" for w in ("least_rebuilt=-1e9", "most_spread=1e9")]
     own += ["method.unlabelled_count=24", "method.held_out_count=8", "method.num_steps=3"]
+    with pytest.raises(ValueError, match=r"returns -?\d+\.\d+ of their variance.*vqvae"):
+        run(cell_of(world, "d2c", 16, *own), Store(tmp_path / "results"))  # random networks
+    own += fit
     record, _ = run(cell_of(world, "d2c", 16, *own), Store(tmp_path / "results"))
     assert record["metrics"]["fd"]["value"] > 0 and record["nfe_adapt"] == (24 + 8) * 3
     assert "D2C-style" in record["config"]["method"]["card"]["label"]

@@ -335,6 +335,20 @@ def test_prune_keeps_what_records_need(copied, capsys):
     assert {*copied.rglob("*.safetensors")} == needed
 
 
+def test_shared_work_is_given_up_on_request_alone(tmp_path, capsys):
+    store = Store(tmp_path)
+    for name in ("a", "b"):
+        store.shared([name], lambda: torch.zeros(2))
+    kept, busy = sorted((tmp_path / "store" / "shared").iterdir())
+    runs.main(["prune", "yes=true", f"results_dir={tmp_path}"])
+    runs.main(["prune", "shared=true", f"results_dir={tmp_path}"])
+    assert "2 pieces that no record needs (a dry run" in capsys.readouterr().out
+    assert kept.exists() and busy.exists()
+    with store.locked(f"shared-{busy.stem}", what="test"):
+        runs.main(["prune", "yes=true", "shared=true", f"results_dir={tmp_path}"])
+    assert busy.exists() and not kept.exists()
+
+
 def test_ten_thousand_records_are_listed_and_tabled_quickly(whole, tmp_path):
     from fsig_bench.report import load, table
 

@@ -18,6 +18,7 @@ from fsig_bench.faceworld.dataset import FaceworldDataset
 from fsig_bench.images import to_uint8
 from fsig_bench.leave_out import Fold, Shared, folds, guard, leave_out, nearest, objective, replay
 from fsig_bench.lock import is_held
+from fsig_bench.shared import SharedWork
 from fsig_bench.store import Store
 from fsig_bench.tuning.candidates import (
     asked,
@@ -247,8 +248,40 @@ class TestObjective:
             return torch.ones(2)
 
         for _ in range(2):
-            assert torch.equal(Shared(Store(tmp_path)).shared(["a", 1], compute), torch.ones(2))
+            assert torch.equal(
+                Shared(Store(tmp_path), "fp32").shared(["a", 1], compute), torch.ones(2)
+            )
         assert len(calls) == 1
+
+    def test_what_was_made_in_another_precision_is_not_taken(self, tmp_path):
+        """Each stage's own: a bank of bf16 must never serve a run in fp32."""
+
+        class Sharing(Replay):
+            def adapt(self, shots, *, seed, progress):
+                found["adapt"] = float(progress.shared(["bank"], lambda: torch.ones(1)))
+                return super().adapt(shots, seed=seed, progress=progress)
+
+            def sharing_sampler(self, state, shared):
+                found["sample"] = float(shared(["bank"], lambda: torch.zeros(1)))
+                return self.sampler(state)
+
+        store, found = Store(tmp_path), {}
+        store.shared(["bank"], lambda: torch.full((1,), 7.0))  # of a run in fp32
+        for adapt, drawn, expected in (("bf16", "fp16", (1, 0)), ("fp32", "bf16", (7, 1))):
+            list(
+                leave_out(
+                    Sharing(),
+                    grey(0, 9),
+                    Flat(),
+                    splits=[(0,)],
+                    samples=2,
+                    seed=0,
+                    batch_size=2,
+                    progress=Shared(store, adapt),
+                    shared=SharedWork(store, drawn),
+                )
+            )
+            assert (found["adapt"], found["sample"]) == expected
 
 
 def folds_of(value, count=3):

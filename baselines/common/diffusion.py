@@ -61,6 +61,10 @@ class Schedule:
         """The previous respaced index's abar; 1 (a clean image) before index 0."""
         return self.abar[i - 1] if i > 0 else 1.0
 
+    def nearest(self, alpha: float) -> int:
+        """The index whose abar is nearest to alpha."""
+        return min(range(len(self)), key=lambda i: abs(self.abar[i] - alpha))
+
     def __len__(self) -> int:
         return len(self.t)
 
@@ -121,7 +125,7 @@ def ddim_loop(
 
 def ddim_from(eps: Eps, z: Tensor, noise: Tensor, alpha: float, schedule: Schedule) -> Tensor:
     """Noises latents z to the step whose abar is nearest to alpha, then DDIM back; unclamped."""
-    start = min(range(len(schedule)), key=lambda i: abs(schedule.abar[i] - alpha))
+    start = schedule.nearest(alpha)
     abar = schedule.abar[start]
     x = abar**0.5 * z + (1 - abar) ** 0.5 * noise
     return ddim_loop(eps, x, schedule, start=start, clamp=False)

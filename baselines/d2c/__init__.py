@@ -18,6 +18,7 @@ generator: z' = z + eta grad log r, noise to level alpha, denoise, decode.
 
 from baselines.d2c.backend import LatentBackend, Weights
 from baselines.d2c.estimator import Estimator
-from baselines.d2c.method import D2C, Sampling
+from baselines.d2c.method import D2C
+from baselines.d2c.selection import Sampling
 
 __all__ = ["D2C", "Estimator", "LatentBackend", "Sampling", "Weights"]

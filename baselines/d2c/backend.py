@@ -67,14 +67,17 @@ class LatentBackend:
         net, mean, sd = self._autoencoder
         return net.decode(z.to(self.device) * sd + mean)
 
+    def schedule(self, num_steps: int) -> Schedule:
+        """Respaced from DDPM's linear one of 1000 steps, which the priors here are trained on."""
+        return Schedule.respaced(num_steps)
+
     def denoise(self, noise: Tensor, num_steps: int) -> Tensor:
         """DDIM from pure noise [n, c, r, r] to latents; unclamped, latents have no range."""
         return ddim_loop(
-            self._prior.eps, upload(noise, self.device), Schedule.respaced(num_steps), clamp=False
+            self._prior.eps, upload(noise, self.device), self.schedule(num_steps), clamp=False
         )
 
     def denoise_from(self, z: Tensor, noise: Tensor, alpha: float, num_steps: int) -> Tensor:
         """Noises latents to abar = alpha, then DDIM back over the steps below it."""
-        schedule = Schedule.respaced(num_steps)
         z, noise = upload(z, self.device), upload(noise, self.device)
-        return ddim_from(self._prior.eps, z, noise, alpha, schedule)
+        return ddim_from(self._prior.eps, z, noise, alpha, self.schedule(num_steps))

@@ -9,7 +9,9 @@ Shape legend: n images, c latent channels, r latent side.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +23,16 @@ from baselines.common.diffusion import Schedule, ddim_from, ddim_loop, scaled_li
 from baselines.common.weights import read_plain
 from fsig_bench.download import Asset
 from fsig_bench.images import upload
+from fsig_bench.seeding import ImageGenerators
+
+# Attention layers were called so when these checkpoints were published (diffusers PR 3387).
+FORMERLY = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Attention layers under today's names."""
+    old = re.compile(rf"(?<=\.)({'|'.join(FORMERLY)})(?=\.(?:weight|bias)$)")
+    return {old.sub(lambda m: FORMERLY[m[1]], name): t for name, t in tensors.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +46,8 @@ class LDMBackend:
     scale: float  # latents are multiplied by it; VQ-f4's is 1, whatever a config.json says
     first_beta: float
     last_beta: float
+    least_rebuilt: float  # share of the source images' variance that a round trip must return
+    most_spread: float  # the prior's latents may spread so many times as far as encoded images
     device: str
 
     def _built(self, kind: str, weights: Asset, config: Asset) -> Any:
@@ -41,7 +55,7 @@ class LDMBackend:
 
         settings = json.loads(config.get().read_text())
         net = getattr(diffusers, kind).from_config(settings)
-        net.load_state_dict(read_plain(weights))  # strict: nothing missing or left over
+        net.load_state_dict(renamed(read_plain(weights)))  # strict: none missing or left over
         return net.eval().requires_grad_(False).to(self.device)
 
     @cached_property
@@ -54,14 +68,44 @@ class LDMBackend:
 
     @property
     def digest(self) -> str:
-        """Of the prior's weights."""
-        return self.prior.digest
+        """Of all that decides a latent besides the noise: weights, architecture, schedule."""
+        files = [self.prior.digest, self.prior_config.digest]
+        parts = json.dumps([*files, self.first_beta, self.last_beta])
+        return hashlib.sha256(parts.encode()).hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one latent."""
         config = self._prior.config
         return config.in_channels, config.sample_size, config.sample_size
+
+    def check(self, images: Tensor, count: int = 8, num_steps: int = 20) -> None:
+        """Tries the pair on a few source images.
+
+        A round trip finds a wrong autoencoder, but a wrong `scale` cancels in it: that one shows in
+        the spread of the prior's latents beside that of encoded images.
+
+        Raises:
+            ValueError: they do not fit together; the message has the numbers.
+        """
+        x = images[:count]
+        z = self.encode(x)
+        rebuilt = 1 - float((self.decode(z).cpu() - x).square().mean() / x.var())
+        noise = ImageGenerators(0, range(count), "ldm check").randn(*self.shape)
+        spread = float(self.denoise(noise, num_steps).std() / z.std())
+        if not rebuilt >= self.least_rebuilt:
+            raise ValueError(
+                f"encoding and decoding {len(x)} source images returns {rebuilt:.3f} of their "
+                f"variance, less than least_rebuilt={self.least_rebuilt:g}: {self.autoencoder.file}"
+                " or its config is another one than it should be"
+            )
+        if not 1 / self.most_spread <= spread <= self.most_spread:
+            raise ValueError(
+                f"latents of the prior spread {spread:.3f} times as far as encoded source images, "
+                f"beyond most_spread={self.most_spread:g}: scale={self.scale:g} does not fit "
+                f"{self.prior.file} (1 for VQ-f4; diffusers' default of 0.18215 would be 5.5 times "
+                "off), or the source images are of another domain"
+            )
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

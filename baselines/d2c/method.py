@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from baselines.common.choices import check_choices
+from baselines.common.memory import in_halves
 from baselines.d2c.backend import LatentBackend
-from baselines.d2c.estimator import Estimator, Score, probe_auc
+from baselines.d2c.estimator import Estimator, Score
+from baselines.d2c.selection import SELECTED, Sampling, doubts, fitted_notes
 from fsig_bench.images import to_float
 from fsig_bench.seeding import ImageGenerators
 from fsig_bench.types import Images, Progress, Sampler, Shared, State, alone
@@ -22,32 +24,6 @@ class SourceImages(Protocol):
     """What real source images look like, uint8 by index."""
 
     def load(self, indices: Sequence[int]) -> Tensor: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """Settings that change the samples but not the classifier."""
-
-    kind: Literal["accept_prob", "accept_prob_thresh", "ratio", "sir", "topk", "naive", "edit"]
-    budget: int  # proposals for an image before the best of them is taken (fallback)
-    threshold: float  # accept_prob_thresh
-    edit_step: float  # edit: 1 moves the logit to the shots' mean
-    edit_alpha: float  # edit: noise level abar of the partial re-diffusion
-    share: bool  # proposals are kept for other shots, a batch of images at a time
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        if self.budget < 1:
-            raise ValueError(f"budget={self.budget}: at least one proposal an image")
-
-    def accepted(self, score: Score, logit: Tensor, u: Tensor, log_bound: float) -> Tensor:
-        """Bool [n]: accepted, with u ~ U(0, 1)."""
-        if self.kind == "ratio":  # rho = g / (1 - g) = exp(logit), accepted with rho / M
-            return u.log() < logit - log_bound
-        g = score.probability(logit)
-        if self.kind == "accept_prob_thresh":
-            return (g > self.threshold) & (u < g)
-        return u < g
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +48,20 @@ class D2C:
 
     @property
     def nfe_per_image(self) -> float:
-        """At most; a state's notes hold what is expected at its acceptance rate."""
-        return self.num_steps * self.expected_tries(0.0)
+        """At most; the notes hold what is expected at the acceptance rate."""
+        return self.evaluations(0.0)
+
+    def evaluations(self, rate: float) -> float:
+        """Of the prior, for an image, at an acceptance rate."""
+        again = 0
+        if self.sample.kind == "edit":  # the steps from abar = alpha down
+            again = self.backend.schedule(self.num_steps).nearest(self.sample.edit_alpha) + 1
+        return self.num_steps * self.sample.expected_tries(rate) + again
 
     def proposals(self, seed: int, indices: Sequence[int], *purpose: str | int) -> Tensor:
         """Latents of the prior, each from its own generator."""
         noise = ImageGenerators(seed, indices, "d2c", *purpose).randn(*self.backend.shape)
-        return self.backend.denoise(noise, self.num_steps).cpu()
+        return in_halves(lambda x: self.backend.denoise(x, self.num_steps).cpu(), noise)
 
     def bank(self, name: str, count: int, progress: Progress) -> Tensor:
         """A part of the proposal bank, [count, c, r, r]; the same for every run of a backend."""
@@ -93,7 +76,8 @@ class D2C:
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents on the CPU, in batches."""
-        return torch.cat([self.backend.encode(p).cpu() for p in images.split(self.decode_batch)])
+        parts = images.split(self.decode_batch)
+        return torch.cat([in_halves(lambda x: self.backend.encode(x).cpu(), p) for p in parts])
 
     def planned_nfe(self, k: int) -> int:
         """Evaluations of the prior that the unlabelled bank takes, whatever the shots."""
@@ -101,11 +85,15 @@ class D2C:
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Fits the classifier and says how far it can be trusted."""
-        train = self.bank("unlabelled", self.unlabelled_count, progress).flatten(1)
-        held = self.bank("held_out", self.held_out_count, progress).flatten(1)
-        source = self.encode(to_float(self.source_images.load(range(self.held_out_count))))
+        # The autoencoder first: what is wrong with it shows before hours go into the bank.
+        seen = to_float(self.source_images.load(range(self.held_out_count)))
+        if check := getattr(self.backend, "check", None):
+            check(seen)
+        source = self.encode(seen)
         views = [shots, shots.flip(3)] if self.mirror else [shots]
         positive = torch.stack([self.encode(v).flatten(1) for v in views], 1)
+        train = self.bank("unlabelled", self.unlabelled_count, progress).flatten(1)
+        held = self.bank("held_out", self.held_out_count, progress).flatten(1)
         unlabelled = source.flatten(1) if self.unlabelled == "encoded" else train
         score, loo = self.estimator.fit(positive, unlabelled, held)
         logits = score(held)
@@ -113,63 +101,28 @@ class D2C:
         tensors = {f"score/{k}": v for k, v in vars(score).items()}
         return State(
             tensors={k: v.contiguous() for k, v in tensors.items()}
-            | {"shots": positive[:, 0].reshape(-1, *self.backend.shape).contiguous()},
+            | {"shots": positive[:, 0].reshape(-1, *self.backend.shape).contiguous()}
+            | {"held_logits": logits},
             seed=seed,
             trained_params=score.weight.numel() + 1,
             nfe_adapt=self.planned_nfe(len(shots)),
-            meta=self.diagnosis(score, logits, loo, log_bound, source.flatten(1), held),
+            meta=fitted_notes(logits, loo, log_bound, source.flatten(1), held),
         )
 
-    def diagnosis(
-        self,
-        score: Score,
-        logits: Tensor,
-        loo: float,
-        log_bound: float,
-        source: Tensor,
-        held: Tensor,
-    ) -> dict[str, Any]:
-        """What the record says about the selection, measured on the held-out part of the bank."""
-        u = ImageGenerators(self.bank_seed, range(len(logits)), "d2c", "accept").rand()
-        rate = float(self.sample.accepted(score, logits, u, log_bound).double().mean())
-        weight = (logits - logits.max()).exp().double()
-        fallback = (1 - rate) ** self.sample.budget
-        out: dict[str, Any] = {
-            "log_ratio_bound": log_bound,
-            "nfe_per_image": round(self.num_steps * self.expected_tries(rate), 1),
-            "acceptance_rate": round(rate, 5),
-            "fallback_share_expected": round(fallback, 5),
-            "effective_sample_share": round(
-                float(weight.sum() ** 2 / weight.square().sum()) / len(weight), 5
-            ),
-            "leave_one_out_auc": round(loo, 4),
-            # Far from 1: the backend scales its latents otherwise than its prior learned them.
-            "latent_sd_ratio": round(float(held.std() / source.std()), 4),
-            # Can encoded source images be told from prior samples? Near 0.5 is good.
-            "encoder_probe_auc": round(probe_auc(source, held), 4),
-        }
-        if not 2 / 3 < out["latent_sd_ratio"] < 3 / 2:
-            out["warning"] = (
-                f"latents of the prior spread {out['latent_sd_ratio']} times as far as encoded "
-                "images: the backend's scale is wrong, or its prior is of another domain"
-            )
-        if self.sample.kind not in ("naive", "edit", "sir", "topk") and fallback > 0.1:
-            out["fallback"] = "topk"
-            before = f"{out['warning']}; " if "warning" in out else ""
-            out["warning"] = before + (
-                f"{100 * fallback:.0f} % of the images are the best of {self.sample.budget} "
-                f"proposals and not accepted ones (acceptance rate {rate:.4f}): the prior "
-                "hardly reaches this target"
-            )
-        return out
-
-    def expected_tries(self, rate: float) -> float:
-        """Proposals an image takes on average, at an acceptance rate."""
-        if self.sample.kind in ("naive", "edit"):
-            return 1.0
-        if self.sample.kind in ("sir", "topk") or rate == 0:
-            return float(self.sample.budget)
-        return (1 - (1 - rate) ** self.sample.budget) / rate
+    def notes(self, state: State) -> dict[str, Any]:
+        """What the record says of the classifier, and of the selection under these settings."""
+        logits, sample, rate = state.tensors.get("held_logits"), self.sample, 0.0
+        if sample.rejects and logits is None:  # of an earlier version: its meta says all there is
+            return dict(state.meta)
+        out = {k: v for k, v in state.meta.items() if k not in SELECTED}
+        said = doubts(out, kind=sample.kind, unlabelled=self.unlabelled)
+        if sample.rejects and logits is not None:
+            bound = state.meta["log_ratio_bound"]
+            rate = sample.rate(self.score(state), logits, bound, self.bank_seed)
+            out |= sample.notes(rate)
+            said += [out["warning"]] if "warning" in out else []
+        out["nfe_per_image"] = round(self.evaluations(rate), 1)
+        return out | ({"warning": "; ".join(said)} if said else {})
 
     def proposed(
         self, seed: int, indices: list[int], rows: Sequence[int], attempt: int, shared: Shared
@@ -199,9 +152,9 @@ class D2C:
             take = torch.zeros(len(own), dtype=torch.bool)
             if s.kind not in ("topk", "sir"):
                 take = s.accepted(score, logit, u, state.meta["log_ratio_bound"])
-            better = take | (rank > top[open_])
-            for row in better.nonzero()[:, 0].tolist():
-                best[open_[row]], top[open_[row]] = z[row], rank[row]
+            rows = (take | (rank > top[open_])).nonzero()[:, 0]
+            at = torch.tensor(open_)[rows]
+            best[at], top[at] = z[rows], rank[rows]
             open_ = [j for row, j in enumerate(open_) if not take[row]]
             if not open_:
                 break

@@ -27,26 +27,28 @@ from fsig_bench.seeding import generator
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """MoCo v2's views without blur; probabilities and ranges per image."""
+    """MoCo v2's views; probabilities and ranges per image."""
 
     min_scale: float  # of the crop's area
     jitter: float  # probability
     grey: float
     flip: float
+    hue: float  # largest turn of the hue, with `jitter`
+    blur: float
 
     def __call__(self, x: Tensor, g: torch.Generator) -> Tensor:
         """One random view of each image [n, 3, h, w] in [-1, 1]."""
         n = len(x)
 
         def uniform(low: float, high: float) -> Tensor:
-            return low + (high - low) * torch.rand(n, generator=g)
+            return (low + (high - low) * torch.rand(n, generator=g)).to(x.device)
 
         area, ratio = uniform(self.min_scale, 1), uniform(math.log(3 / 4), math.log(4 / 3)).exp()
         wide = (area * ratio).sqrt().clamp(max=1)
         high = (area / ratio).sqrt().clamp(max=1)
         shift_x, shift_y = uniform(-1, 1) * (1 - wide), uniform(-1, 1) * (1 - high)
-        mirror = torch.where(torch.rand(n, generator=g) < self.flip, -1.0, 1.0)
-        theta = torch.zeros(n, 2, 3)
+        mirror = torch.where(uniform(0, 1) < self.flip, -1.0, 1.0)
+        theta = x.new_zeros(n, 2, 3)
         theta[:, 0, 0], theta[:, 0, 2] = wide * mirror, shift_x
         theta[:, 1, 1], theta[:, 1, 2] = high, shift_y
         grid = F.affine_grid(theta, list(x.shape), align_corners=False)
@@ -54,7 +56,7 @@ class Augmentation:
         y = (y + 1) / 2
 
         def some(p: float) -> Tensor:
-            return (torch.rand(n, generator=g) < p)[:, None, None, None]
+            return (uniform(0, 1) < p)[:, None, None, None]
 
         def factor() -> Tensor:
             return uniform(0.6, 1.4)[:, None, None, None]
@@ -66,10 +68,39 @@ class Augmentation:
             (1, 2, 3), keepdim=True
         )
         lum = (jittered * grey).sum(1, keepdim=True)
-        y = torch.where(some(self.jitter), lum + (jittered - lum) * colour, y)
+        jittered = lum + (jittered - lum) * colour
+        chosen = some(self.jitter)
+        if self.hue:
+            jittered = turned(jittered, uniform(-self.hue, self.hue))
+        y = torch.where(chosen, jittered, y)
         y = torch.where(some(self.grey), (y * grey).sum(1, keepdim=True), y)
+        if self.blur:
+            y = torch.where(some(self.blur), blurred(y, uniform(0.1, 2)), y)
         # Back to 8 bits: the likelihood counts bins.
         return (y.clamp(0, 1) * 255).round() / 127.5 - 1
+
+
+def turned(y: Tensor, turn: Tensor) -> Tensor:
+    """RGB with its hue turned by [n] parts of a circle: chroma rotated around the grey axis."""
+    a = 2 * math.pi * turn[:, None, None]
+    cos, sin = a.cos(), a.sin() / math.sqrt(3)
+    third = y.new_full((3, 3), 1 / 3)
+    cross = y.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    spin = cos * torch.eye(3, device=y.device) + (1 - cos) * third + sin * cross  # Rodrigues
+    return torch.einsum("ncd,ndhw->nchw", spin, y)
+
+
+def blurred(y: Tensor, sigma: Tensor) -> Tensor:
+    """Each image under a Gaussian of its own width, sigma [n] in pixels, up to 2."""
+    n, c, reach = len(y), y.shape[1], 6
+    offset = torch.arange(-reach, reach + 1, device=y.device)
+    tap = (-(offset**2) / (2 * sigma[:, None] ** 2)).exp()
+    tap = (tap / tap.sum(1, keepdim=True)).repeat_interleave(c, 0)[:, None]
+    flat = F.pad(y, (reach,) * 4, mode="reflect").reshape(
+        1, n * c, *(s + 2 * reach for s in y.shape[2:])
+    )
+    flat = F.conv2d(F.conv2d(flat, tap[:, :, None], groups=n * c), tap[..., None], groups=n * c)
+    return flat.view_as(y)
 
 
 class Contrast(nn.Module):
@@ -78,11 +109,11 @@ class Contrast(nn.Module):
     keys: Tensor
     cursor: Tensor
 
-    def __init__(self, sizes: AutoencoderSizes, dim: int, queue: int) -> None:
+    def __init__(self, sizes: AutoencoderSizes, dim: int, hidden: int, queue: int) -> None:
         super().__init__()
         self.net = Autoencoder(sizes)
         flat = sizes.latent_channels * sizes.latent_side**2
-        self.head = nn.Sequential(nn.Linear(flat, flat), nn.ReLU(), nn.Linear(flat, dim))
+        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, dim))
         self.momentum = copy.deepcopy(nn.ModuleList([self.net.encoder, self.head]))
         self.momentum.requires_grad_(False)
         self.register_buffer("keys", F.normalize(torch.randn(queue, dim), dim=1))
@@ -118,6 +149,7 @@ class AutoencoderRecipe:
     sizes: AutoencoderSizes
     augmentation: Augmentation
     contrast_dim: int
+    contrast_hidden: int
     queue: int
     momentum: float
     temperature: float
@@ -128,17 +160,17 @@ class AutoencoderRecipe:
     def run(self, out: Path, work: Path) -> dict[str, Any]:
         """Trains (or continues), writes `out` with the latents' statistics, returns the cost."""
         torch.manual_seed(self.loop.seed)  # initial weights
-        model = Contrast(self.sizes, self.contrast_dim, self.queue)
+        model = Contrast(self.sizes, self.contrast_dim, self.contrast_hidden, self.queue)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         compiled: dict[str, Any] = {}
 
         def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "views", step)
-            x = to_float(pixels)
-            views = [self.augmentation(x, g) for _ in range(2)]
-            a, b = (
-                v.to(self.loop.device).contiguous(memory_format=torch.channels_last) for v in views
-            )
+            # Crops in bf16 would be pixels off.
+            with torch.autocast(torch.device(self.loop.device).type, enabled=False):
+                x = to_float(pixels.to(self.loop.device))
+                views = [self.augmentation(x, g) for _ in range(2)]
+            a, b = (v.contiguous(memory_format=torch.channels_last) for v in views)
             if not compiled:
                 query_of, key_of = partial(self._query, model), partial(self._key, model)
                 compiled["query"] = torch.compile(query_of) if self.loop.compile else query_of

@@ -1,8 +1,9 @@
 """Pretrains the diffusion prior of a D2C-style backend on encoded source images.
 
 Stage B of D2C's code (arXiv:2106.06819): freeze the autoencoder, encode the training images and
-their mirror images, train an epsilon network on (z - mean) / sd. Here the network speaks v inside
-and its error is weighted accordingly; see `baselines.pretrain.diffusion`.
+their mirror images, train an epsilon network on (z - mean) / sd. `inner=eps` is the code's: squared
+errors of epsilon, summed over a latent (its timesteps are antithetic, here one from each stratum).
+With `inner=v` the network speaks v inside, and the error of epsilon is weighted to be that of v.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,10 +41,20 @@ class _Latents:
         net, extra = load_autoencoder(verified(self.weights), ("latent.mean", "latent.sd"))
         net = net.to(self.device)
         mean, sd = (a[None, :, None, None] for a in extra.values())
-        pool = self.images.pool(work)
-        parts = [part for x in (pool, pool.flip(3)) for part in x.split(200)]
-        z = torch.cat([net.encode(to_float(part).to(self.device)).cpu() for part in parts])
+        parts = self.images.pool(work).split(200)
+        seen = chain(parts, (part.flip(3) for part in parts))
+        z = torch.cat([net.encode(to_float(part).to(self.device)).cpu() for part in seen])
         return (z - mean) / sd
+
+
+def prior_loss(eps: Tensor, noise: Tensor, abar: Tensor, inner: Literal["eps", "v"]) -> Tensor:
+    """DDPM's simple loss, summed over a latent; or that of v, averaged.
+
+    The latter since eps - noise = sqrt(abar) (v' - v). Adam sees no scale of a loss, `clip_norm`
+    does.
+    """
+    error = (eps - noise).square()
+    return error.sum((1, 2, 3)).mean() if inner == "eps" else (error / abar).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +82,7 @@ class PriorRecipe:
             abar = at(tables.abar, t)
             z_t = (abar.sqrt() * z + (1 - abar).sqrt() * noise).to(self.loop.device)
             eps = net(z_t.contiguous(memory_format=torch.channels_last), t.to(z_t.device))
-            error = (eps - noise.to(z_t.device)).square()
-            return (error / abar.to(z_t.device)).mean(), {}
+            return prior_loss(eps, noise.to(z_t.device), abar.to(z_t.device), self.inner), {}
 
         start = time.perf_counter()
         cost = self.loop.run(

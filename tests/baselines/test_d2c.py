@@ -18,7 +18,8 @@ from baselines.d2c.autoencoder import (
     save_autoencoder,
 )
 from baselines.d2c.estimator import Score, auc, discriminant, elkan_noto, temperature
-from baselines.pretrain.autoencoder import Augmentation, moco_loss
+from baselines.d2c.selection import doubts, fitted_notes
+from baselines.pretrain.autoencoder import Augmentation, blurred, moco_loss, turned
 from fsig_bench.images import to_uint8
 from fsig_bench.types import NoProgress
 
@@ -46,6 +47,9 @@ class Plane:
         logits = torch.tensor([1 - SHARE, SHARE]).log() - gap.square().sum(2) / (2 * var)
         score = -(logits.softmax(1)[:, :, None] * gap).sum(1) / var
         return (-((1 - a) ** 0.5) * score).view_as(x)
+
+    def schedule(self, num_steps):
+        return Schedule.respaced(num_steps)
 
     def denoise(self, noise, num_steps):
         return ddim_loop(self.eps, noise, Schedule.respaced(num_steps), clamp=False)
@@ -188,20 +192,79 @@ def test_when_nothing_is_accepted_the_run_says_so():
         sample=dataclasses.replace(m.sample, budget=3),
     )
     state = strict.adapt(far, seed=0, progress=NoProgress())
-    assert state.meta["acceptance_rate"] < 0.01
-    assert state.meta["fallback"] == "topk" and "hardly reaches" in state.meta["warning"]
+    said = strict.notes(state)
+    assert said["acceptance_rate"] < 0.01
+    assert said["fallback"] == "topk" and "hardly reaches" in said["warning"]
     assert torch.isfinite(strict.sampler(state)(range(5))).all()
     easy = method().adapt(SHOTS, seed=0, progress=NoProgress())
-    assert "fallback" not in easy.meta
+    assert not {"fallback", "warning"} & set(method().notes(easy))
+
+
+def test_runs_that_share_a_classifier_say_what_is_true_of_their_own_selection():
+    m = method("accept_prob", sample=sampling("accept_prob", budget=3))
+    state = m.adapt(SHOTS[:6] + 10, seed=0, progress=NoProgress())
+    kinds = ("accept_prob", "topk", "naive", "edit")
+    said = {k: method(k, sample=sampling(k, budget=3)).notes(state) for k in kinds}
+    assert "fallback" in said["accept_prob"]
+    for kind in kinds[1:]:
+        assert not {"fallback", "acceptance_rate", "warning"} & set(said[kind])
+    nfe = {k: v["nfe_per_image"] for k, v in said.items()}
+    assert nfe["naive"] == 40 and nfe["topk"] == 120 and 40 < nfe["accept_prob"] <= 120
+    # 40 steps are t = 0, 26, 51, 77, 102, ...: alpha 0.9 is nearest to t = 102, five to go.
+    assert nfe["edit"] == method("edit").nfe_per_image == 45
+    # A state that an earlier version left under another setting.
+    old = {k: v for k, v in state.tensors.items() if k != "held_logits"}
+    old = dataclasses.replace(state, tensors=old, meta=said["accept_prob"])
+    assert method("naive").notes(old) == said["naive"]
+    assert m.notes(old) == said["accept_prob"]
+
+
+def test_the_bank_is_made_only_once_the_backend_has_been_tried():
+    class Wrong(Plane):
+        def check(self, images):
+            assert images.shape == (400, 3, 1, 1)
+            raise ValueError("spread")
+
+        def denoise(self, noise, num_steps):
+            pytest.fail("long work before the check")
+
+    with pytest.raises(ValueError, match="spread"):
+        method(backend=Wrong()).adapt(SHOTS, seed=0, progress=NoProgress())
+
+
+def test_doubts_name_their_numbers():
+    fine = {"latent_sd_ratio": 1.1, "encoder_probe_auc": 0.55}
+    how = {"kind": "accept_prob", "unlabelled": "prior"}
+    assert doubts(fine, **how) == []
+    assert "5.49 times" in doubts(fine | {"latent_sd_ratio": 5.49}, **how)[0]
+    told = fine | {"encoder_probe_auc": 0.71}
+    assert "AUC 0.71" in doubts(told, **how)[0]
+    assert not doubts(told, **(how | {"kind": "naive"}))
+    assert not doubts(told, **(how | {"unlabelled": "encoded"}))
+
+
+def test_batches_that_do_not_fit_are_halved():
+    asked = []
+
+    class Small(Plane):
+        def denoise(self, noise, num_steps):
+            asked.append(len(noise))
+            if len(noise) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().denoise(noise, num_steps)
+
+    z = method(backend=Small()).proposals(0, range(7), "test")
+    torch.testing.assert_close(z, method().proposals(0, range(7), "test"))
+    assert asked == [7, 3, 1, 2, 4, 2, 2]
 
 
 def test_effective_sample_share_of_a_flat_classifier_is_one():
     m = method()
     flat = Score(torch.zeros(2), torch.eye(2), torch.zeros(2), torch.tensor(0.0), torch.ones(()))
     x = exact(200, SHARE).flatten(1)
-    said = m.diagnosis(flat, flat(x), 0.5, 0.0, x, exact(200, SHARE, 1).flatten(1))
+    said = fitted_notes(flat(x), 0.5, 0.0, x, exact(200, SHARE, 1).flatten(1))
     assert said["effective_sample_share"] == 1
-    assert said["acceptance_rate"] == pytest.approx(0.5, abs=0.08)
+    assert m.sample.rate(flat, flat(x), 0.0, 0) == pytest.approx(0.5, abs=0.08)
 
 
 def test_the_bank_is_shared_between_runs_and_continues_after_a_kill():
@@ -385,14 +448,28 @@ def test_moco_loss_by_hand():
 
 def test_views_stay_pictures_and_without_randomness_are_the_picture():
     x = ((torch.rand(4, 3, 16, 16) * 255).round()) / 127.5 - 1
-    still = Augmentation(min_scale=1.0, jitter=0.0, grey=0.0, flip=0.0)
+    still = Augmentation(min_scale=1.0, jitter=0.0, grey=0.0, flip=0.0, hue=0.1, blur=0.0)
     g = torch.Generator().manual_seed(0)
-    view = Augmentation(min_scale=0.3, jitter=1.0, grey=0.5, flip=0.5)(x, g)
+    view = Augmentation(min_scale=0.3, jitter=1.0, grey=0.5, flip=0.5, hue=0.1, blur=0.5)(x, g)
     assert view.shape == x.shape and view.abs().max() <= 1
     levels = (view + 1) * 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
     assert not torch.allclose(view, x)
     assert still(x, g).shape == x.shape
+
+
+def test_turning_the_hue_and_blurring_by_hand():
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    third = turned(x, torch.full((2,), 1 / 3))  # red becomes green, green blue, blue red
+    torch.testing.assert_close(third, x[:, [2, 0, 1]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(turned(x, torch.tensor([0.0, 1.0])), x, atol=1e-5, rtol=0)
+    dot = torch.zeros(2, 1, 15, 15)
+    dot[:, :, 7, 7] = 1
+    soft = blurred(dot, torch.tensor([0.1, 1.0]))
+    torch.testing.assert_close(soft[:1], dot[:1], atol=1e-6, rtol=0)
+    offset = torch.arange(15) - 7.0
+    variance = float((soft[1, 0].sum(0) * offset**2).sum())
+    assert float(soft[1].sum()) == pytest.approx(1) and variance == pytest.approx(1, abs=0.01)
 
 
 def test_mean_image_weights_the_components():

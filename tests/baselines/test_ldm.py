@@ -37,6 +37,8 @@ def backend(files, **changes):
         "scale": 1.0,
         "first_beta": 0.0015,
         "last_beta": 0.0195,
+        "least_rebuilt": 0.5,
+        "most_spread": 2.0,
         "device": "cpu",
     }
     return LDMBackend(**(values | changes))
@@ -93,3 +95,84 @@ def test_files_that_do_not_fit_are_refused(nets, files, tmp_path):
         _ = backend(files, prior=asset(tmp_path / "unet.safetensors")).shape
     torch.save(nets[1].state_dict(), tmp_path / "unet.bin")
     assert backend(files, prior=asset(tmp_path / "unet.bin")).shape == (3, 8, 8)
+
+
+def test_attention_layers_may_have_their_former_names(tmp_path):
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(0)
+    unet = UNet2DModel(
+        sample_size=8,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(32, 32),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=8,
+    ).eval()
+    vq, _ = ldm_nets()
+    files = write_ldm(tmp_path, (vq, unet))
+    words = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    for name, net in (("vq", vq), ("unet", unet)):
+        state = dict(net.state_dict())
+        for today, then in words.items():
+            state = {k.replace(f".{today}.", f".{then}."): v for k, v in state.items()}
+        assert any(".proj_attn." in k for k in state)
+        save_file(state, files / f"{name}.safetensors")
+    b, noise = backend(files), torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(b.eps(noise, 500), unet(noise, 500).sample)
+        torch.testing.assert_close(b.encode(noise), vq.encode(noise).latents)
+
+
+class Pair(LDMBackend):
+    """Every other pixel is the latent; a prior whose latents spread as `sd` says."""
+
+    sd, keeps = 1.0, 1.0
+
+    shape = (3, 8, 8)
+
+    def encode(self, images):
+        return self.scale * images[:, :, ::2, ::2]
+
+    def decode(self, z):
+        return self.keeps * (z / self.scale).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    def denoise(self, noise, num_steps):
+        return self.sd * noise
+
+
+def pair(files, *, sd, keeps=1.0, **changes):
+    class Made(Pair):
+        pass
+
+    Made.sd, Made.keeps = sd, keeps
+    return Made(**(vars(backend(files)) | changes))
+
+
+def test_a_pair_that_does_not_fit_is_refused_before_long_work(files):
+    g = torch.Generator().manual_seed(3)
+    x = torch.rand(8, 3, 8, 8, generator=g).repeat_interleave(2, 2).repeat_interleave(2, 3) * 2 - 1
+    sd = float(x.std())
+    pair(files, sd=sd).check(x)
+    pair(files, sd=0.6 * sd).check(x)
+    with pytest.raises(ValueError, match=r"returns 0\.0\d\d of their variance.*vq\.safetensors"):
+        pair(files, sd=sd, keeps=0.03).check(x)
+    # diffusers' default in place of 1: the round trip is perfect, the spread is 5.5 times off.
+    with pytest.raises(ValueError, match=r"5\.\d+ times as far.*scale=0\.18215"):
+        pair(files, sd=sd, scale=0.18215).check(x)
+    with pytest.raises(ValueError, match="nan times"):
+        pair(files, sd=float("nan")).check(x)
+
+
+def test_what_decides_a_latent_names_it(files, tmp_path):
+    """Proposals are shared by this digest."""
+    names = {backend(files).digest, backend(files, scale=0.5, device="cuda").digest}
+    assert len(names) == 1
+    names |= {backend(files, first_beta=0.001).digest, backend(files, last_beta=0.02).digest}
+    other = tmp_path / "unet.json"
+    other.write_text(
+        (files / "unet.json").read_text().replace('"freq_shift": 0', '"freq_shift": 1')
+    )
+    names.add(backend(files, prior_config=asset(other)).digest)
+    assert len(names) == 4

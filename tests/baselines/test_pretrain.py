@@ -21,7 +21,7 @@ from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe
 from baselines.pretrain.diffusion import DiffusionRecipe
 from baselines.pretrain.gan import GanRecipe
 from baselines.pretrain.loop import Loop
-from baselines.pretrain.prior import PriorRecipe
+from baselines.pretrain.prior import PriorRecipe, prior_loss
 from fsig_bench.assets import record_in_manifest
 from fsig_bench.images import to_float
 
@@ -75,8 +75,9 @@ def autoencoder(loop=LOOP):
     return AutoencoderRecipe(
         images=Blobs(),
         sizes=SIZES,
-        augmentation=Augmentation(min_scale=0.5, jitter=0.5, grey=0.2, flip=0.5),
+        augmentation=Augmentation(min_scale=0.5, jitter=0.5, grey=0.2, flip=0.5, hue=0.0, blur=0.0),
         contrast_dim=8,
+        contrast_hidden=16,
         queue=32,
         momentum=0.9,
         temperature=0.07,
@@ -216,9 +217,35 @@ def test_the_paper_scale_sizes_are_those_of_the_code():
         z = net.encode(torch.empty(1, 3, 256, 256))
         assert z.shape == (1, 8, 32, 32) and net.parameters_of(z).shape == (1, 100, 256, 256)
         prior = OmegaConf.load(ROOT / "conf/pretrain/d2c_ffhq256_prior.yaml")
-        unet = PixelUNet(OmegaConf.to_container(prior.unet), 1, "eps")
+        assert prior.inner == "eps"
+        unet = PixelUNet(OmegaConf.to_container(prior.unet), 1, prior.inner)
         assert unet(z, torch.zeros(1, dtype=torch.long)).shape == (1, 8, 32, 32)
     assert config.queue % config.loop.batch_size == 0
+
+    def millions(part):
+        return sum(p.numel() for p in part.parameters()) / 1e6
+
+    # Counted from the official configuration, whose convolutions carry a scale a channel more.
+    assert millions(net.encoder) == pytest.approx(14.8, abs=0.1)
+    assert millions(net.decoder) == pytest.approx(9.9, abs=0.1)
+    assert millions(unet) == pytest.approx(45.7, abs=0.05)
+    sides = [b.attentions[0].heads for b in unet.net.down_blocks if hasattr(b, "attentions")]
+    assert sides == [1] and unet.net.mid_block.attentions[0].heads == 1
+
+
+def test_the_priors_loss_is_the_simple_one_of_what_the_network_speaks():
+    noise = torch.tensor([[1.0, 2.0], [0.0, 0.0]])[:, :, None, None]
+    eps = torch.tensor([[1.0, 0.0], [1.0, 1.0]])[:, :, None, None]
+    abar = torch.tensor([0.5, 0.01])[:, None, None, None]
+    # eps: squared errors 4 and 2 a latent, whatever the noise level. v: of 0.5 and 0.01 of them.
+    assert float(prior_loss(eps, noise, abar, "eps")) == 3
+    assert float(prior_loss(eps, noise, abar, "v")) == pytest.approx((4 / 0.5 + 2 / 0.01) / 4)
+    g = torch.Generator().manual_seed(0)
+    z, e, v = (torch.randn(2, 3, 2, 2, generator=g) for _ in range(3))
+    a, b = abar.sqrt(), (1 - abar).sqrt()
+    said = b * (a * z + b * e) + a * v  # epsilon of a network that says v
+    want = (v - (a * e - b * z)).square().mean()
+    torch.testing.assert_close(prior_loss(said, e, abar, "v"), want, rtol=1e-3, atol=1e-4)
 
 
 def test_a_backend_of_ones_own_is_made_from_a_folder(tmp_path, monkeypatch):
@@ -235,6 +262,7 @@ def test_a_backend_of_ones_own_is_made_from_a_folder(tmp_path, monkeypatch):
         pretrain(["d2c_ffhq256_prior"])
     sizes = ["sizes.resolution=16", "sizes.widths=[16,16]", "sizes.encoder_cells=[1,1]"]
     sizes += ["sizes.decoder_cells=[1,1]", "queue=8", "contrast_dim=8"]
+    sizes += ["contrast_hidden=8"]
     ae, prior = tmp_path / "ae.safetensors", tmp_path / "prior.safetensors"
     pretrain(["d2c_ffhq256_autoencoder", *quick, *sizes, f"out={ae}"])
     unet = ["unet.sample_size=8", "unet.block_out_channels=[32,32]", "unet.norm_num_groups=8"]
