@@ -6,12 +6,14 @@ paper calls GenDA; the GenDA of arXiv:2111.09876 is another method.
 No weights of the generator are tuned and nothing is inverted. For every k images a small net M is
 trained from scratch; it maps random codes to W+, one style at a time,
 
-    w_j = M([u_j, a_j]),  u, a ~ N(0, I) [k, l, d],
+    w_jr = M([u_j, a_r]),  u, a ~ N(0, I) [k, l, d],
 
 against a critic D that starts from the source model's, and a style loss on Gram matrices. Update i
-of n has three steps: D's logistic loss; M's non-saturating loss, weight 5 (1 - i / n); for the
-codes, 50 sum_l ||Gram_l(G(w_j)) - Gram_l(x_r)||^2 / size with a shot r drawn at random. Then the k
-codes give k images.
+of n: D's logistic loss, then M's non-saturating loss with weight 5 (1 - i / n), both on w_jr with j
+and r drawn apart; then for each j in turn 50 sum_l ||Gram_l(G(w_jr)) - Gram_l(x_r)||^2 / size with
+a shot r drawn at random, so that a_r comes to stand for the style of shot r. Then w_jj, j = 1..k,
+give k images. With style_steps=together, ours and cheaper, the halves stay paired throughout, and
+one style step takes every code towards a shot drawn at random.
 
 The official code reuses noise and codes between processes and episodes; here image j belongs to
 episode j // k, whose every draw comes from (seed, episode).
@@ -32,7 +34,6 @@ from torch import Tensor, nn
 from baselines.common.choices import check_choices
 from baselines.common.critic import Critic, load_critic
 from baselines.common.stylegan2 import StyleSource
-from fsig_bench.assets import verified
 from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, derive, generator
 from fsig_bench.types import Images, Progress, Sampler, State, Trunk
@@ -59,6 +60,13 @@ def gram(maps: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / (c * h * w)
 
 
+def descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step down a loss."""
+    adam.zero_grad(set_to_none=True)
+    loss.backward()
+    adam.step()
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenDA:
     """The method; its values stand in conf/method/genda.yaml."""
@@ -71,7 +79,7 @@ class GenDA:
     betas: Sequence[float]
     adversarial_weight: float  # falls linearly to 0
     style_weight: float
-    style_steps: Literal["each", "together"]  # a step for each code in turn, or one for all
+    style_steps: Literal["each", "together"]  # official, or one step for all codes
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -98,7 +106,7 @@ class GenDA:
 
     def critic(self) -> Critic:
         """A trainable copy of the source model's."""
-        return load_critic(verified(self.generator.weights)).to(self.generator.device)
+        return load_critic(*self.generator.critic_parts()).to(self.generator.device)
 
     def styles(self, shots: Images, seed: int, episode: int) -> Tensor:
         """The k codes [k, l, d] that an episode ends with."""
@@ -115,45 +123,52 @@ class GenDA:
         with torch.no_grad():
             goals = [gram(m) for m in self.perceptual.trunk(shots)]
 
-        def pick() -> Tensor:
-            return torch.randint(k, (self.batch,), generator=g)
+        together = self.style_steps == "together"
+        u, aux = codes.chunk(2, 2)
 
-        def fake(rows: Tensor) -> Tensor:
+        def pick() -> Tensor:
+            if together or k < self.batch:
+                return torch.randint(k, (self.batch,), generator=g)
+            return torch.randperm(k, generator=g)[: self.batch]
+
+        def fake(rows: Tensor, halves: Tensor) -> Tensor:
             noise = [a.to(device) for a in net.noise(len(rows), g)]
-            return net.synthesis(mapper(codes[rows]), noise)
+            return net.synthesis(mapper(torch.cat([u[rows], aux[halves]], 2)), noise)
+
+        def mixed() -> Tensor:
+            rows = pick()
+            return fake(rows, rows if together else pick())
 
         for i in range(self.updates):
             with torch.no_grad():
-                drawn = fake(pick())
+                drawn = mixed()
             loss_d = F.softplus(critic(drawn)).mean() + F.softplus(-critic(shots[pick()])).mean()
-            adam_d.zero_grad(set_to_none=True)
-            loss_d.backward()
-            adam_d.step()
+            descend(adam_d, loss_d)
 
             weight = self.adversarial_weight * (1 - i / self.updates)
-            self._step(adam_m, weight * F.softplus(-critic(fake(pick()))).mean(), episode)
+            loss_m = weight * F.softplus(-critic(mixed())).mean()
+            descend(adam_m, loss_m)
+            losses = [loss_d.detach(), loss_m.detach()]
 
             order = torch.randperm(k, generator=g)
-            for rows in [order] if self.style_steps == "together" else order.split(1):
+            for rows in [order] if together else order.split(1):
                 toward = torch.randint(k, (len(rows),), generator=g)
-                maps = self.perceptual.trunk(fake(rows))
+                maps = self.perceptual.trunk(fake(rows, rows if together else toward))
                 gaps = [
                     (gram(m) - goal[toward]).square().mean()
                     for m, goal in zip(maps, goals, strict=True)
                 ]
-                self._step(adam_m, self.style_weight * torch.stack(gaps).sum(), episode)
+                loss_m = self.style_weight * torch.stack(gaps).sum()
+                descend(adam_m, loss_m)
+                losses.append(loss_m.detach())
+            if not torch.isfinite(torch.stack(losses)).all():  # the update's only wait
+                raise FloatingPointError(
+                    f"losses {torch.stack(losses).tolist()} in episode {episode}; lower "
+                    f"method.lr={self.lr}"
+                )
         with torch.no_grad():
             out: Tensor = mapper(codes)
         return out
-
-    def _step(self, adam: torch.optim.Optimizer, loss: Tensor, episode: int) -> None:
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"loss {float(loss.detach())} in episode {episode}; lower method.lr={self.lr}"
-            )
-        adam.zero_grad(set_to_none=True)
-        loss.backward()
-        adam.step()
 
     def sampler(self, state: State) -> Sampler:
         """Image i is code i % k of episode i // k."""

@@ -154,17 +154,25 @@ def _padded(x, pad):
     return x.shape[2] + sum(pad), x.shape[3] + sum(pad)
 
 
-def rosinality_forward(p, arch, z):
-    """The generator from its description: weights modulated per sample, grouped convolutions."""
+def rosinality_forward(p, arch, z, plus=None):
+    """The generator from its description: weights modulated per sample, grouped convolutions.
+
+    With `plus` [n, l, d] the synthesis alone: style 0 for the first convolution, 1 for the first
+    colours and the next convolution, and so on, two styles a resolution.
+    """
     d, ch = arch.style_dim, arch.channels
     w = z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
     for n in range(1, arch.mapping_layers + 1):
         weight = p(f"style.{n}.weight", d, d, sd=100.0)  # stored divided by lr_mul = 0.01
         w = F.linear(w, weight * 0.01 / math.sqrt(d)) + 0.01 * p(f"style.{n}.bias", d, sd=10.0)
         w = F.leaky_relu(w, 0.2) * math.sqrt(2)
+    plus = w[:, None].repeat(1, 2 * len(arch.sides), 1) if plus is None else plus
 
     def modulated(name, x, n_out, k, up=False, demodulate=True):
         n, n_in = x.shape[:2]
+        block, _, number = name.removesuffix(".conv").partition(".")
+        first = {"conv1": 0, "to_rgb1": 1, "convs": 1, "to_rgbs": 3}[block]
+        w = plus[:, first + int(number or 0) * (2 if block == "to_rgbs" else 1)]
         scale = p(f"{name}.modulation.weight", n_in, d, sd=1.0) / math.sqrt(d)
         style = F.linear(w, scale) + p(f"{name}.modulation.bias", n_in, mean=1.0)
         weight = p(f"{name}.weight", 1, n_out, n_in, k, k, sd=1.0) / math.sqrt(n_in * k * k)
@@ -206,6 +214,42 @@ def rosinality_forward(p, arch, z):
         x = styled(f"convs.{2 * j + 1}", x, ch[side])
         image = rgb(f"to_rgbs.{j}", x, image)
     return image
+
+
+def rosinality_critic_forward(p, arch, x):
+    """The residual critic from its description."""
+    ch, sides = arch.channels, arch.sides[::-1]
+
+    def conv(name, x, n_out, k, stride=1, pad=0):
+        weight = p(f"{name}.weight", n_out, x.shape[1], k, k, sd=1.0)
+        return F.conv2d(x, weight / math.sqrt(x.shape[1] * k * k), stride=stride, padding=pad)
+
+    def active(name, x):
+        bias = p(f"{name}.bias", x.shape[1]).reshape(-1, *[1] * (x.ndim - 2))
+        return F.leaky_relu(x + bias, 0.2) * math.sqrt(2)
+
+    def blur(name, x, pad):
+        p.state.setdefault(f"{name}.kernel", torch.outer(TAP, TAP) / 64)
+        return spread(x, (pad, pad), 1)
+
+    x = active("convs.0.1", conv("convs.0.0", x, ch[sides[0]], 1))
+    for j, side in enumerate(sides[1:], 1):
+        own = f"convs.{j}"
+        h = active(f"{own}.conv1.1", conv(f"{own}.conv1.0", x, x.shape[1], 3, pad=1))
+        h = conv(f"{own}.conv2.1", blur(f"{own}.conv2.0", h, 2), ch[side], 3, stride=2)
+        h = active(f"{own}.conv2.2", h)
+        skip = conv(f"{own}.skip.1", blur(f"{own}.skip.0", x, 1), ch[side], 1, stride=2)
+        x = (h + skip) / math.sqrt(2)
+    # Image i is compared with every (n / group)-th other one.
+    n, group = len(x), min(len(x), 4)
+    sd = [(x[i % (n // group) :: n // group].var(0, correction=0) + 1e-8).sqrt() for i in range(n)]
+    extra = torch.stack([s.mean() for s in sd])[:, None, None, None].expand(n, 1, 4, 4)
+    x = active("final_conv.1", conv("final_conv.0", torch.cat([x, extra], 1), ch[4], 3, pad=1))
+    x = x.reshape(n, -1)
+    weight = p("final_linear.0.weight", ch[4], x.shape[1], sd=1.0) / math.sqrt(x.shape[1])
+    x = active("final_linear.0", F.linear(x, weight))
+    weight = p("final_linear.1.weight", 1, ch[4], sd=1.0) / math.sqrt(ch[4])
+    return F.linear(x, weight, p("final_linear.1.bias", 1))[:, 0]
 
 
 def ldm_nets():

@@ -10,6 +10,7 @@ from baselines_foreign import (
     Tape,
     adm_forward,
     ldm_nets,
+    rosinality_critic_forward,
     rosinality_forward,
     write_ldm,
 )
@@ -37,7 +38,9 @@ def world(tmp_path_factory):
     tape = Tape()
     with torch.no_grad():
         rosinality_forward(tape, rosinality_architecture(16, 2), torch.randn(1, 512))
-    torch.save({"g_ema": tape.state}, root / "550000.pt")
+        opponent, small = Tape(1), rosinality_architecture(16, 2)
+        rosinality_critic_forward(opponent, small, torch.zeros(2, 3, 16, 16))
+    torch.save({"g_ema": tape.state, "d": opponent.state}, root / "550000.pt")
     for split, count in (("shots", 4), ("reference", 30)):
         (root / split).mkdir()
         images = render("babies", "shots" if split == "shots" else "reference", range(count))[0]
@@ -100,10 +103,16 @@ def test_methods_run_on_an_adm_checkpoint(method, world, tmp_path):
     assert moved.run_id != cell.run_id and moved.sample_key != cell.sample_key
 
 
-def test_inversion_runs_on_a_rosinality_checkpoint(world, tmp_path):
+GAN = {
+    "gan_inversion": ["method.projector.steps=2", "method.space_count=600"],
+    "genda": ["method.updates=1", "method.batch=2"],
+}
+
+
+@pytest.mark.parametrize("method", GAN)
+def test_methods_run_on_a_rosinality_checkpoint(method, world, tmp_path):
     own = [f"suite.generator.weights.path={world / '550000.pt'}", "suite.generator.resolution=16"]
-    own += ["method.projector.steps=2", "method.space_count=600"]
-    record, _ = run(cell_of(world, "gan_inversion", 16, *own), Store(tmp_path / "results"))
+    record, _ = run(cell_of(world, method, 16, *own, *GAN[method]), Store(tmp_path / "results"))
     assert record["metrics"]["fd"]["value"] > 0
     assert "License-NC" in record["assets"]["550000.pt"]["licence"]
 

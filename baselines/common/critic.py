@@ -7,14 +7,14 @@ arXiv:1912.04958, section 4.1. Shape legend: n images, r their side, c channels.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.common.stylegan2 import GAIN, EqualLinear, StyleArchitecture, act, fir, read_gan
+from baselines.common.stylegan2 import GAIN, EqualLinear, StyleArchitecture, act, fir
 
 
 def shift(x: Tensor, bias: Tensor) -> Tensor:
@@ -89,9 +89,8 @@ class Critic(nn.Module):
         return sd.repeat(g)[:, None, None, None].expand(n, 1, h, w).to(x.dtype)
 
 
-def load_critic(path: Path) -> Critic:
-    """The critic of a weight file that holds a generator and its critic."""
-    arch, tensors = read_gan(path, "critic")
+def load_critic(arch: StyleArchitecture, tensors: Mapping[str, Tensor]) -> Critic:
+    """A trainable critic with a source model's tensors."""
     net = Critic(arch)
     net.load_state_dict(tensors)
     return net

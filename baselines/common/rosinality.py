@@ -1,25 +1,28 @@
-"""StyleGAN2 checkpoints in rosinality's layout as our `StyleGenerator`.
+"""StyleGAN2 checkpoints in rosinality's layout as our `StyleGenerator` and `Critic`.
 
 Karras et al., CVPR 2020, arXiv:1912.04958. The layout that few-shot GAN adaptation shares (CDC,
-DCL, AdAM, RICK, RSSA and others): `g_ema` at 256 px, channel multiplier 2. Its blur kernels are the
-fixed [1, 3, 3, 1] filter, which is checked and dropped; everything else must fit, name by name.
+DCL, AdAM, RICK, RSSA and others): `g_ema` and `d` at 256 px, channel multiplier 2. Their blur
+kernels are the fixed [1, 3, 3, 1] filter, which is checked and dropped; everything else must fit,
+name by name.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from baselines.common.critic import Critic
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
 from baselines.common.weights import converted, read_weights
 from fsig_bench.download import Asset
 
+Convert = Callable[[Mapping[str, Any], StyleArchitecture], dict[str, Tensor]]
 NOISES = "noises."  # the maps that the checkpoint was saved with; kept beside the generator
 
 
@@ -53,7 +56,6 @@ def convert_rosinality(state: Mapping[str, Any], arch: StyleArchitecture) -> dic
     """
     left: dict[str, Tensor] = dict(state.get("g_ema", state))
     out: dict[str, Tensor] = {}
-    wanted = {k: v.shape for k, v in StyleGenerator(arch).state_dict().items()}
     for own, ours in _renames(arch).items():
         for part in ("weight", "bias"):
             if (key := f"{own}.{part}") in left:
@@ -67,29 +69,72 @@ def convert_rosinality(state: Mapping[str, Any], arch: StyleArchitecture) -> dic
             pairs |= {f"convs.{n}.noise.weight": f"{block}.noise_gain"}
             pairs |= {f"convs.{n}.activate.bias": f"{block}.bias"}
         pairs[f"to_rgbs.{j}.bias"] = f"rgb.{j + 1}.bias"
-    for own, ours in pairs.items():
-        if own in left:
-            value = left.pop(own)
-            out[ours] = value.flatten() if ours.endswith("bias") else value
-    tap = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    kernel = tap[:, None] * tap[None, :] * 4
-    for key in [k for k in left if k.endswith((".blur.kernel", ".upsample.kernel"))]:
-        if not torch.allclose(left.pop(key).float(), kernel, atol=1e-5):
-            raise ValueError(f"{key} is another filter than [1, 3, 3, 1] with gain 4")
+    out |= _moved(left, pairs)
+    _drop_kernels(left, (".blur.kernel", ".upsample.kernel"), gain=4)
     noises = {
-        k: left.pop(k)
-        for k in [f"{NOISES}noise_{n}" for n in range(len(arch.noise_sides))]
-        if k in left
+        f"{NOISES}{n}": left.pop(key)
+        for n in range(len(arch.noise_sides))
+        if (key := f"{NOISES}noise_{n}") in left
     }
+    _check(out, left, StyleGenerator(arch), f"generator of {arch.resolution} px")
+    return out | noises
+
+
+def convert_rosinality_critic(
+    state: Mapping[str, Any], arch: StyleArchitecture
+) -> dict[str, Tensor]:
+    """Tensors of the critic `d` under our names.
+
+    Raises:
+        ValueError: no critic, or unknown, missing or wrongly shaped tensors, or another kernel.
+    """
+    if "d" not in state:
+        raise ValueError(f"the checkpoint holds no critic `d`, only {sorted(state)[:5]}")
+    left: dict[str, Tensor] = dict(state["d"])
+    pairs = {"convs.0.0.weight": "rgb.weight", "convs.0.1.bias": "rgb.bias"}
+    pairs |= {"final_conv.0.weight": "last.weight", "final_conv.1.bias": "last.bias"}
+    for own, ours in (("final_linear.0", "fc"), ("final_linear.1", "out")):
+        pairs |= {f"{own}.{part}": f"{ours}.{part}" for part in ("weight", "bias")}
+    for j in range(len(arch.sides) - 1):
+        own, ours = f"convs.{j + 1}", f"blocks.{j}"
+        pairs |= {f"{own}.conv1.0.weight": f"{ours}.conv.weight"}
+        pairs |= {f"{own}.conv1.1.bias": f"{ours}.conv.bias"}
+        pairs |= {
+            f"{own}.conv2.1.weight": f"{ours}.down.weight",
+            f"{own}.conv2.2.bias": f"{ours}.bias",
+        }
+        pairs |= {f"{own}.skip.1.weight": f"{ours}.skip.weight"}
+    out = _moved(left, pairs)
+    _drop_kernels(left, (".conv2.0.kernel", ".skip.0.kernel"), gain=1)
+    _check(out, left, Critic(arch), f"critic of {arch.resolution} px")
+    return out
+
+
+def _moved(left: dict[str, Tensor], pairs: Mapping[str, str]) -> dict[str, Tensor]:
+    """Takes the named tensors out of `left`, biases as vectors."""
+    found = {ours: left.pop(own) for own, ours in pairs.items() if own in left}
+    return {k: v.flatten() if k.endswith("bias") else v for k, v in found.items()}
+
+
+def _drop_kernels(left: dict[str, Tensor], ends: tuple[str, ...], gain: float) -> None:
+    tap = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    kernel = tap[:, None] * tap[None, :] * gain
+    for key in [k for k in left if k.endswith(ends)]:
+        found = left.pop(key).float()
+        if found.shape != kernel.shape or not torch.allclose(found, kernel, atol=1e-5):
+            raise ValueError(f"{key} is another filter than [1, 3, 3, 1] with gain {gain:g}")
+
+
+def _check(out: dict[str, Tensor], left: dict[str, Tensor], net: nn.Module, what: str) -> None:
+    wanted = {k: v.shape for k, v in net.state_dict().items()}
     absent = sorted(set(wanted) - set(out))
     shapes = [k for k in wanted if k in out and out[k].shape != wanted[k]]
     if absent or left or shapes:
         raise ValueError(
-            f"the checkpoint is no generator of {arch.resolution} px with these widths: missing "
-            f"{absent[:3]}, left over {sorted(left)[:3]}, other shapes {shapes[:3]}; check the "
-            "resolution and the channel multiplier"
+            f"the checkpoint is no {what} with these widths: missing {absent[:3]}, left over "
+            f"{sorted(left)[:3]}, other shapes {shapes[:3]}; check the resolution and the channel "
+            "multiplier"
         )
-    return out | {f"{NOISES}{n}": value for n, value in enumerate(noises.values())}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,16 +146,19 @@ class RosinalitySource:
     multiplier: int
     device: str
 
+    def _read(self, recipe: str, convert: Convert) -> tuple[StyleArchitecture, dict[str, Tensor]]:
+        arch = rosinality_architecture(self.resolution, self.multiplier)
+        sizes = {"resolution": self.resolution, "multiplier": self.multiplier, **asdict(arch)}
+        path = converted(self.weights, recipe, sizes, lambda state: convert(state, arch))
+        return arch, read_weights(path)[1]
+
     @cached_property
     def net(self) -> StyleGenerator:
-        arch = rosinality_architecture(self.resolution, self.multiplier)
-        path = converted(
-            self.weights,
-            "rosinality",
-            {"resolution": self.resolution, "multiplier": self.multiplier, **asdict(arch)},
-            lambda s: convert_rosinality(s, arch),
-        )
-        tensors = read_weights(path)[1]
+        arch, tensors = self._read("rosinality", convert_rosinality)
         net = StyleGenerator(arch)
         net.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(NOISES)})
         return net.eval().requires_grad_(False).to(self.device)
+
+    def critic_parts(self) -> tuple[StyleArchitecture, dict[str, Tensor]]:
+        """Architecture and tensors of the generator's opponent, for `load_critic`."""
+        return self._read("rosinality_critic", convert_rosinality_critic)

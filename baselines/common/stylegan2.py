@@ -41,7 +41,8 @@ def act_inverse(w: Tensor) -> Tensor:
 
 def fir(x: Tensor, pad: tuple[int, int], gain: float = 1.0) -> Tensor:
     """Filters each channel with the separable [1, 3, 3, 1] kernel (its sum is `gain`)."""
-    tap = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8
+    tap = torch.full((4,), 3 / 8, dtype=x.dtype, device=x.device)  # made there: a copy would wait
+    tap[::3] = 1 / 8
     kernel = (tap[:, None] * tap[None, :] * gain).expand(x.shape[1], 1, 4, 4)
     if pad[0] == pad[1]:  # the convolution pads faster than F.pad does
         return F.conv2d(x, kernel.contiguous(), padding=pad[0], groups=x.shape[1])
@@ -233,3 +234,7 @@ class StyleSource:
     @cached_property
     def net(self) -> StyleGenerator:
         return load_generator(verified(self.weights)).to(self.device)
+
+    def critic_parts(self) -> tuple[StyleArchitecture, dict[str, Tensor]]:
+        """Architecture and tensors of the generator's opponent, for `load_critic`."""
+        return read_gan(verified(self.weights), "critic")

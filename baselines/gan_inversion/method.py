@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from baselines.gan_inversion.samplers import Sampling, draw_styles
 from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, generator
 from fsig_bench.types import Images, Perceptual, Progress, Sampler, State
+
+MAPS = "maps/"  # a shot's own noise maps in a state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +85,9 @@ class GANInversion:
         total = self.projector.steps + self.tuning.steps
         done, kept = progress.load()
         if done > self.projector.steps:
-            codes = kept["codes"]
+            tensors = {k: v for k, v in kept.items() if k == "codes" or k.startswith(MAPS)}
         else:
-            codes, _ = project(
+            codes, maps = project(
                 self.projector,
                 net,
                 space,
@@ -94,7 +97,10 @@ class GANInversion:
                 seed=seed,
                 progress=After(progress, 0, total, {}),
             )
-        tensors = {"codes": codes.cpu()}
+            tensors = {"codes": codes.cpu()}
+            if self.projector.maps == "optimised":
+                tensors |= {f"{MAPS}{n:02}": m.cpu() for n, m in enumerate(maps)}
+        codes = tensors["codes"].to(x.device)
         trained = codes.numel() if self.projector.space == "w_plus" else codes[:, 0].numel()
         if self.tuning.steps:
             later = After(progress, self.projector.steps, total, tensors)
@@ -133,12 +139,13 @@ class GANInversion:
             lpips = (self.perceptual.perceive(fake) - target).square().sum(1).mean()
             value = self.tuning.lpips_weight * lpips
             value = value + self.tuning.mse_weight * (fake - x).square().mean()
-            if not torch.isfinite(value):
-                raise FloatingPointError(f"tuning loss {float(value)}; lower lr={self.tuning.lr}")
             adam.zero_grad(set_to_none=True)
             value.backward()
             adam.step()
-            progress.report(step + 1, self.tuning.steps, lpips=float(lpips.detach()))
+            shown, loss = torch.stack([lpips.detach(), value.detach()]).tolist()
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"tuning loss {loss}; lower lr={self.tuning.lr}")
+            progress.report(step + 1, self.tuning.steps, lpips=shown)
             progress.save(step + 1, pack(parts))
         return net.requires_grad_(False)
 
@@ -169,7 +176,13 @@ class GANInversion:
 
     @torch.no_grad()
     def reconstruct(self, state: State) -> Images:
-        """The shots as drawn from their codes."""
-        net = self.network(state)
-        codes = state.tensors["codes"].to(self.generator.device)
-        return net.synthesis(codes, self.fixed_noise()).clamp(-1, 1).cpu()
+        """The shots as drawn from their codes, and from their own noise maps where there are some.
+
+        Samples and the tuned generator take the fixed maps: samples of a shot with its own maps
+        would share their texture.
+        """
+        net, device = self.network(state), self.generator.device
+        noise = [v.to(device) for k, v in sorted(state.tensors.items()) if k.startswith(MAPS)]
+        if self.tuning.steps or not noise:
+            noise = self.fixed_noise()
+        return net.synthesis(state.tensors["codes"].to(device), noise).clamp(-1, 1).cpu()

@@ -25,6 +25,8 @@ from fsig_bench.images import upload
 from fsig_bench.seeding import generator
 from fsig_bench.types import Images, Progress
 
+LARGEST = 256  # px; what the loss sees, as in the projectors of NVlabs and rosinality
+
 
 @dataclass(frozen=True, kw_only=True)
 class Projector:
@@ -74,6 +76,13 @@ def noise_regulariser(maps: Sequence[Tensor]) -> Tensor:
     return total
 
 
+def seen(images: Images) -> Images:
+    """What the losses compare: larger images are averaged down to 256 px."""
+    if images.shape[-1] <= LARGEST:
+        return images
+    return torch.nn.functional.interpolate(images, (LARGEST, LARGEST), mode="area")
+
+
 @torch.no_grad()
 def renormalise(maps: Sequence[Tensor]) -> None:
     """Each map to mean 0 and root mean square 1, in place."""
@@ -114,6 +123,7 @@ def project(
             for n, tensor in enumerate(trained):
                 tensor.copy_(kept[f"trained/{n}"])
         unpack(kept, {"adam": adam})
+    images = seen(images)
     with torch.no_grad():
         target = perceive(images)
     for step in range(done, settings.steps):
@@ -122,7 +132,7 @@ def project(
         g = generator(seed, "gan_inversion", "jitter", step)
         shake = settings.jitter(step, space.std) * torch.randn(code.shape, generator=g)
         w = (code + upload(shake, code.device)).expand(-1, styles, -1)
-        fake = net.synthesis(w, free)
+        fake = seen(net.synthesis(w, free))
         lpips = (perceive(fake) - target).square().sum(1)
         mse = (fake - images).square().mean((1, 2, 3))
         each = settings.lpips_weight * lpips + settings.mse_weight * mse
@@ -130,14 +140,16 @@ def project(
             each = each + settings.noise_weight * noise_regulariser(free)
         if settings.prior_weight > 0:
             each = each + settings.prior_weight * space.strangeness(code).mean(1)
-        if not torch.isfinite(each).all():
-            raise FloatingPointError(f"losses {each.tolist()} at step {step}; lower the lr")
         adam.zero_grad(set_to_none=True)
         each.sum().backward()
         adam.step()
         if settings.maps == "optimised":
             renormalise(free)
-        progress.report(step + 1, settings.steps, lpips=float(lpips.detach().mean()))
+        # The step's only wait for the device.
+        shown, *losses = torch.cat([lpips.detach().mean()[None], each.detach()]).tolist()
+        if not all(map(math.isfinite, losses)):
+            raise FloatingPointError(f"losses {losses} at step {step}; lower the lr")
+        progress.report(step + 1, settings.steps, lpips=shown)
         progress.save(
             step + 1,
             pack({"adam": adam}) | {f"trained/{n}": t.detach() for n, t in enumerate(trained)},

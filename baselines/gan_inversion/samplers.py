@@ -54,7 +54,7 @@ def onto_span(w: Tensor, codes: Tensor) -> Tensor:
     """Each w [n, l, d] on its layer's span of the codes [k, l, d], at its own length."""
     c = codes.permute(1, 2, 0).double()  # [l, d, k]
     gram = c.transpose(1, 2) @ c
-    ridge = 1e-4 * torch.eye(len(codes), dtype=torch.float64)
+    ridge = 1e-4 * torch.eye(len(codes), dtype=torch.float64, device=codes.device)
     coordinates = torch.linalg.solve(gram + ridge, c.transpose(1, 2) @ w.double().permute(1, 2, 0))
     q = (c @ coordinates).permute(2, 0, 1).float()
     return q * (w.norm(dim=2, keepdim=True) / q.norm(dim=2, keepdim=True).clamp(min=1e-8))
@@ -87,18 +87,24 @@ def draw_styles(
     seed: int,
     indices: Sequence[int],
 ) -> Tensor:
-    """W+ [n, l, d] of the images `indices`; code i mod k is where image i starts."""
+    """W+ [n, l, d] of the images `indices`, on the codes' device.
+
+    Code i mod k is where image i starts. Random numbers are made on the CPU, so that devices agree.
+    """
     k, styles, d = codes.shape
     random = ImageGenerators(seed, indices, "gan_inversion", s.kind)
     own = codes[[i % k for i in indices]]
 
+    def randn(*shape: int) -> Tensor:
+        return random.randn(*shape).to(codes.device)
+
     def prior() -> Tensor:
-        return net.repeat(net.mapping(random.randn(d)))
+        return net.repeat(net.mapping(randn(d)))
 
     if s.kind == "replay":
         return own
     if s.kind == "jitter":
-        return own + s.jitter * space.std_dim * random.randn(styles, d)
+        return own + s.jitter * space.std_dim * randn(styles, d)
     if s.kind == "simplex":
         weights = [
             np.random.default_rng(derive(seed, "gan_inversion", "simplex", i)).dirichlet(
@@ -106,15 +112,16 @@ def draw_styles(
             )
             for i in indices
         ]
-        return torch.einsum("nk,kld->nld", torch.tensor(np.stack(weights)).float(), codes)
+        a = torch.tensor(np.stack(weights)).float().to(codes.device)
+        return torch.einsum("nk,kld->nld", a, codes)
     if s.kind == "layer_mix":
-        coarse = torch.arange(styles) < s.mix_from * styles
+        coarse = torch.arange(styles, device=codes.device) < s.mix_from * styles
         return torch.where(coarse[None, :, None], prior(), own)
     if s.kind == "rssa":
-        w, m = prior(), s.rssa_scale * rssa_mask(styles)[None, :, None]
+        w, m = prior(), s.rssa_scale * rssa_mask(styles).to(codes.device)[None, :, None]
         return m * onto_span(w, codes) + (1 - m) * w
     if s.kind == "gaussian":
-        return shrunk_gaussian(codes, space, s.shrink, random.randn(k), random.randn(d))
+        return shrunk_gaussian(codes, space, s.shrink, randn(k), randn(d))
     if s.kind == "offset":
         return prior() + s.offset * (codes.mean(0) - space.mean)
     return prior()

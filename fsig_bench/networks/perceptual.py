@@ -96,12 +96,17 @@ class LPIPS:
         count = len(ENDS[self.net])
         return [state[f"lin{n}.model.1.weight"].flatten().to(self.device) for n in range(count)]
 
+    @cached_property
+    def _range(self) -> tuple[Tensor, Tensor]:
+        shift, scale = (torch.tensor(v)[:, None, None].to(self.device) for v in (SHIFT, SCALE))
+        return shift, scale
+
     def trunk(self, images: Tensor) -> list[Tensor]:
         """float32 [n, 3, h, w] in [-1, 1] -> the maps that are compared, differentiable."""
         x = images.to(self.device)
         if self.side and x.shape[-2:] != (self.side, self.side):
             x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
-        shift, scale = (torch.tensor(v, device=x.device)[:, None, None] for v in (SHIFT, SCALE))
+        shift, scale = self._range
         x = (x - shift) / scale
         maps = []
         for n, layer in enumerate(self._trunk):

@@ -9,14 +9,23 @@ import hashlib
 
 import pytest
 import torch
-from baselines_foreign import SMALL, MetaTape, Tape, adm_forward, rosinality_forward
+from baselines_foreign import (
+    SMALL,
+    MetaTape,
+    Tape,
+    adm_forward,
+    rosinality_critic_forward,
+    rosinality_forward,
+)
 from helpers import composed
 from safetensors.torch import save_file
 
 from baselines.common.adm import ADMFlags, ADMSource, convert_adm, split_qkv
+from baselines.common.critic import Critic, load_critic
 from baselines.common.rosinality import (
     RosinalitySource,
     convert_rosinality,
+    convert_rosinality_critic,
     rosinality_architecture,
 )
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
@@ -180,11 +189,56 @@ def test_a_rosinality_checkpoint_gives_the_same_function(tmp_path):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_every_style_goes_to_its_layer():
+    tape, n = Tape(), TINY.num_styles
+    plus = torch.randn(2, n, 24, generator=torch.Generator().manual_seed(2))
+    expected = rosinality_forward(tape, TINY, torch.zeros(2, 24), plus)
+    moved = convert_rosinality(tape.state, TINY)
+    net = StyleGenerator(TINY)
+    net.load_state_dict({k: v for k, v in moved.items() if not k.startswith("noises.")})
+    noise = [moved[f"noises.{n}"] for n in range(len(TINY.noise_sides))]
+    with torch.no_grad():
+        torch.testing.assert_close(net.synthesis(plus, noise), expected, rtol=1e-5, atol=1e-5)
+        other = net.synthesis(plus.flip(1), noise)
+    assert float((other - expected).abs().mean()) > 0.1
+
+
+@pytest.mark.parametrize("n", [3, 8])
+def test_a_rosinality_critic_gives_the_same_function(n):
+    tape = Tape()
+    x = torch.randn(n, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    expected = rosinality_critic_forward(tape, TINY, x)
+    critic = load_critic(TINY, convert_rosinality_critic({"d": tape.state, "g_ema": {}}, TINY))
+    with torch.no_grad():
+        found = critic(x)
+    assert float(expected.std()) > 0.01
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert all(p.requires_grad for p in critic.parameters())
+
+
+def test_a_critic_that_does_not_fit_is_refused():
+    tape = Tape()
+    rosinality_critic_forward(tape, TINY, torch.zeros(2, 3, 16, 16))
+    with pytest.raises(ValueError, match="no critic `d`, only \\['g_ema'\\]"):
+        convert_rosinality_critic({"g_ema": {}}, TINY)
+    with pytest.raises(ValueError, match=r"left over \['extra'\]"):
+        convert_rosinality_critic({"d": tape.state | {"extra": torch.zeros(1)}}, TINY)
+    fewer = {k: v for k, v in tape.state.items() if k != "convs.1.skip.1.weight"}
+    with pytest.raises(ValueError, match=r"missing \['blocks.0.skip.weight'\]"):
+        convert_rosinality_critic({"d": fewer}, TINY)
+    gain = tape.state | {"convs.1.skip.0.kernel": 4 * tape.state["convs.1.skip.0.kernel"]}
+    with pytest.raises(ValueError, match=r"convs.1.skip.0.kernel is another filter"):
+        convert_rosinality_critic({"d": gain}, TINY)
+
+
 def test_generators_at_256_px_have_the_published_numbers_of_parameters():
     for multiplier, millions in ((2, 30.03), (1, 24.77)):
         with torch.device("meta"):
             net = StyleGenerator(rosinality_architecture(256, multiplier))
+            critic = Critic(rosinality_architecture(256, multiplier))
         assert sum(p.numel() for p in net.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+        opposite = sum(p.numel() for p in critic.parameters()) / 1e6
+        assert opposite == pytest.approx({2: 28.86, 1: 24.00}[multiplier], abs=0.005)
         assert net.arch.num_styles == 14 and len(net.arch.noise_sides) == 13
     assert rosinality_architecture(256, 2).channels[256] == 128
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from baselines.common.critic import Critic
 from baselines.common.stylegan2 import (
@@ -18,12 +20,13 @@ from baselines.common.stylegan2 import (
     parameters,
     save_gan,
 )
-from baselines.common.wspace import w_space
+from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion import GANInversion, Projector, Sampling, Tuning
-from baselines.gan_inversion.projector import noise_regulariser, renormalise
+from baselines.gan_inversion.projector import noise_regulariser, renormalise, seen
 from baselines.gan_inversion.samplers import draw_styles, onto_span, rssa_mask, shrunk_gaussian
 from baselines.pretrain.gan import mixed_styles, r1_penalty
 from fsig_bench.features import RandomTrunk
+from fsig_bench.seeding import ImageGenerators
 from fsig_bench.types import NoProgress
 
 TINY = StyleArchitecture(
@@ -279,9 +282,38 @@ def test_images_do_not_disturb_each_other(net):
     torch.testing.assert_close(both[:1], alone, rtol=1e-3, atol=1e-3)
 
 
-def test_optimised_maps_stay_normalised(net):
-    m = method(net, maps="optimised", steps=5)
-    assert m.adapt(targets(net, m), seed=0, progress=NoProgress()).nfe_adapt == 15
+def test_optimised_maps_stay_normalised_and_are_each_shots_own(net):
+    m = method(net, maps="optimised", noise_weight=0.1, steps=20, sample={"kind": "replay"})
+    x = targets(net, m)
+    state = m.adapt(x, seed=0, progress=NoProgress())
+    assert state.nfe_adapt == 60
+    maps = [v for k, v in sorted(state.tensors.items()) if k.startswith("maps/")]
+    assert [tuple(v.shape) for v in maps] == [(3, 1, s, s) for s in TINY.noise_sides]
+    for v in maps:
+        torch.testing.assert_close(v.mean((1, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(v.square().mean((1, 2, 3)), torch.ones(3))
+    assert max(float((v[0] - v[1]).abs().max()) for v in maps) > 0.01
+    # Reconstructions take a shot's own maps, samples the fixed ones.
+    codes = state.tensors["codes"]
+    assert torch.equal(m.reconstruct(state), net.synthesis(codes, maps).clamp(-1, 1))
+    fixed = net.synthesis(codes, m.fixed_noise()).clamp(-1, 1)
+    assert torch.equal(m.sampler(state)(range(3)), fixed)
+    assert not torch.allclose(fixed, m.reconstruct(state), atol=1e-3)
+    plain = method(net, steps=2).adapt(x, seed=0, progress=NoProgress())
+    assert list(plain.tensors) == ["codes"]
+
+
+def test_the_loss_sees_large_images_averaged_to_256_px(net, monkeypatch):
+    x = torch.arange(512.0 * 512).view(1, 1, 512, 512)
+    blocks = torch.nn.functional.avg_pool2d(x, 2)
+    torch.testing.assert_close(seen(x), blocks)
+    assert seen(blocks) is blocks
+    monkeypatch.setattr("baselines.gan_inversion.projector.LARGEST", 8)
+    m, sides = method(net, steps=2), []
+    trunk = m.perceptual.trunk
+    object.__setattr__(m.perceptual, "trunk", lambda v: sides.append(v.shape[-1]) or trunk(v))
+    state = m.adapt(targets(net, method(net)), seed=0, progress=NoProgress())
+    assert sides == [8, 8, 8] and m.reconstruct(state).shape[-1] == 16
 
 
 def test_tuning_sharpens_the_pivots_and_leaves_the_source(net):
@@ -380,6 +412,41 @@ def test_gaussian_has_the_stated_mean_and_covariance(net, space):
     want = 0.7 * torch.cov(known.T) + 0.3 * torch.eye(16)
     torch.testing.assert_close(v.mean(0), known.mean(0), atol=0.05, rtol=0)
     assert float((torch.cov(v.T) - want).norm() / want.norm()) < 0.05
+
+
+def prior_of(net, kind, n):
+    return net.repeat(net.mapping(ImageGenerators(0, range(n), "gan_inversion", kind).randn(16)))
+
+
+def test_offset_and_rssa_by_hand(net, space):
+    moved, codes = drawn(net, space, "offset", offset=0.5)
+    want = prior_of(net, "offset", 40) + 0.5 * (codes.mean(0) - space.mean)
+    torch.testing.assert_close(moved, want)
+    assert torch.equal(drawn(net, space, "rssa", rssa_scale=0.0)[0], prior_of(net, "rssa", 40))
+    out, codes = drawn(net, space, "rssa")
+    w, mask = prior_of(net, "rssa", 40), rssa_mask(TINY.num_styles)
+    for layer in range(TINY.num_styles):
+        basis = torch.linalg.qr(codes[:, layer].T).Q  # [d, k]
+        q = w[:, layer] @ basis @ basis.T
+        q = q * w[:, layer].norm(dim=1, keepdim=True) / q.norm(dim=1, keepdim=True)
+        mixed = mask[layer] * q + (1 - mask[layer]) * w[:, layer]
+        torch.testing.assert_close(out[:, layer], mixed, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", get_args(get_type_hints(Sampling)["kind"]))
+def test_samplers_stay_on_the_codes_device(kind, net):
+    """On tensors without content: an operation across devices fails as on a GPU."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            far = StyleGenerator(TINY)
+            flat, square = torch.zeros(16), torch.eye(16)
+            codes = torch.zeros(3, TINY.num_styles, 16)
+        space = WSpace(flat, 1.0, flat, flat, square, flat + 1)
+        s = dataclasses.replace(SAMPLE, kind=kind)
+        styles = draw_styles(s, far, space, codes, 0, range(5))
+        assert styles.device.type == "cuda" and styles.shape == (5, TINY.num_styles, 16)
+        noise = [n.to("cuda") for n in far.noise(1, torch.Generator())]
+        assert far.synthesis(styles, noise).device.type == "cuda"
 
 
 def test_one_shot_samplers_are_defined(net, space):

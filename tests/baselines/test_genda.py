@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.common.critic import Critic
-from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, save_gan
+from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
 from baselines.genda import GenDA, gram
 from fsig_bench.features import RandomTrunk
 from fsig_bench.types import NoProgress
@@ -21,18 +21,19 @@ class Source:
     """What `StyleSource` offers, without the check against a manifest."""
 
     net: StyleGenerator
-    weights: str
+    tensors: dict
     device: str = "cpu"
+
+    def critic_parts(self):
+        return self.net.arch, self.tensors
 
 
 @pytest.fixture
-def method(tmp_path, monkeypatch):
+def method():
     torch.manual_seed(0)
     net = StyleGenerator(TINY).eval().requires_grad_(False)
-    save_gan(tmp_path / "gan.safetensors", net, Critic(TINY))
-    monkeypatch.setattr("baselines.genda.verified", lambda path: tmp_path / path)
     return GenDA(
-        generator=Source(net, "gan.safetensors"),
+        generator=Source(net, Critic(TINY).state_dict()),
         perceptual=RandomTrunk(seed=0, width=8),
         updates=6,
         batch=4,
@@ -77,6 +78,23 @@ def test_the_style_loss_brings_gram_matrices_towards_the_shots(method, shots, st
         return sum(float((gram(a).mean(0) - gram(b).mean(0)).square().sum()) for a, b in pairs)
 
     assert gap(40) < 0.5 * gap(0)
+
+
+def test_the_second_half_of_a_code_stands_for_a_shot(method):
+    """Official steps: code j ends near the style of shot j; halves that stay paired do not."""
+    g = torch.Generator().manual_seed(3)
+    noisy = torch.rand(1, 3, 16, 16, generator=g) * 2 - 1
+    shots = torch.cat([noisy * 0.1 - 0.8, noisy * 0.1 + 0.8, noisy])
+    goals = [gram(m) for m in method.perceptual.trunk(shots)]
+    own = {}
+    for steps in ("each", "together"):
+        m = dataclasses.replace(method, style_steps=steps, adversarial_weight=0.0, updates=60)
+        images = m.sampler(m.adapt(shots, seed=0, progress=NoProgress()))(range(3))
+        maps = [gram(f) for f in m.perceptual.trunk(images)]
+        pairs = zip(maps, goals, strict=True)
+        gaps = sum((a[:, None] - b[None]).square().mean((2, 3)) for a, b in pairs)
+        own[steps] = int((gaps.argmin(1) == torch.arange(3)).sum())
+    assert own["each"] == 3 > own["together"]
 
 
 def test_the_source_is_left_alone_and_the_count_is_right(method, shots):

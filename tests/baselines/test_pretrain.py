@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from baselines.common.critic import load_critic
-from baselines.common.stylegan2 import StyleArchitecture, load_generator
+from baselines.common.stylegan2 import StyleArchitecture, load_generator, read_gan
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.d2c import LatentBackend, Weights
 from baselines.d2c.autoencoder import Autoencoder, AutoencoderSizes, load_autoencoder
@@ -146,7 +146,7 @@ def test_diffusion(tmp_path, unet_config):
 def test_gan(tmp_path):
     whole, halves = twice(gan, tmp_path)
     assert same(whole, halves)
-    net, critic = load_generator(whole), load_critic(whole)
+    net, critic = load_generator(whole), load_critic(*read_gan(whole, "critic"))
     images = net.synthesis(
         net.repeat(net.mapping(torch.randn(4, 8))), net.noise(4, torch.Generator())
     )
