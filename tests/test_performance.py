@@ -96,13 +96,27 @@ def test_half_precision_runs_and_says_so(tmp_path):
     assert fd_half == pytest.approx(fd_full, rel=0.1)
 
 
-def test_offloaded_networks_draw_the_same_images():
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["method=source", "method.num_steps=3"], 1),
+        (["method=gan_inversion", "method.projector.steps=2", "method.space_count=500"], 2),
+        (
+            ["method=d2c", "method.num_steps=2", "method.unlabelled_count=40"]
+            + ["method.held_out_count=40", "method.sample.budget=2"],
+            2,
+        ),
+    ],
+)
+def test_offloaded_networks_draw_the_same_images(words, count):
     pytest.importorskip("accelerate", reason="accelerate is not installed (extra `gpu`)")
     images = []
     for word in ("offload=false", "offload=true"):
-        method = build_method(make_cell(*SMALL, "method=source", "method.num_steps=3", word))
-        assert len(networks(method)) == 1
-        state = method.adapt(None, seed=0, progress=NoProgress())
+        cell = make_cell(*SMALL, *words, word)
+        method = build_method(cell)
+        assert len(networks(method)) == count
+        shots = to_float(cell.dataset.shots(cell.config["k"], 0))
+        state = method.adapt(shots, seed=0, progress=NoProgress())
         images.append(method.sampler(state)(range(3)))
     assert torch.equal(*images)
 

@@ -169,6 +169,11 @@ class StyleGenerator(nn.Module):
             styles: w+ [n, l, d]; a single w is `w[:, None].expand(-1, l, -1)`.
             noise: one map [n or 1, 1, side, side] per entry of `arch.noise_sides`.
         """
+        image: Tensor = self(styles, noise)  # a call, so that compiling and offload see it
+        return image
+
+    def forward(self, styles: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """`synthesis`."""
         x = self.first(self.const.expand(len(styles), -1, -1, -1), styles[:, 0], noise[0])
         image = self.rgb[0](x, styles[:, 1], None)
         for j, (up, flat, rgb) in enumerate(zip(self.up, self.flat, self.rgb[1:], strict=True)):

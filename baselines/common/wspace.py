@@ -43,10 +43,10 @@ class WSpace:
 
 
 @torch.no_grad()
-def w_space(net: StyleGenerator, count: int, seed: int) -> WSpace:
+def w_space(net: StyleGenerator, count: int, seed: int, device: str = "cpu") -> WSpace:
     """From `count` mapped codes; the covariance wants many more than d of them."""
     z = torch.randn(count, net.arch.style_dim, generator=generator(seed, "w_space"))
-    w = net.mapping(z.to(net.const.device)).double()
+    w = net.mapping(z.to(device)).double()
     mean = w.mean(0)
     x = act_inverse(w)
     p_mean = x.mean(0)

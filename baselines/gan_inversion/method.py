@@ -72,7 +72,8 @@ class GANInversion:
 
     def space(self) -> WSpace:
         """Statistics of the frozen generator; the same in every run."""
-        return w_space(self.generator.net, self.space_count, self.space_seed)
+        net, device = self.generator.net, self.generator.device
+        return w_space(net, self.space_count, self.space_seed, device)
 
     def planned_nfe(self, k: int) -> int:
         """Evaluations of the generator while adapting to k shots."""
