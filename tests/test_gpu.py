@@ -66,3 +66,39 @@ def test_an_upload_is_whole_before_it_is_used():
         parts.append(upload(x, "cuda"))
     assert torch.allclose(torch.stack([p.double().sum() for p in parts]).cpu(), torch.stack(sums))
     assert upload(parts[0], "cuda") is parts[0]
+
+
+ON_BOTH = {  # every method, each with settings that are done in seconds
+    "crdi": [],
+    "d2c": ["method.unlabelled_count=60", "method.held_out_count=60", "method.num_steps=5"],
+    "d2c_edit": ["method.unlabelled_count=60", "method.held_out_count=60", "method.num_steps=5"],
+    "finetune": ["method.iterations=2", "method.groups=2", "method.sample.num_steps=5"],
+    "domainstudio": ["method.iterations=2", "method.groups=2", "method.sample.num_steps=5"],
+    "gan_inversion": ["method.projector.steps=5", "method.space_count=2000"],
+    "genda": ["method.updates=2"],
+    "rs_imle": ["method.max_iterations=3"],
+}
+KINDS = ["replay", "jitter", "simplex", "layer_mix", "rssa", "offset", "prior"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(f"method={name}", *more) for name, more in ON_BOTH.items()]
+    + [
+        ("method=gan_inversion", *ON_BOTH["gan_inversion"], f"method.sample.kind={k}")
+        for k in KINDS
+    ]
+    + [("method=gan_inversion", *ON_BOTH["gan_inversion"], "method.tuning.steps=2")],
+    ids=" ".join,
+)
+def test_every_method_adapts_and_draws_as_on_the_cpu_up_to_rounding(words):
+    images = []
+    for device in ("cpu", "cuda"):
+        cell = make_cell(*SMALL, *words, f"device={device}")
+        method = build_method(cell)
+        state = method.adapt(to_float(cell.dataset.shots(4, 0)), seed=0, progress=NoProgress())
+        assert all(x.device.type == "cpu" for x in state.tensors.values())
+        images.append(method.sampler(state)(range(8)))
+        assert images[-1].device.type == "cpu"
+    # Selection and training amplify rounding: a few pixels may part, the pictures may not.
+    assert (images[0] - images[1]).abs().median() < 0.02
