@@ -66,8 +66,8 @@ class PixelUNet(nn.Module):
     @torch.no_grad()
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
         """Predicted noise, shaped like x, at original timestep t (0..999), one for all or [n]."""
-        steps = torch.as_tensor(t, device=x.device).expand(len(x))
-        out = self(x.contiguous(memory_format=torch.channels_last), steps)
+        steps = torch.full((1,), t, device=x.device) if isinstance(t, int) else t.to(x.device)
+        out = self(x.contiguous(memory_format=torch.channels_last), steps.expand(len(x)))
         return out[:, : x.shape[1]].contiguous()
 
 

@@ -1,116 +1,27 @@
-"""DomainStudio, the unconditional half: fine-tuning a diffusion model with relative distances kept.
-
-Zhu et al., "Few-shot image generation with diffusion models", arXiv:2211.03264 (DDPM-PA), and
-"DomainStudio", arXiv:2306.14153, whose unconditional objective is the same.
-
-All weights of the source model are tuned on groups of B noised shots x_t, t and noise shared with
-a frozen copy of the source. Each net gives clean estimates xh0 = (x_t - sqrt(1 - abar) eps) /
-sqrt(abar); hf(.) is the sum of the three high-frequency Haar bands. For anchor i,
-
-    p_i = softmax_{j != i} cos(xh0_i, xh0_j),   pf_i the same of hf(xh0),
-    L = L_simple + l_vlb L_vlb + l_img sum_i KL(p_i^ada || p_i^src)
-      + l_hf sum_i KL(pf_i^ada || pf_i^src) + l_hfmse ||hf(xh0_ada) - hf(x0)||^2.
-
-With every l but l_vlb at 0 this is plain fine-tuning (`finetune`). The source net runs in eval mode
-without gradients; the official code leaves its dropout on.
-
-Shape legend: n = groups x B images, c channels, h height, w width.
-"""
+"""DomainStudio: tuning every weight of the source model on groups of shots, then sampling."""
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
+from baselines.common.dropout import by_image
 from baselines.common.ema import Average
+from baselines.common.moving import own_copy, read, to_device
 from baselines.common.team import add_gradients, own_parts
 from baselines.common.unet import DiffusionSource
-from baselines.common.variational import Tables, at, clean_estimate, variational_bound
-from fsig_bench.seeding import ImageGenerators, generator
+from baselines.common.variational import Tables, noised
+from baselines.domainstudio.objective import Objective
+from fsig_bench.seeding import ImageGenerators, derive, generator
 from fsig_bench.types import Images, Progress, Sampler, State
-
-
-def high_frequency(x: Tensor) -> Tensor:
-    """LH + HL + HH of one Haar level, [n, c, h, w] -> [n, c, h / 2, w / 2].
-
-    The bands are added, so that one kernel does it: of the block [[a, b], [c, d]],
-    (-a - b - c + 3 d) / 2.
-    """
-    kernel = x.new_tensor([[-0.5, -0.5], [-0.5, 1.5]]).expand(x.shape[1], 1, 2, 2)
-    return F.conv2d(x, kernel.contiguous(), stride=2, groups=x.shape[1])
-
-
-def log_relations(x: Tensor, group: int) -> Tensor:
-    """The log p_i(j), [groups, B, B - 1]: log-softmax over j != i of cosine similarities."""
-    flat = F.normalize(x.flatten(1), dim=1).view(-1, group, x[0].numel())
-    cosine = flat @ flat.transpose(1, 2)
-    others = ~torch.eye(group, dtype=torch.bool, device=x.device)
-    return cosine[:, others].view(-1, group, group - 1).log_softmax(2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """Weights and readings of the loss; presets in conf/method/objective/."""
-
-    l_vlb: float  # on L_t of the drawn step, in bits
-    l_img: float
-    l_hf: float
-    l_hfmse: float
-    kl_reduction: Literal["sum", "mean"]  # mean: over all B (B - 1) entries, as in the code
-    kl_direction: Literal["ada_src", "src_ada"]  # KL(ada || src), as in the paper, or the reverse
-    pair_t: Literal["per_image", "shared"]  # one step per image or per group
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-
-    @property
-    def needs_source(self) -> bool:
-        return self.l_img > 0 or self.l_hf > 0
-
-    def divergence(self, ada: Tensor, src: Tensor) -> Tensor:
-        """KL between log relations, averaged over groups."""
-        p, q = (ada, src) if self.kl_direction == "ada_src" else (src, ada)
-        each = (p.exp() * (p - q)).mean(0)
-        return each.sum() if self.kl_reduction == "sum" else each.mean()
-
-    def __call__(
-        self,
-        out: Tensor,
-        out_src: Tensor | None,
-        x0: Tensor,
-        x_t: Tensor,
-        noise: Tensor,
-        t: Tensor,
-        tables: Tables,
-        group: int,
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Loss and its terms for network outputs [n, 6, h, w] of both nets at the same x_t, t."""
-        terms = {"simple": (out[:, :3] - noise).square().mean()}
-        bound = variational_bound(out, x0, x_t, t, tables, clip=False)
-        terms["vlb"] = self.l_vlb * bound.mean()
-        ada = clean_estimate(out[:, :3], x_t, t, tables)
-        if out_src is not None:
-            src = clean_estimate(out_src[:, :3], x_t, t, tables)
-            pairs = [(self.l_img, "img", ada, src)]
-            pairs.append((self.l_hf, "hf", high_frequency(ada), high_frequency(src)))
-            for weight, name, a, s in pairs:
-                kl = self.divergence(log_relations(a, group), log_relations(s, group))
-                terms[name] = weight * kl
-        if self.l_hfmse > 0:
-            gap = high_frequency(ada) - high_frequency(x0)
-            terms["hfmse"] = self.l_hfmse * gap.square().mean()
-        return torch.stack(list(terms.values())).sum(), {
-            k: float(v.detach()) for k, v in terms.items()
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,25 +91,34 @@ class DomainStudio:
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Tunes every weight for `iterations` steps; fixed, since nothing may choose a stop."""
         device, source = self.source.device, self.source.unet
-        torch.manual_seed(seed)  # dropout, where the network has any
-        net = copy.deepcopy(source).requires_grad_(True).train()
+        if source.heads == 1 and (self.objective.l_vlb > 0 or self.sample.kind == "ancestral"):
+            raise ValueError(
+                "the source model has no variance head: set method.objective.l_vlb=0 and "
+                "method.sample.kind=ddim"
+            )
+        net = own_copy(source).requires_grad_(True).train()
+        dropping = by_image(net)
         if self.checkpointing:
             net.net.enable_gradient_checkpointing()  # type: ignore[operator]
-        average = Average.of(net)
         adam = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        parts: dict[str, Part] = {"net": net, "average": average, "adam": adam}
+        parts: dict[str, Part] = {"net": net, "adam": adam}
+        average = Average.of(net) if self.final == "ema" else None
+        if average:
+            parts["average"] = average
         done, kept = progress.load()
         unpack(kept, parts if done else {})
-        tables = Tables.of(linear_abar())
+        tables = Tables.of(linear_abar()).to(device)
+        every = torch.arange(self.groups * self.group_size)
         for step in range(done, self.iterations):
             adam.zero_grad(set_to_none=True)
-            logged: dict[str, float] = {}
-            parts_now = own_parts(self.batch(shots, seed, step), self.groups, self.groups_at_once)
-            own = sum(len(x0) for x0, _, _ in parts_now)
-            for part in parts_now:
-                x0, t, noise = (a.to(device) for a in part)
-                x_t = at(tables.abar, t).sqrt() * x0 + (1 - at(tables.abar, t)).sqrt() * noise
-                x_t = x_t.contiguous(memory_format=torch.channels_last)
+            logged: dict[str, Tensor] = {}
+            batch = (*self.batch(shots, seed, step), every)
+            parts_now = own_parts(batch, self.groups, self.groups_at_once)
+            own = sum(len(rows) for *_, rows in parts_now)
+            for *values, rows in parts_now:
+                dropping[:] = [derive(seed, "domainstudio", step, i) for i in rows.tolist()]
+                x0, t, noise = (to_device(a, device) for a in values)
+                x_t = noised(x0, noise, t, tables).contiguous(memory_format=torch.channels_last)
                 out_src = None
                 if self.objective.needs_source:
                     with torch.no_grad():
@@ -206,18 +126,20 @@ class DomainStudio:
                 value, terms = self.objective(
                     net(x_t, t), out_src, x0, x_t, noise, t, tables, self.group_size
                 )
-                if not torch.isfinite(value):
-                    raise FloatingPointError(f"loss {terms} at step {step}; lower lr={self.lr}")
                 # Every term is a mean over groups, so their shares add up to the step's gradient.
-                share = len(x0) / (self.groups * self.group_size)
+                share = len(x0) / len(every)
                 (value if share == 1 else value * share).backward()
                 logged = {k: logged.get(k, 0.0) + len(x0) / own * v for k, v in terms.items()}
+            told = read(logged)
+            if not all(map(math.isfinite, told.values())):
+                raise FloatingPointError(f"loss {told} at step {step}; lower lr={self.lr}")
             add_gradients(net.parameters())
             adam.step()
-            average.follow(net, keep=self.ema_keep)
-            progress.report(step + 1, self.iterations, **logged)
+            if average:
+                average.follow(net, keep=self.ema_keep)
+            progress.report(step + 1, self.iterations, **told)
             progress.save(step + 1, pack(parts))
-        final = average.tensors if self.final == "ema" else net.state_dict()
+        final = average.tensors if average else net.state_dict()
         return State(
             tensors={k: v.detach().cpu().contiguous() for k, v in final.items()},
             seed=seed,
@@ -227,7 +149,7 @@ class DomainStudio:
 
     def sampler(self, state: State) -> Sampler:
         """Image i is denoised from its own Gaussian noise by the tuned net."""
-        net = copy.deepcopy(self.source.unet)
+        net = own_copy(self.source.unet)
         net.load_state_dict(state.tensors)
         schedule = Schedule.respaced(self.sample.num_steps)
 
