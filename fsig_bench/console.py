@@ -80,7 +80,7 @@ class StageProgress:
         self.shared = SharedWork(store, precision)
         self.bar, self.checkpoint_s, self.curve = bar, checkpoint_s, curve
         self.start = self.last = time.perf_counter()
-        self.before_s = 0.0
+        self.before_s = self.wrote_s = 0.0
 
     @property
     def wall_s(self) -> float:
@@ -101,11 +101,15 @@ class StageProgress:
     def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
         from fsig_bench.store import write_tensors
 
-        if team.rank() > 0 or time.perf_counter() - self.last < self.checkpoint_s:
+        # Gigabytes take long to write: `checkpoint_s` of work for each second of it, at least.
+        pause = self.checkpoint_s * max(1.0, self.wrote_s)
+        began = time.perf_counter()
+        if team.rank() > 0 or began - self.last < pause:
             return
         metadata = {"done": str(done), "wall_s": f"{self.wall_s:.3f}"}
         write_tensors(self.folder / "checkpoint.safetensors", tensors, metadata)
         self.last = time.perf_counter()
+        self.wrote_s = self.last - began
 
     def load(self) -> tuple[int, dict[str, Any]]:
         from fsig_bench.store import read_tensors

@@ -49,14 +49,17 @@ def precise(name: str, device: str) -> Iterator[None]:
     """Runs a stage in one of the policies of `settings.PRECISIONS`.
 
     fp32: IEEE single precision, convolutions too (torch's own default on a GPU is TF32 for these);
-    tf32: both in TF32 where the device has it; bf16, fp16: autocast, weights stay in fp32.
+    tf32: both in TF32 where the device has it; bf16, fp16: autocast, weights stay in fp32. They are
+    cast anew at each use: autocast's cache lasts as long as its context, here a whole stage, and
+    training would go on with the weights of its first step.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = name == "tf32"
     kind = torch.device(device).type
     try:
-        with torch.autocast(kind, HALVES[name]) if name in HALVES else nullcontext():
+        half = HALVES.get(name)
+        with torch.autocast(kind, half, cache_enabled=False) if half else nullcontext():
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before

@@ -133,6 +133,7 @@ SMALL = ADMFlags(
     use_scale_shift_norm=True,
     learn_sigma=True,
     use_new_attention_order=False,
+    dropout=0.1,
 )
 
 TAP = torch.tensor([1.0, 3.0, 3.0, 1.0])

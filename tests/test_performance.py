@@ -82,6 +82,15 @@ def test_a_policy_is_in_force_inside_and_gone_outside():
     assert torch.backends.cudnn.allow_tf32 == before
 
 
+def test_training_in_half_precision_goes_on_from_its_own_steps():
+    w, x = torch.ones(4, 4, requires_grad=True), torch.eye(4)
+    with precise("bf16", "cpu"):
+        assert float((x @ w).mean().detach()) == 1
+        with torch.no_grad():
+            w.add_(1)  # an optimiser's step, within the stage
+        assert float((x @ w).mean().detach()) == 2
+
+
 def test_half_precision_runs_and_says_so(tmp_path):
     words = [*SMALL, "method=source", "method.num_steps=4"]
     cli(*words, f"results_dir={tmp_path}")
@@ -102,8 +111,8 @@ def test_half_precision_runs_and_says_so(tmp_path):
         (["method=source", "method.num_steps=3"], 1),
         (["method=gan_inversion", "method.projector.steps=2", "method.space_count=500"], 2),
         (
-            ["method=d2c", "method.num_steps=2", "method.unlabelled_count=40"]
-            + ["method.held_out_count=40", "method.sample.budget=2"],
+            "method=d2c method.num_steps=2 method.unlabelled_count=40 "
+            "method.held_out_count=40 method.sample.budget=2".split(),
             2,
         ),
     ],

@@ -1,5 +1,6 @@
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -133,3 +134,20 @@ def test_shared_work_is_done_once_and_keeps_its_cost(tmp_path):
     progress.shared(["bank", 1], compute)
     assert progress.wall_s == pytest.approx(100, abs=5)  # what it cost where it was made
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(("takes_s", "written_at"), [(0, [10, 20, 30, 40]), (3, [10, 43])])
+def test_checkpoints_leave_most_of_the_time_to_the_work(takes_s, written_at, tmp_path, monkeypatch):
+    now, seen = [0.0], []
+
+    def write(path, tensors, metadata):
+        seen.append(round(now[0]))
+        now[0] += takes_s
+
+    monkeypatch.setattr("fsig_bench.console.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("fsig_bench.store.write_tensors", write)
+    progress = StageProgress(Store(tmp_path), "a" * 64, Bar("adapt", 1, "steps"), 10)
+    while now[0] < 45:
+        now[0] += 1
+        progress.save(1, {})
+    assert seen == written_at

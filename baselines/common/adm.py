@@ -38,6 +38,7 @@ class ADMFlags:
     use_scale_shift_norm: bool
     learn_sigma: bool
     use_new_attention_order: bool
+    dropout: float  # while training; in the residual blocks, not in the attention
 
     @property
     def attends(self) -> list[bool]:
@@ -70,7 +71,7 @@ class ADMFlags:
             "time_embedding_type": "positional",
             "flip_sin_to_cos": True,
             "freq_shift": 0,
-            "dropout": 0.0,
+            "dropout": self.dropout,
             "add_attention": True,
         }
 

@@ -145,12 +145,13 @@ def ancestral_loop(
         schedule: the steps to take.
         noise: a fresh draw of x's shape at each call; not called for the last step.
     """
-    tables = Tables.of(torch.tensor(schedule.abar, dtype=torch.float64))
+    tables = Tables.of(torch.tensor(schedule.abar, dtype=torch.float64)).to(x.device)
     for i in reversed(range(len(schedule))):
         step = torch.full((len(x),), i, device=x.device)
         eps, v = net(x, torch.full_like(step, schedule.t[i])).chunk(2, 1)
         mean = posterior_mean(predict_x0(x, eps, schedule.abar[i]), x, step, tables)
         if i == 0:
             return mean
-        x = mean + (0.5 * learned_log_variance(v, step, tables)).exp() * upload(noise(), x.device)
+        std = (0.5 * learned_log_variance(v, step, tables)).exp()
+        x = mean + std * upload(noise(), x.device)  # drawn while a GPU is at work
     return x

@@ -7,7 +7,7 @@ Shape legend: n images, c channels, h height, w width, s steps of the schedule.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -39,10 +39,20 @@ class Tables:
         )
         return cls(*(a.float() for a in tables))
 
+    def to(self, device: str | torch.device) -> Tables:
+        """The same tables on a device, where `at` then copies nothing."""
+        return Tables(*(getattr(self, f.name).to(device) for f in fields(self)))
+
 
 def at(table: Tensor, t: Tensor) -> Tensor:
     """table[t] as [n, 1, 1, 1], on t's device."""
     return table.to(t.device)[t][:, None, None, None]
+
+
+def noised(x0: Tensor, noise: Tensor, t: Tensor, tables: Tables) -> Tensor:
+    """x_t = sqrt(abar) x_0 + sqrt(1 - abar) noise, each image at its own t (DDPM, Eq. 4)."""
+    abar = at(tables.abar, t)
+    return abar.sqrt() * x0 + (1 - abar).sqrt() * noise
 
 
 def learned_log_variance(v: Tensor, t: Tensor, tables: Tables) -> Tensor:

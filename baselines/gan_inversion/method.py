@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
+from baselines.common.moving import own_copy
 from baselines.common.stylegan2 import StyleGenerator, StyleSource
 from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion.projector import Projector, project
@@ -127,7 +127,7 @@ class GANInversion:
 
     def tune(self, codes: Tensor, x: Tensor, progress: Progress) -> StyleGenerator:
         """A copy of the generator that draws the shots at their pivots."""
-        net = copy.deepcopy(self.generator.net).requires_grad_(True)
+        net = own_copy(self.generator.net).requires_grad_(True)
         adam = torch.optim.Adam(net.parameters(), lr=self.tuning.lr)
         parts: dict[str, Part] = {"tuned": net, "adam": adam}
         done, kept = progress.load()
@@ -155,7 +155,7 @@ class GANInversion:
         own: dict[str, Any] = {k[4:]: v for k, v in state.tensors.items() if k.startswith("net/")}
         if not own:
             return self.generator.net
-        net = copy.deepcopy(self.generator.net)
+        net = own_copy(self.generator.net)
         net.load_state_dict(own)
         return net
 

@@ -57,6 +57,7 @@ FFHQ = ADMFlags(
     use_scale_shift_norm=True,
     learn_sigma=True,
     use_new_attention_order=False,
+    dropout=0.1,
 )
 LISTS = ("channel_mult", "attention_resolutions")
 VARIANTS = [
@@ -93,6 +94,19 @@ def test_an_adm_checkpoint_gives_the_same_function(changes, tmp_path):
     again = ADMSource(weights=source.weights, flags=flags, device="cpu")
     assert torch.equal(again.unet(x, t), found)
     assert len(list((tmp_path / "cache" / "converted").iterdir())) == 1
+
+
+def test_dropout_is_in_the_residual_blocks_only():
+    from diffusers import UNet2DModel
+    from diffusers.models.resnet import ResnetBlock2D
+
+    with torch.device("meta"):
+        net = UNet2DModel(**FFHQ.unet_config())
+    places = {n for n, m in net.named_modules() if isinstance(m, torch.nn.Dropout) and m.p}
+    assert places == {
+        f"{n}.dropout" for n, m in net.named_modules() if isinstance(m, ResnetBlock2D)
+    }
+    assert {net.get_submodule(n).p for n in places} == {0.1}
 
 
 def test_the_wrong_order_of_heads_is_not_the_same_function():

@@ -1,0 +1,33 @@
+"""Numbers on their way from a device, and networks that live on one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def read(scalars: Mapping[str, Tensor]) -> dict[str, float]:
+    """Named scalars as numbers, fetched together: each fetch waits for all that a GPU has to do."""
+    if not scalars:
+        return {}
+    return dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
+
+
+def own_copy(net: Net) -> Net:
+    """A copy of a frozen network, for tuning.
+
+    Raises:
+        ValueError: the network is offloaded: its weights are elsewhere between the layers' turns.
+    """
+    if any(p.is_meta for p in net.parameters()):
+        raise ValueError(
+            "offload=true is for frozen networks, and this method tunes the weights; "
+            "try method.groups_at_once=1, method.checkpointing=true, precision.adapt=bf16"
+        )
+    return copy.deepcopy(net)

@@ -1,0 +1,168 @@
+"""DomainStudio: tuning every weight of the source model on groups of shots, then sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from baselines.common.checkpoint import Part, pack, unpack
+from baselines.common.choices import check_choices
+from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
+from baselines.common.dropout import by_image
+from baselines.common.ema import Average
+from baselines.common.moving import own_copy, read
+from baselines.common.team import add_gradients, own_parts
+from baselines.common.unet import DiffusionSource
+from baselines.common.variational import Tables, noised
+from baselines.domainstudio.objective import Objective
+from fsig_bench.images import upload
+from fsig_bench.seeding import ImageGenerators, derive, generator
+from fsig_bench.types import Images, Progress, Sampler, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Settings that change the samples but not the weights."""
+
+    kind: Literal["ddim", "ancestral"]
+    num_steps: int
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainStudio:
+    """The method; its values stand in conf/method/domainstudio.yaml."""
+
+    source: DiffusionSource
+    objective: Objective
+    iterations: int
+    groups: int  # groups a step; official: one per GPU
+    group_size: int  # B
+    lr: float
+    weight_decay: float
+    flip: float  # probability
+    final: Literal["raw", "ema"]
+    ema_keep: float
+    groups_at_once: int | None  # fewer take less memory; the step is the same up to rounding
+    checkpointing: bool  # activations are computed again in the backward pass
+    sample: Sampling
+    adapts_in_team = True  # groups are shared out, gradients added
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.group_size < 2:
+            raise ValueError(f"group_size={self.group_size}: relative distances need at least 2")
+        if self.groups_at_once is not None and self.groups_at_once < 1:
+            raise ValueError(f"groups_at_once={self.groups_at_once}: give at least 1, or null")
+
+    @property
+    def nfe_per_image(self) -> float:
+        """One evaluation a step."""
+        return self.sample.num_steps
+
+    def planned_nfe(self, k: int) -> int:
+        """Network evaluations of adapting to k shots; the frozen net's count too."""
+        passes = 1 + self.objective.needs_source
+        return self.iterations * self.groups * self.group_size * passes
+
+    def batch(self, shots: Images, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(x0, t, noise) of a step: groups of distinct shots, repeated where they are fewer."""
+        g = generator(seed, "domainstudio", step)
+        k, b = len(shots), self.group_size
+        rounds = -(-b // k)
+        picks = [
+            torch.cat([torch.randperm(k, generator=g) for _ in range(rounds)])[:b]
+            for _ in range(self.groups)
+        ]
+        x0 = shots[torch.cat(picks)]
+        flip = torch.rand(len(x0), 1, 1, 1, generator=g) < self.flip
+        t = torch.randint(1000, (self.groups, b), generator=g)
+        if self.objective.pair_t == "shared":
+            t = t[:, :1].expand(-1, b)
+        noise = torch.randn(x0.shape, generator=g)
+        return torch.where(flip, x0.flip(3), x0), t.flatten(), noise
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Tunes every weight for `iterations` steps; fixed, since nothing may choose a stop."""
+        device, source = self.source.device, self.source.unet
+        if source.heads == 1 and (self.objective.l_vlb > 0 or self.sample.kind == "ancestral"):
+            raise ValueError(
+                "the source model has no variance head: set method.objective.l_vlb=0 and "
+                "method.sample.kind=ddim"
+            )
+        net = own_copy(source).requires_grad_(True).train()
+        dropping = by_image(net)
+        if self.checkpointing:
+            net.net.enable_gradient_checkpointing()  # type: ignore[operator]
+        adam = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        parts: dict[str, Part] = {"net": net, "adam": adam}
+        average = Average.of(net) if self.final == "ema" else None
+        if average:
+            parts["average"] = average
+        done, kept = progress.load()
+        unpack(kept, parts if done else {})
+        tables = Tables.of(linear_abar()).to(device)
+        every = torch.arange(self.groups * self.group_size)
+        for step in range(done, self.iterations):
+            adam.zero_grad(set_to_none=True)
+            logged: dict[str, Tensor] = {}
+            batch = (*self.batch(shots, seed, step), every)
+            parts_now = own_parts(batch, self.groups, self.groups_at_once)
+            own = sum(len(rows) for *_, rows in parts_now)
+            for *values, rows in parts_now:
+                dropping[:] = [derive(seed, "domainstudio", step, i) for i in rows.tolist()]
+                x0, t, noise = (upload(a, device) for a in values)
+                x_t = noised(x0, noise, t, tables).contiguous(memory_format=torch.channels_last)
+                out_src = None
+                if self.objective.needs_source:
+                    with torch.no_grad():
+                        out_src = source(x_t, t)
+                value, terms = self.objective(
+                    net(x_t, t), out_src, x0, x_t, noise, t, tables, self.group_size
+                )
+                # Every term is a mean over groups, so their shares add up to the step's gradient.
+                share = len(x0) / len(every)
+                (value if share == 1 else value * share).backward()
+                logged = {k: logged.get(k, 0.0) + len(x0) / own * v for k, v in terms.items()}
+            told = read(logged)
+            if not all(map(math.isfinite, told.values())):
+                raise FloatingPointError(f"loss {told} at step {step}; lower lr={self.lr}")
+            add_gradients(net.parameters())
+            adam.step()
+            if average:
+                average.follow(net, keep=self.ema_keep)
+            progress.report(step + 1, self.iterations, **told)
+            progress.save(step + 1, pack(parts))
+        final = average.tensors if average else net.state_dict()
+        return State(
+            tensors={k: v.detach().cpu().contiguous() for k, v in final.items()},
+            seed=seed,
+            trained_params=sum(p.numel() for p in net.parameters()),
+            nfe_adapt=self.planned_nfe(len(shots)),
+        )
+
+    def sampler(self, state: State) -> Sampler:
+        """Image i is denoised from its own Gaussian noise by the tuned net."""
+        net = own_copy(self.source.unet)
+        net.load_state_dict(state.tensors)
+        schedule = Schedule.respaced(self.sample.num_steps)
+
+        @torch.no_grad()
+        def draw(indices: Sequence[int]) -> Images:
+            side, device = self.source.resolution, self.source.device
+            random = ImageGenerators(state.seed, indices, "domainstudio", "sample")
+            x = upload(random.randn(3, side, side), device)
+            if self.sample.kind == "ddim":
+                x = ddim_loop(net.eps, x, schedule)
+            else:
+                x = ancestral_loop(net, x, schedule, lambda: random.randn(3, side, side))
+            return x.clamp(-1, 1).cpu()
+
+        return draw
