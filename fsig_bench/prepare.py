@@ -86,7 +86,8 @@ def archive(name: str, role: str, source: Mapping[str, Any] | None, page: str) -
     )
     if source is None:
         raise ValueError(f"no download of the {role} is known; {by_hand}")
-    target = cache_folder() / "downloads" / f"{name}-{source.get('gdrive', role)}"
+    # Several sets may come out of one archive.
+    target = cache_folder() / "downloads" / source.get("gdrive", f"{name}-{role}")
     if target.exists():
         return target
     try:
@@ -147,7 +148,8 @@ def prepare(words: Sequence[str]) -> Path:
         if source is None:
             source = archive(name, role, origin[role], origin["page"])
         only = node["shots_list"] if role == "shots" else None
-        files[role] = import_images(source, folder / role, only=only)
+        inside = (origin[role] or {}).get("inside")
+        files[role] = import_images(source, folder / role, only=only, inside=inside)
         if remark := check_count(role, len(files[role]), origin["images"][role]):
             remarks.append(remark)
         console.print(f"{role:<10} {len(files[role])} images in {folder / role}")

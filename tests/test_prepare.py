@@ -184,6 +184,33 @@ def test_the_real_ten_have_the_canonical_names(tmp_path):
         assert cell.dataset.shots(10, 0).float().std() > 20
 
 
+def test_one_set_is_taken_out_of_a_pack_of_several(tmp_path, monkeypatch):
+    monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path / "cache"))
+    pack = {f"few-shot-images/shells/img/{n}.jpg": png(n) for n in range(64)}
+    pack |= {f"few-shot-images/skulls/img/{n}.jpg": png(100 + n) for n in range(97)}
+    downloads = tmp_path / "cache" / "downloads"
+    downloads.mkdir(parents=True)
+    # Both sets name one file on Drive, which is fetched once.
+    zipped(downloads / "1aAJCZbXNHyraJ6Mi13dSbe7pTyfPXha0", pack)
+    for name, count in (("shells", 64), ("skulls", 97)):
+        words = [f"dataset={name}", f"data_dir={tmp_path}", "accept_licence=true"]
+        manifest = json.loads((prepare(words) / "manifest.json").read_text())
+        assert manifest["images"] == {"shots": count} and not manifest["remarks"]
+        assert (tmp_path / name / "shots" / "3.jpg").read_bytes() == png(3 if count == 64 else 103)
+    with pytest.raises(ValueError, match="no images in a folder anime-face; give that folder"):
+        prepare(["dataset=anime", f"data_dir={tmp_path}", "accept_licence=true"])
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for n in range(120):
+        (folder / f"{n}.png").write_bytes(png(n))
+    own = ["dataset=anime", f"data_dir={tmp_path}", f"shots={folder}", "accept_licence=true"]
+    assert len(list((prepare(own) / "shots").iterdir())) == 120
+
+
+COUNTS = {"obama": 100, "grumpy_cat": 100, "panda": 100, "ffhq100": 100, "anime": 120}
+COUNTS |= {"animalface_cat": 160, "animalface_dog": 389, "skulls": 97, "shells": 64}
+
+
 def test_every_prepared_set_states_licence_origin_and_count():
     from helpers import composed
 
@@ -191,7 +218,7 @@ def test_every_prepared_set_states_licence_origin_and_count():
         name = path.stem.removeprefix("paper-")
         node = composed("suite=paper", "method=copy", f"dataset={name}").dataset
         assert node.name == name and node.origin.licence and node.origin.page
-        assert node.origin.images.shots in (10, 100)
+        assert node.origin.images.shots == COUNTS.get(name, 10)
         if node.shots_list is not None:
             assert len(set(node.shots_list)) == 10
         assert Path(node.path).name == "shots"

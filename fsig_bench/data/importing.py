@@ -23,15 +23,18 @@ from fsig_bench.data.reading import SUFFIXES, as_rgb, list_images
 LARGEST_MIB = 64  # of one image file; a larger member is no photograph
 
 
-def _wanted(name: str) -> bool:
+def _wanted(name: str, inside: str | None = None) -> bool:
     path = PurePosixPath(name.replace("\\", "/"))
     named = [p for p in path.parts if p not in (".", "..")]  # only the last part is ever used
     hidden = any(p.startswith((".", "__MACOSX")) for p in named)
-    return path.suffix.lower() in SUFFIXES and not hidden
+    there = inside is None or inside in named[:-1]
+    return path.suffix.lower() in SUFFIXES and not hidden and there
 
 
-def members(source: Path) -> Iterator[tuple[str, bytes]]:
+def members(source: Path, inside: str | None = None) -> Iterator[tuple[str, bytes]]:
     """(file name, content) of every image in a folder or archive, folders inside flattened.
+
+    Of an archive that holds several sets, those below a folder called `inside`.
 
     Raises:
         ValueError: neither a folder nor an archive, a damaged archive, or a member too large.
@@ -44,7 +47,7 @@ def members(source: Path) -> Iterator[tuple[str, bytes]]:
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
             for entry in sorted(archive.infolist(), key=lambda e: e.filename):
-                if not entry.is_dir() and _wanted(entry.filename):
+                if not entry.is_dir() and _wanted(entry.filename, inside):
                     if entry.file_size > limit:
                         raise ValueError(f"{entry.filename} in {source} is over {LARGEST_MIB} MiB")
                     try:
@@ -54,7 +57,7 @@ def members(source: Path) -> Iterator[tuple[str, bytes]]:
     elif tarfile.is_tarfile(source):
         with tarfile.open(source) as archive:
             for member in sorted(archive.getmembers(), key=lambda m: m.name):
-                if member.isfile() and _wanted(member.name):  # links are not followed
+                if member.isfile() and _wanted(member.name, inside):  # links are not followed
                     if member.size > limit:
                         raise ValueError(f"{member.name} in {source} is over {LARGEST_MIB} MiB")
                     file = archive.extractfile(member)
@@ -64,10 +67,13 @@ def members(source: Path) -> Iterator[tuple[str, bytes]]:
         raise ValueError(f"{source} is no folder, zip or tar; give one that holds the images")
 
 
-def import_images(source: Path, target: Path, *, only: Sequence[str] | None = None) -> list[Path]:
+def import_images(
+    source: Path, target: Path, *, only: Sequence[str] | None = None, inside: str | None = None
+) -> list[Path]:
     """Copies images, bytes unchanged, into `target`, which appears whole or not at all.
 
-    `only` names the files that are wanted. A name that occurs twice with other content is refused.
+    `only` names the files that are wanted, `inside` the folder of an archive that they are below; a
+    folder is taken as it is. A name that occurs twice with other content is refused.
 
     Raises:
         ValueError: see `members`; names that clash or are missing; files that cannot be decoded.
@@ -76,7 +82,7 @@ def import_images(source: Path, target: Path, *, only: Sequence[str] | None = No
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        for name, content in members(source):
+        for name, content in members(source, inside):
             if only is not None and name not in only:
                 continue
             place = temporary / name
@@ -84,6 +90,8 @@ def import_images(source: Path, target: Path, *, only: Sequence[str] | None = No
                 raise ValueError(f"{source} holds two different images called {name}; rename one")
             place.write_bytes(content)
         found = {p.name for p in temporary.iterdir()}
+        if inside and not found:
+            raise ValueError(f"{source} holds no images in a folder {inside}; give that folder")
         if absent := sorted(set(only or ()) - found):
             raise ValueError(f"{source} lacks {absent}; it may be another edition of the set")
         files = list_images(temporary)
