@@ -113,7 +113,8 @@ def archive(name: str, role: str, origin: Mapping[str, Any]) -> Path:
     source = origin[role]
     if source is None:
         raise ValueError(f"no download of the {role} is known. {by_hand(name, role, origin)}")
-    target = cache_folder() / "downloads" / f"{name}-{source.get('gdrive', role)}"
+    # Several sets may come out of one archive.
+    target = cache_folder() / "downloads" / source.get("gdrive", f"{name}-{role}")
     try:
         if not target.exists():
             download(source, target, f"{name} {role}")
@@ -186,7 +187,9 @@ def prepare(words: Sequence[str]) -> Path:
             remarks.extend(remarks_on(role, seen, origin["images"][role], node["resolution"]))
 
         only = node["shots_list"] if role == "shots" else None
-        files[role], seen = import_images(source, folder / role, only=only, check=check)
+        files[role], seen = import_images(
+            source, folder / role, only=only, inside=(origin[role] or {}).get("inside"), check=check
+        )
         facts[role] = sizes(seen)
         console.print(f"{role:<10} {len(files[role])} images in {folder / role}")
     twins = near_duplicates(files["shots"], files.get("reference", []))

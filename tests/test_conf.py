@@ -45,6 +45,35 @@ def test_every_scale_belongs_to_a_method_of_a_suite(path):
     assert (CONF / "suite" / f"{suite}.yaml").exists() and method in METHODS
 
 
+@pytest.mark.parametrize("path", sorted((CONF / "preset").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_preset_of_a_dataset_changes_a_method_there(path):
+    suite, method, dataset = path.stem.split("-", 2)
+    words = [f"suite={suite}", f"method={method}", f"dataset={dataset}"]
+    other = composed(words[0], words[1], "dataset=babies").method
+    assert composed(*words).method != other and method in METHODS
+
+
+def test_rs_imle_runs_on_all_images_of_its_nine_sets():
+    params = yaml.safe_load((CONF / "experiment" / "paper_rs_imle.yaml").read_text())
+    names = params["hydra"]["sweeper"]["params"]["dataset"].split(",")
+    words = ("suite=paper", "method=rs_imle", "experiment=paper_rs_imle")
+    counts = [composed(*words, f"dataset={name}").k for name in names]
+    assert counts == [100, 100, 100, 100, 160, 389, 120, 97, 64]
+    # Adaptive IMLE's scripts, set by set: change, pool, refresh, rate.
+    scripts = {
+        "obama": (0.01, 100, 15, 5e-5),
+        "grumpy_cat": (0.02, 100, 25, 1e-4),
+        "panda": (0.01, 200, 30, 1e-4),
+        "animalface_cat": (0.01, 100, 25, 5e-5),
+        "animalface_dog": (0.01, 100, 15, 1e-4),
+        "ffhq100": (0.02, 100, 15, 1e-4),
+    }
+    for name, values in scripts.items():
+        m = composed("suite=paper", "method=adaimle", f"dataset={name}").method
+        assert (m.adaptive.change, m.pool_factor, m.refresh_every, m.lr) == values
+        assert m.projection.kind == "lpips" and not m.projection.normalise
+
+
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_has_a_card_and_its_command(name):
     text = (CONF / "method" / f"{name}.yaml").read_text()

@@ -29,6 +29,16 @@ def test_the_same_images_as_on_the_cpu_up_to_rounding():
     assert (cpu - gpu).abs().mean() < 1e-3
 
 
+def test_rs_imle_finds_the_same_codes_as_on_the_cpu():
+    words = [*SMALL, "method=rs_imle", "method.max_iterations=1"]
+    found = []
+    for device in ("cpu", "cuda"):
+        cell = make_cell(*words, f"device={device}")
+        shots = to_float(cell.dataset.shots(4, 0))
+        found.append(build_method(cell).adapt(shots, seed=0, progress=NoProgress()).tensors)
+    torch.testing.assert_close(found[0]["codes"], found[1]["codes"])
+
+
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_compiled_networks_draw_the_same_images_up_to_rounding(mode):
     plain, fast = drawn("device=cuda"), drawn("device=cuda", f"compile={mode}")

@@ -10,7 +10,10 @@ from torch import Tensor
 
 @dataclass
 class Book:
-    """What the loop remembers between epochs, as tensors, so that it can be kept on disk."""
+    """What the loop remembers between epochs, as tensors, so that it can be kept on disk.
+
+    All of it lies on the method's device.
+    """
 
     z: Tensor  # codes of the shots [n, d]
     age: Tensor  # epochs since the code was found [n]
@@ -21,18 +24,19 @@ class Book:
     counts: Tensor  # pools drawn, members drawn, tested, rejected, shots without a survivor [5]
 
     @classmethod
-    def fresh(cls, n: int, d: int, width: int, tau: float) -> Book:
+    def fresh(cls, n: int, d: int, width: int, tau: float, device: str) -> Book:
         """Before the first epoch."""
-        zeros = torch.zeros(n, dtype=torch.long)
-        return cls(
+        book = cls(
             z=torch.zeros(n, d),
-            age=zeros.clone(),
+            age=torch.zeros(n, dtype=torch.long),
             tau=torch.full((n,), tau),
             loss=torch.full((n,), torch.inf),
-            used=zeros.clone(),
+            used=torch.zeros(n, dtype=torch.long),
             rows=torch.zeros(0, width),
             counts=torch.zeros(5, dtype=torch.long),
         )
+        book.put_back(book.tensors(), device)
+        return book
 
     def shares(self) -> dict[str, float]:
         """Share of pool members rejected; how often a shot was left without a survivor."""
@@ -42,6 +46,6 @@ class Book:
     def tensors(self) -> dict[str, Tensor]:
         return {f"book/{k}": v for k, v in vars(self).items()}
 
-    def put_back(self, kept: dict[str, Tensor]) -> None:
+    def put_back(self, kept: dict[str, Tensor], device: str) -> None:
         for name in vars(self):
-            setattr(self, name, kept[f"book/{name}"])
+            setattr(self, name, kept[f"book/{name}"].to(device))

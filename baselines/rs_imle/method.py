@@ -13,10 +13,18 @@ from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
 from baselines.rs_imle.book import Book
 from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
-from baselines.rs_imle.search import Projection, Rejection, distances, nearest, pool_size
+from baselines.rs_imle.search import (
+    Perceives,
+    Project,
+    Projection,
+    Rejection,
+    distances,
+    nearest,
+    pool_size,
+)
 from fsig_bench.images import upload
 from fsig_bench.seeding import ImageGenerators, derive, generator
-from fsig_bench.types import Images, Perceptual, Progress, Sampler, State
+from fsig_bench.types import Images, Progress, Sampler, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,7 @@ class RSIMLE:
 
     device: str
     resolution: int
-    perceptual: Perceptual
+    perceptual: Perceives
     architecture: Architecture
     projection: Projection
     rejection: Rejection
@@ -84,7 +92,7 @@ class RSIMLE:
         """Indices of the shots that get a new code now."""
         if self.adaptive is None or epoch == 0:
             every = epoch % self.refresh_every == 0
-            return torch.arange(len(book.z)) if every else torch.arange(0)
+            return torch.arange(len(book.z) if every else 0, device=book.z.device)
         close = (book.loss < book.tau) & (book.age >= self.adaptive.staleness)
         return (close | (book.age >= self.refresh_every)).nonzero()[:, 0]
 
@@ -101,18 +109,25 @@ class RSIMLE:
 
     @torch.no_grad()
     def assign(
-        self, net: Generator, book: Book, due: Tensor, targets: Tensor, seed: int, epoch: int
+        self,
+        net: Generator,
+        book: Book,
+        due: Tensor,
+        targets: Tensor,
+        project: Project,
+        seed: int,
+        epoch: int,
     ) -> None:
-        """New codes for the shots `due`: the nearest pool member outside every eps-ball."""
+        """New codes for the shots `due`: the nearest pool member outside every eps-ball.
+
+        Only codes are drawn on the host; the pool stays on the device, as rows of the search space.
+        """
         m = pool_size(len(targets), self.pool_factor, self.pool_round_to)
         stale = self.adaptive is None or bool((book.used[due] == book.counts[0]).any())
         if stale or not len(book.rows):
             book.counts[0] += 1
             z = self.codes(int(book.counts[0]), m, seed)
-            rows = [
-                self.projection(net(part.to(self.device)), self.perceptual.perceive, seed).cpu()
-                for part in z.split(self.decode_batch)
-            ]
+            rows = [project(net(part)) for part in z.to(self.device).split(self.decode_batch)]
             book.rows, book.counts[1] = torch.cat(rows), book.counts[1] + m
         number = int(book.counts[0])
         gaps = distances(targets, book.rows)
@@ -120,13 +135,14 @@ class RSIMLE:
         balls = gaps if self.rejection.mode == "exact" else gaps[due]
         rejected = self.rejection.mask(balls, self.rejection.radius(targets))
         pick = nearest(gaps[due], rejected)
-        book.counts[2:] += torch.tensor([m, int(rejected.sum()), int((pick < 0).sum())])
+        book.counts[2] += m
+        book.counts[3:] += torch.stack([rejected.sum(), (pick < 0).sum()])
         # A shot that no survivor is left for keeps its code; the first time, it takes any nearest.
         pick = torch.where((pick < 0) & (book.used[due] == 0), gaps[due].argmin(1), pick)
         found = pick >= 0
-        new = self.codes(number, m, seed)[pick.clamp(min=0)]
+        new = self.codes(number, m, seed).to(self.device)[pick.clamp(min=0)]
         g = generator(seed, "rs_imle", "perturb", epoch)
-        new = new + self.perturb * torch.randn(new.shape, generator=g)
+        new = new + (self.perturb * torch.randn(new.shape, generator=g)).to(self.device)
         book.z[due[found]] = new[found]
         book.used[due[found]], book.age[due] = number, 0
         if self.adaptive is not None and epoch > 0:
@@ -147,14 +163,15 @@ class RSIMLE:
         )
         parts: dict[str, Part] = {"net": net, "average": average, "adam": adam}
         tau = self.adaptive.tau if self.adaptive else 0.0
-        book = Book.fresh(n, d, self.projection.width, tau)
+        book = Book.fresh(n, d, self.projection.width, tau, self.device)
         first, kept = progress.load()
         if first:
             unpack(kept, parts)
-            book.put_back(kept)
+            book.put_back(kept, self.device)
         with torch.no_grad():
             x = shots.to(self.device)
-            targets = self.projection(x, self.perceptual.perceive, seed).cpu()
+            project = self.projection.drawn(self.perceptual, x, seed)
+            targets = project(x)
         per_epoch = -(-n // self.batch)
         epochs = self.epochs
         if self.max_iterations is not None:
@@ -162,14 +179,18 @@ class RSIMLE:
         for epoch in range(first, epochs):
             book.age += 1
             if len(due := self.due(epoch, book)):
-                self.assign(net, book, due, targets, seed, epoch)
+                self.assign(net, book, due, targets, project, seed, epoch)
             self._pass(net, average, adam, book, x, seed, epoch)
+            if not torch.isfinite(book.loss).all():  # asked once a pass: asking stops the device
+                raise FloatingPointError(
+                    f"loss {book.loss.tolist()} in epoch {epoch}; lower lr={self.lr}"
+                )
             progress.report(epoch + 1, epochs, **book.shares(), loss=float(book.loss.mean()))
             progress.save(epoch + 1, pack(parts) | book.tensors())
         tensors = {f"net/{k}": v.detach().cpu() for k, v in net.state_dict().items()}
         tensors |= {f"average/{k}": v.cpu() for k, v in average.tensors.items()}
         return State(
-            tensors={k: v.contiguous() for k, v in tensors.items()} | {"codes": book.z},
+            tensors={k: v.contiguous() for k, v in tensors.items()} | {"codes": book.z.cpu()},
             seed=seed,
             trained_params=sum(p.numel() for p in net.parameters()),
             nfe_adapt=int(book.counts[1]) + epochs * n,
@@ -188,22 +209,19 @@ class RSIMLE:
     ) -> None:
         """One pass over the shots at their codes, `batch` at a time."""
         n = len(x)
-        order = torch.arange(n)
+        order = torch.arange(n, device=self.device)
         if self.shuffle:
-            order = torch.randperm(n, generator=generator(seed, "rs_imle", "order", epoch))
+            g = generator(seed, "rs_imle", "order", epoch)
+            order = torch.randperm(n, generator=g).to(self.device)
         for j, picks in enumerate(order.split(self.batch)):
             for group in adam.param_groups:
                 group["lr"] = self.rate(epoch * -(-n // self.batch) + j, epoch)
-            each = self.losses(net(book.z[picks].to(self.device)), x[picks])
-            if not torch.isfinite(each).all():
-                raise FloatingPointError(
-                    f"loss {each.tolist()} in epoch {epoch}; lower lr={self.lr}"
-                )
+            each = self.losses(net(book.z[picks]), x[picks])
             adam.zero_grad(set_to_none=True)
             each.mean().backward()
             adam.step()
             average.follow(net, keep=self.ema_keep)
-            book.loss[picks] = each.detach().cpu()
+            book.loss[picks] = each.detach().float()
 
     def sampler(self, state: State) -> Sampler:
         """Image i is decoded from its own z ~ N(0, I): no rejection at test time."""

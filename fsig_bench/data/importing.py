@@ -34,11 +34,12 @@ def _path(name: str) -> PurePosixPath:
     return PurePosixPath(name.replace("\\", "/"))  # as archives made on Windows may have it
 
 
-def _wanted(name: str) -> bool:
+def _wanted(name: str, inside: str | None) -> bool:
     path = _path(name)
     named = [p for p in path.parts if p not in (".", "..")]  # only the last part is ever used
     hidden = any(p.startswith((".", "__MACOSX")) for p in named)
-    return path.suffix.lower() in SUFFIXES and not hidden
+    there = inside is None or inside in named[:-1]
+    return path.suffix.lower() in SUFFIXES and not hidden and there
 
 
 def is_archive(path: Path) -> bool:
@@ -46,8 +47,10 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
-def members(source: Path) -> Iterator[tuple[str, bytes]]:
+def members(source: Path, inside: str | None = None) -> Iterator[tuple[str, bytes]]:
     """(file name, content) of every image in a folder or archive, folders inside flattened.
+
+    Of an archive that holds several sets, those below a folder called `inside`.
 
     Raises:
         ValueError: neither a folder nor an archive, one that is damaged or locked, or a member too
@@ -55,32 +58,33 @@ def members(source: Path) -> Iterator[tuple[str, bytes]]:
     """
     if source.is_dir():
         for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            if _wanted(path.relative_to(source).as_posix()):
+            if _wanted(path.relative_to(source).as_posix(), None):
                 yield path.name, path.read_bytes()
         return
     if not is_archive(source):
         what = "is no folder, zip or tar" if source.exists() else "does not exist"
         raise ValueError(f"{source} {what}; give a folder, zip or tar that holds the images")
     try:
-        yield from _zipped(source) if zipfile.is_zipfile(source) else _tarred(source)
+        unpack = _zipped if zipfile.is_zipfile(source) else _tarred
+        yield from unpack(source, inside)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{source} is damaged or incomplete: {error}; get it again") from error
     except (RuntimeError, NotImplementedError) as error:  # zipfile's words for these
         raise ValueError(f"{source} is locked or packed in an unknown way: {error}") from error
 
 
-def _zipped(source: Path) -> Iterator[tuple[str, bytes]]:
+def _zipped(source: Path, inside: str | None) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(source) as archive:
         for entry in sorted(archive.infolist(), key=lambda e: e.filename):
-            if not entry.is_dir() and _wanted(entry.filename):
+            if not entry.is_dir() and _wanted(entry.filename, inside):
                 _check_size(entry.filename, entry.file_size, source)
                 yield _path(entry.filename).name, archive.read(entry)
 
 
-def _tarred(source: Path) -> Iterator[tuple[str, bytes]]:
+def _tarred(source: Path, inside: str | None) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(source) as archive:
         for member in sorted(archive.getmembers(), key=lambda m: m.name):
-            if member.isfile() and _wanted(member.name):  # links are not followed
+            if member.isfile() and _wanted(member.name, inside):  # links are not followed
                 _check_size(member.name, member.size, source)
                 file = archive.extractfile(member)
                 assert file is not None
@@ -97,12 +101,14 @@ def import_images(
     target: Path,
     *,
     only: Sequence[str] | None = None,
+    inside: str | None = None,
     check: Callable[[Sequence[Seen]], None] = lambda seen: None,
 ) -> tuple[list[Path], list[Seen]]:
     """Copies images, bytes unchanged, into `target`, which appears whole or not at all.
 
-    `only` names the files that are wanted. A name that occurs twice with other content is refused.
-    What `check` refuses leaves an earlier `target` as it was. Returns the files, and what each is.
+    `only` names the files that are wanted, `inside` the folder of an archive that they are below; a
+    folder is taken as it is. A name that occurs twice with other content is refused. What `check`
+    refuses leaves an earlier `target` as it was. Returns the files, and what each is.
 
     Raises:
         ValueError: see `members`; names that clash or are missing; files that cannot be decoded.
@@ -111,7 +117,7 @@ def import_images(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        for name, content in members(source):
+        for name, content in members(source, inside):
             if only is not None and name not in only:
                 continue
             place = temporary / name
@@ -119,6 +125,8 @@ def import_images(
                 raise ValueError(f"{source} holds two different images called {name}; rename one")
             place.write_bytes(content)
         found = {p.name for p in temporary.iterdir()}
+        if inside and not found:
+            raise ValueError(f"{source} holds no images in a folder {inside}; give that folder")
         if absent := sorted(set(only or ()) - found):
             raise ValueError(f"{source} lacks {absent}; it may be another edition of the set")
         if not found:

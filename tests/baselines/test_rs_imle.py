@@ -1,11 +1,15 @@
 """RS-IMLE: its generator's size, the rules of rejection and assignment, and that it learns."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 from helpers import composed
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from baselines.common.ema import Average
 from baselines.rs_imle import (
     RSIMLE,
     Adaptive,
@@ -17,8 +21,16 @@ from baselines.rs_imle import (
 )
 from baselines.rs_imle.book import Book
 from baselines.rs_imle.generator import parse_blocks
-from baselines.rs_imle.search import distances, nearest, pool_size, random_rows
+from baselines.rs_imle.search import (
+    distances,
+    layer_widths,
+    nearest,
+    pool_size,
+    random_matrix,
+    random_rows,
+)
 from fsig_bench.features import RandomTrunk
+from fsig_bench.metrics.prdc import prdc
 from fsig_bench.types import NoProgress
 
 PAPER = Architecture(
@@ -29,6 +41,7 @@ PAPER = Architecture(
     blocks="1x4,4m1,4x4,8m4,8x4,16m8,16x3,32m16,32x2,64m32,64x2,128m64,128x2,256m128",
     norm_eps=0.01,
 )
+TRUNK = RandomTrunk(seed=0, width=4)
 SMALL = Architecture(
     latent_dim=8,
     mapping_layers=2,
@@ -47,7 +60,7 @@ def method(**changes):
     values = {
         "device": "cpu",
         "resolution": 8,
-        "perceptual": RandomTrunk(seed=0, width=4),
+        "perceptual": TRUNK,
         "architecture": SMALL,
         "projection": Projection(kind="l2", width=64, normalise=True),
         "rejection": balls(0.0),
@@ -136,7 +149,7 @@ def test_distances_are_euclidean():
 def test_projection_keeps_distances_in_expectation():
     g = torch.Generator().manual_seed(0)
     x = torch.randn(40, 3, 16, 16, generator=g)
-    rows = Projection(kind="l2", width=800, normalise=True)(x, None, 0)
+    rows = Projection(kind="l2", width=800, normalise=True).drawn(TRUNK, x, 0)(x)
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(40))
     flat = torch.nn.functional.normalize(x.flatten(1), dim=1)
     ratio = distances(rows, rows) / distances(flat, flat).clamp(min=1e-3)
@@ -146,9 +159,55 @@ def test_projection_keeps_distances_in_expectation():
 
 def test_wide_features_are_projected_in_blocks_by_one_matrix():
     x = torch.randn(3, 40_000, generator=torch.Generator().manual_seed(0))
-    a = random_rows(x, 8, 5)
-    torch.testing.assert_close(random_rows(2 * x, 8, 5), 2 * a)
-    assert not torch.allclose(random_rows(x, 8, 6), a)
+    matrix, other = (random_matrix(40_000, 8, x.device, seed, "l2") for seed in (5, 6))
+    assert [len(block) for block in matrix] == [1 << 14, 1 << 14, 40_000 - (1 << 15)]
+    torch.testing.assert_close(torch.cat(matrix).norm(dim=1), torch.ones(40_000))
+    a = random_rows(x, matrix)
+    torch.testing.assert_close(a, x @ torch.cat(matrix), rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(random_rows(x, other), a)
+
+
+def test_layers_share_the_rows_as_in_the_official_code():
+    sizes = [64 * 256**2, 128 * 128**2, 256 * 64**2, 512 * 32**2, 512 * 16**2]  # VGG-16, 256 px
+    assert layer_widths(sizes, 800) == [419, 209, 104, 52, 16]
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_layers_are_searched_without_their_areas(normalise):
+    """Squared distances between rows: of unit features, a layer as large as its map and width."""
+    x = torch.rand(30, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    projection = Projection(kind="lpips", width=8000, normalise=normalise)
+    rows = projection.drawn(TRUNK, x, 0)(x)
+    units = [torch.nn.functional.normalize(m, dim=1).flatten(1) for m in TRUNK.trunk(x)]
+    want = torch.cat(units, 1) / 3**0.5
+    want = torch.nn.functional.normalize(want, dim=1) if normalise else want
+    ratio = (distances(rows, rows) / distances(want, want))[~torch.eye(30, dtype=torch.bool)]
+    assert abs(float(ratio.mean()) - 1) < 0.02 and float(ratio.std()) < 0.05
+    # As in the loss, small deep maps would count as much as large ones: another metric.
+    z = TRUNK.perceive(x)
+    z = torch.nn.functional.normalize(z, dim=1) if normalise else z
+    loss = (distances(rows, rows) / distances(z, z))[~torch.eye(30, dtype=torch.bool)]
+    assert float((loss / loss.mean()).std()) > 2 * float((ratio / ratio.mean()).std())
+
+
+def test_both_spaces_side_by_side_count_alike():
+    x = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    rows = Projection(kind="combined", width=800, normalise=True).drawn(TRUNK, x, 0)(x)
+    for half in rows.split(400, 1):
+        torch.testing.assert_close(half.norm(dim=1), torch.ones(5))
+
+
+def test_near_hits_are_told_apart_in_half_precision_too():
+    g = torch.Generator().manual_seed(0)
+    a = torch.nn.functional.normalize(torch.randn(4, 800, generator=g), dim=1)
+    b = torch.nn.functional.normalize(a + 0.1 * torch.randn(4, 800, generator=g) / 800**0.5, dim=1)
+    want = distances(a, b)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(distances(a, b), want)
+        x = torch.rand(3, 3, 16, 16, generator=g)
+        project = Projection(kind="l2", width=64, normalise=True).drawn(TRUNK, x, 0)
+        half = project(x)
+    torch.testing.assert_close(half, project(x))
 
 
 def gaps(n=6, m=300, seed=0):
@@ -198,6 +257,122 @@ def test_nearest_is_the_argmin_of_survivors():
     assert (nearest(table, torch.ones(300, dtype=torch.bool)) == -1).all()
 
 
+@pytest.mark.parametrize(("eps", "rel"), [(0.0, 0.06), (0.5, 0.01)])  # about 3 standard errors
+def test_distances_of_matches_follow_their_law(eps, rel):
+    """One shot at 0 and G(z) = z in the plane, so that |z|^2 / 2 is exponential.
+
+    The nearest of m has a mean |z|^2 of 2 / m; with rejection of eps^2 + E[2 / survivors].
+    """
+    m, g, found = 50, torch.Generator().manual_seed(0), []
+    for _ in range(3000):
+        table = torch.randn(1, m, 2, generator=g).norm(dim=2)
+        found.append(table[0, nearest(table, balls(eps).mask(table, eps))].square())
+    stay = math.exp(-(eps**2) / 2)  # mass outside the ball
+    law = [math.comb(m, s) * stay**s * (1 - stay) ** (m - s) * 2 / s for s in range(1, m + 1)]
+    assert float(torch.cat(found).mean()) == pytest.approx(eps**2 + sum(law), rel=rel)
+
+
+def ten_points(seed):
+    """In the plane, no two nearer than 0.35."""
+    g = torch.Generator().manual_seed(seed)
+    points = torch.rand(1, 2, generator=g) * 2 - 1
+    while len(points) < 10:
+        point = torch.rand(1, 2, generator=g) * 2 - 1
+        if (point - points).norm(dim=1).min() > 0.35:
+            points = torch.cat([points, point])
+    return points
+
+
+def samples_in_the_plane(eps, seed):
+    """Of a small network after 600 pools of 200 codes, three steps for each: [2000, 2]."""
+    points = ten_points(seed)
+    m = method(
+        architecture=dataclasses.replace(SMALL, latent_dim=2),
+        rejection=balls(eps),
+        pool_factor=20,
+        decode_batch=200,
+    )
+    torch.manual_seed(seed)
+    widths = [nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)]
+    net = nn.Sequential(*widths)
+    adam = torch.optim.Adam(net.parameters(), 2e-3)
+    book = Book.fresh(10, 2, 2, 0.0, "cpu")
+    for epoch in range(600):
+        m.assign(net, book, torch.arange(10), points, lambda rows: rows, seed, epoch)
+        for _ in range(3):
+            loss = (net(book.z) - points).square().sum(1).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+    with torch.no_grad():
+        return points, net(torch.randn(2000, 2, generator=torch.Generator().manual_seed(99)))
+
+
+def test_rejection_moves_latent_mass_to_the_data_and_held_out_recall_falls():
+    """The published effect, as on the project page: ten points, eps = 0.09.
+
+    Codes far from every point are trained too, so fewer of them are left at test time. Recall and
+    coverage of held-out points around the data fall at the same time: the balls around samples
+    that have moved to the points are smaller.
+    """
+    far, recall, coverage = [], [], []
+    for eps in (0.0, 0.09):
+        shares, values = [], []
+        for seed in (1, 2):
+            points, samples = samples_in_the_plane(eps, seed)
+            gaps = distances(points, samples).min(0).values
+            shares.append(float((gaps > 2 * 0.09).float().mean()))
+            g = torch.Generator().manual_seed(seed)
+            held_out = points.repeat(100, 1) + 0.1 * torch.randn(1000, 2, generator=g)
+            values.append(prdc(real=held_out, fake=samples, k=5))
+        far.append(sum(shares) / 2)
+        recall.append(sum(v["recall"] for v in values) / 2)
+        coverage.append(sum(v["coverage"] for v in values) / 2)
+    assert far[0] > 0.4 and far[1] < 0.75 * far[0]
+    assert recall[1] < recall[0] and coverage[1] < coverage[0]
+
+
+class Stops(TorchDispatchMode):
+    """Counts operations that make the host wait for a device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        self.count += name in ("_local_scalar_dense", "nonzero", "equal", "is_nonzero")
+        return func(*args, **(kwargs or {}))
+
+
+class Still:
+    """An optimiser that does nothing."""
+
+    param_groups = ({"lr": 0.0},)
+
+    def zero_grad(self, set_to_none):
+        return None
+
+    def step(self):
+        return None
+
+
+def test_a_pass_over_the_shots_never_waits_for_the_device():
+    m, net = method(shuffle=True), Generator(SMALL)
+    book = Book.fresh(12, 8, 64, 1.0, "cpu")
+    with Stops() as stops:
+        m._pass(net, Average.of(net), Still(), book, shots(12), 0, 0)
+    assert stops.count == 0 and torch.isfinite(book.loss).all()
+    with Stops() as stops:
+        float(book.loss.mean())
+    assert stops.count == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_a_checkpoint():
+    watch = Watch()
+    with pytest.raises(FloatingPointError, match=r"in epoch 0; lower lr="):
+        method(mse_weight=math.inf).adapt(shots(), seed=0, progress=watch)
+    assert not watch.codes
+
+
 def trained(**changes):
     return method(**changes).adapt(shots(), seed=0, progress=NoProgress())
 
@@ -233,13 +408,14 @@ def test_codes_stay_between_refreshes():
 
 def test_adaptive_shots_move_on_their_own():
     m = method(adaptive=Adaptive(tau=1.0, change=0.1, staleness=2), refresh_every=5)
-    book = Book.fresh(4, 8, 64, 1.0)
+    book = Book.fresh(4, 8, 64, 1.0, "cpu")
     book.loss = torch.tensor([0.5, 0.5, 2.0, 2.0])
     book.age = torch.tensor([1, 2, 4, 5])
     assert m.due(3, book).tolist() == [1, 3]
     assert len(m.due(0, book)) == 4
     targets = torch.nn.functional.normalize(torch.randn(4, 64), dim=1)
-    m.assign(Generator(SMALL), book, m.due(3, book), targets, 0, 3)
+    project = m.projection.drawn(TRUNK, shots(), 0)
+    m.assign(Generator(SMALL), book, m.due(3, book), targets, project, 0, 3)
     assert book.tau.tolist() == pytest.approx([1.0, 0.45, 1.0, 1.8])
     assert book.age.tolist() == [1, 0, 4, 0]
 
