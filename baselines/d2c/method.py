@@ -80,8 +80,9 @@ class D2C:
         return torch.cat([in_halves(lambda x: self.backend.encode(x).cpu(), p) for p in parts])
 
     def planned_nfe(self, k: int) -> int:
-        """Evaluations of the prior that the unlabelled bank takes, whatever the shots."""
-        return (self.unlabelled_count + self.held_out_count) * self.num_steps
+        """Evaluations of the prior that its bank takes, whatever the shots."""
+        count = self.unlabelled_count if self.unlabelled == "prior" else 0
+        return (count + self.held_out_count) * self.num_steps
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Fits the classifier and says how far it can be trusted."""
@@ -92,9 +93,10 @@ class D2C:
         source = self.encode(seen)
         views = [shots, shots.flip(3)] if self.mirror else [shots]
         positive = torch.stack([self.encode(v).flatten(1) for v in views], 1)
-        train = self.bank("unlabelled", self.unlabelled_count, progress).flatten(1)
+        unlabelled = source.flatten(1)
+        if self.unlabelled == "prior":
+            unlabelled = self.bank("unlabelled", self.unlabelled_count, progress).flatten(1)
         held = self.bank("held_out", self.held_out_count, progress).flatten(1)
-        unlabelled = source.flatten(1) if self.unlabelled == "encoded" else train
         score, loo = self.estimator.fit(positive, unlabelled, held)
         logits = score(held)
         log_bound = float(torch.quantile(logits, self.ratio_quantile))
