@@ -123,7 +123,9 @@ def test_curves_over_shots_need_records_that_differ_in_k_alone(records, tmp_path
 
 
 def test_clusters_and_factors_are_the_records_own_numbers(records):
-    own = [r for r in records if (r["method"], r["dataset"]) == ("source", "metfaces")]
+    seeds = [r for r in records if (r["method"], r["dataset"]) == ("source", "metfaces")]
+    assert len(cluster_values(seeds)["source"][1]) == 10 * len(seeds) == 30
+    own = [r for r in seeds if r["seed"] == 0]
     means, sizes, empty = cluster_values(own)["source"]
     held = own[0]["metrics"]["intra_lpips"]
     assert sizes == [n / 5 for n in held["cluster_sizes"]] and sum(sizes) == pytest.approx(100)
