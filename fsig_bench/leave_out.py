@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fsig_bench.store import Store
-    from fsig_bench.types import Progress
-    from fsig_bench.types import Shared as SharedBy
+    from fsig_bench.types import Progress, Shared
 
 Stage = Callable[[str], AbstractContextManager[Any]]  # "adapt" or "sample" -> its precision
 
@@ -79,7 +78,7 @@ def guard(seen: Sequence[Fold]) -> float:
     return math.fsum(f.train for f in seen) / len(seen)
 
 
-class Shared(NoProgress):
+class SharingProgress(NoProgress):
     """Keeps nothing but what a method makes whatever the shots, once for all folds and trials."""
 
     def __init__(self, store: Store, precision: str) -> None:
@@ -116,7 +115,7 @@ def leave_out(
     seed: int,
     batch_size: int,
     progress: Progress | None = None,
-    shared: SharedBy = alone,
+    shared: Shared = alone,
     stage: Stage = lambda name: nullcontext(),
 ) -> Iterator[Fold]:
     """Adapts, samples and measures fold by fold; yields each fold as it is done.
@@ -209,7 +208,7 @@ def of_config(
         samples=samples,
         seed=config["seed"],
         batch_size=config["batch_size"],
-        progress=Shared(store, policy["adapt"]),
+        progress=SharingProgress(store, policy["adapt"]),
         shared=SharedWork(store, policy["sample"]),
         stage=lambda name: precise(policy[name], device),
     )

@@ -253,7 +253,7 @@ def rosinality_critic_forward(p, arch, x):
     return F.linear(x, weight, p("final_linear.1.bias", 1))[:, 0]
 
 
-def ldm_nets():
+def ldm_nets(*, attends=False):
     """A VQ autoencoder (16 px to 3 x 8 x 8) and a latent prior, random, of diffusers."""
     from diffusers import UNet2DModel, VQModel
 
@@ -272,8 +272,8 @@ def ldm_nets():
         in_channels=3,
         out_channels=3,
         block_out_channels=(32, 32),
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", f"{'Attn' * attends}DownBlock2D"),
+        up_block_types=(f"{'Attn' * attends}UpBlock2D", "UpBlock2D"),
         norm_num_groups=8,
     ).eval()
     return vq, unet

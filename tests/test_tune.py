@@ -16,7 +16,16 @@ import fsig_bench.faceworld.render
 from fsig_bench import tune
 from fsig_bench.faceworld.dataset import FaceworldDataset
 from fsig_bench.images import to_uint8
-from fsig_bench.leave_out import Fold, Shared, folds, guard, leave_out, nearest, objective, replay
+from fsig_bench.leave_out import (
+    Fold,
+    SharingProgress,
+    folds,
+    guard,
+    leave_out,
+    nearest,
+    objective,
+    replay,
+)
 from fsig_bench.lock import is_held
 from fsig_bench.shared import SharedWork
 from fsig_bench.store import Store
@@ -249,7 +258,7 @@ class TestObjective:
 
         for _ in range(2):
             assert torch.equal(
-                Shared(Store(tmp_path), "fp32").shared(["a", 1], compute), torch.ones(2)
+                SharingProgress(Store(tmp_path), "fp32").shared(["a", 1], compute), torch.ones(2)
             )
         assert len(calls) == 1
 
@@ -277,7 +286,7 @@ class TestObjective:
                     samples=2,
                     seed=0,
                     batch_size=2,
-                    progress=Shared(store, adapt),
+                    progress=SharingProgress(store, adapt),
                     shared=SharedWork(store, drawn),
                 )
             )

@@ -15,8 +15,8 @@ from baselines.common.choices import check_choices
 from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
-from baselines.common.moving import own_copy, read
 from baselines.common.team import add_gradients, own_parts
+from baselines.common.tuning import own_copy, read
 from baselines.common.unet import DiffusionSource
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio.objective import Objective

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
-from baselines.common.moving import own_copy
 from baselines.common.stylegan2 import StyleGenerator, StyleSource
+from baselines.common.tuning import own_copy, read
 from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion.projector import Projector, project
 from baselines.gan_inversion.samplers import Sampling, draw_styles
@@ -143,10 +143,10 @@ class GANInversion:
             adam.zero_grad(set_to_none=True)
             value.backward()
             adam.step()
-            shown, loss = torch.stack([lpips.detach(), value.detach()]).tolist()
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"tuning loss {loss}; lower lr={self.tuning.lr}")
-            progress.report(step + 1, self.tuning.steps, lpips=shown)
+            told = read({"lpips": lpips.detach(), "loss": value.detach()})
+            if not math.isfinite(told["loss"]):
+                raise FloatingPointError(f"tuning loss {told['loss']}; lower lr={self.tuning.lr}")
+            progress.report(step + 1, self.tuning.steps, lpips=told["lpips"])
             progress.save(step + 1, pack(parts))
         return net.requires_grad_(False)
 

@@ -11,8 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.common.diffusion import linear_abar
-from baselines.common.moving import read
 from baselines.common.team import own_parts
+from baselines.common.tuning import read
 from baselines.common.unet import PixelUNet
 from baselines.common.variational import Tables, clean_estimate, noised
 from baselines.domainstudio import (

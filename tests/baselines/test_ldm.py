@@ -98,19 +98,7 @@ def test_files_that_do_not_fit_are_refused(nets, files, tmp_path):
 
 
 def test_attention_layers_may_have_their_former_names(tmp_path):
-    from diffusers import UNet2DModel
-
-    torch.manual_seed(0)
-    unet = UNet2DModel(
-        sample_size=8,
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(32, 32),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=8,
-    ).eval()
-    vq, _ = ldm_nets()
+    vq, unet = ldm_nets(attends=True)
     files = write_ldm(tmp_path, (vq, unet))
     words = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     for name, net in (("vq", vq), ("unet", unet)):

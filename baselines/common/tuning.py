@@ -1,4 +1,4 @@
-"""Numbers on their way from a device, and networks that live on one."""
+"""What methods that tune a network share: their own copy of it, and losses read at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`python -m fsig_bench.others`: every file and set of others, as the table of docs/assets.md.
+"""`python -m fsig_bench.catalogue`: every file and set of others, as the table of docs/assets.md.
 
-    python -m fsig_bench.others > docs/assets.md
+    python -m fsig_bench.catalogue > docs/assets.md
 
 Sizes, licences, origins and digests as conf/asset/ and conf/domain/ state them.
 """
@@ -13,11 +13,13 @@ from typing import Any
 
 import yaml
 
+from fsig_bench.prepare import link
+
 CONF = Path(__file__).resolve().parent.parent / "conf"
 HEAD = """\
 # Files and sets of others
 
-Made by `python -m fsig_bench.others > docs/assets.md` from `conf/asset/` and `conf/domain/`.
+Made by `python -m fsig_bench.catalogue > docs/assets.md` from `conf/asset/` and `conf/domain/`.
 Nothing of it is in the repository. No link has been tried by us, and for some files no digest is
 known; then the file's own, stated in every record, takes its place.
 
@@ -67,9 +69,7 @@ def place(source: Mapping[str, Any] | None) -> str:
     """A link to one role's archive."""
     if source is None:
         return "none"
-    if "url" in source:
-        return f"[zip]({source['url']})"
-    return f"[Drive](https://drive.google.com/file/d/{source['gdrive']})"
+    return f"[{'zip' if 'url' in source else 'Drive'}]({link(source)})"
 
 
 def number(images: Any) -> str:
