@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsig_bench.types import Images, Progress, Sampler, State
+from fsig_bench.api import Images, Progress, Sampler, State
 
 
 @dataclass(frozen=True, kw_only=True)

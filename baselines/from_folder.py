@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from baselines.real import ImagesByIndex
-from fsig_bench.images import to_float
-from fsig_bench.types import Images, Progress, Sampler, State
+from fsig_bench.api import Images, ImagesByIndex, Progress, Sampler, State, to_float
 
 
 @dataclass(frozen=True, kw_only=True)

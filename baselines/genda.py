@@ -34,9 +34,17 @@ from torch import Tensor, nn
 from baselines.common.choices import check_choices
 from baselines.common.critic import Critic, load_critic
 from baselines.common.stylegan2 import StyleSource
-from fsig_bench.images import upload
-from fsig_bench.seeding import ImageGenerators, derive, generator
-from fsig_bench.types import Images, Progress, Sampler, State, Trunk
+from fsig_bench.api import (
+    ImageGenerators,
+    Images,
+    Progress,
+    Sampler,
+    State,
+    Trunk,
+    derive,
+    generator,
+    upload,
+)
 
 
 class LatentNet(nn.Module):

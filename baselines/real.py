@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from torch import Tensor
-
-from fsig_bench.images import to_float
-from fsig_bench.types import Images, Progress, Sampler, State
-
-
-class ImagesByIndex(Protocol):
-    """Fresh target images, apart from shots and reference."""
-
-    def load(self, indices: Sequence[int]) -> Tensor:
-        """uint8 [n, 3, h, w]."""
-        ...
+from fsig_bench.api import Images, ImagesByIndex, Progress, Sampler, State, to_float
 
 
 @dataclass(frozen=True, kw_only=True)

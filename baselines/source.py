@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 from baselines.common.diffusion import Schedule, ddim_loop
 from baselines.common.unet import DiffusionSource
-from fsig_bench.images import upload
-from fsig_bench.seeding import ImageGenerators
-from fsig_bench.types import Images, Progress, Sampler, State
+from fsig_bench.api import ImageGenerators, Images, Progress, Sampler, State, upload
 
 
 @dataclass(frozen=True, kw_only=True)

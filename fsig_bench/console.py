@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fsig_bench import team
-from fsig_bench.shared import SharedWork
+from fsig_bench.api import process
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from fsig_bench.store import Store
-
-console = Console(highlight=False, soft_wrap=True, quiet=team.rank() > 0)
+console = Console(highlight=False, soft_wrap=True, quiet=process.rank() > 0)
 
 
 class Bar(AbstractContextManager["Bar"]):
@@ -64,69 +55,18 @@ class Bar(AbstractContextManager["Bar"]):
             console.print(f"{self.title:<28} {self.done} {self.unit} in {spent:.1f} s")
 
 
-class StageProgress:
-    """The `Progress` of an adaptation: bar, curve.jsonl, time-throttled checkpoints."""
-
-    def __init__(
-        self,
-        store: Store,
-        key: str,
-        bar: Bar,
-        checkpoint_s: float,
-        curve: Callable[[int, int, Mapping[str, float]], None] | None = None,
-        precision: str = "fp32",
-    ) -> None:
-        self.store, self.folder = store, store.adapt_folder(key)
-        self.shared = SharedWork(store, precision)
-        self.bar, self.checkpoint_s, self.curve = bar, checkpoint_s, curve
-        self.start = self.last = time.perf_counter()
-        self.before_s = self.wrote_s = 0.0
-
-    @property
-    def wall_s(self) -> float:
-        """Seconds of this adaptation, those before a kill and of shared work included."""
-        return self.before_s + self.shared.owed_s + time.perf_counter() - self.start
-
-    def report(self, done: int, total: int, **values: float) -> None:
-        self.bar.update(done, total)
-        if team.rank() > 0:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        line = {"done": done, "total": total, **{k: round(v, 6) for k, v in values.items()}}
-        with (self.folder / "curve.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        if self.curve is not None:
-            self.curve(done, total, values)
-
-    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
-        from fsig_bench.store import write_tensors
-
-        # Gigabytes take long to write: `checkpoint_s` of work for each second of it, at least.
-        pause = self.checkpoint_s * max(1.0, self.wrote_s)
-        began = time.perf_counter()
-        if team.rank() > 0 or began - self.last < pause:
-            return
-        metadata = {"done": str(done), "wall_s": f"{self.wall_s:.3f}"}
-        write_tensors(self.folder / "checkpoint.safetensors", tensors, metadata)
-        self.last = time.perf_counter()
-        self.wrote_s = self.last - began
-
-    def load(self) -> tuple[int, dict[str, Any]]:
-        from fsig_bench.store import read_tensors
-
-        path = self.folder / "checkpoint.safetensors"
-        if not path.exists():
-            return 0, {}
-        tensors, metadata = read_tensors(path)
-        self.before_s = float(metadata["wall_s"])
-        self.bar.resume_at(int(metadata["done"]))
-        console.print(f"continuing from the checkpoint after step {metadata['done']}")
-        return int(metadata["done"]), tensors
-
-
 def fail(error: Exception) -> None:
     """A user's error: one sentence on stderr, no traceback."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"[bold red]error[/]: {error}", markup=True
     )
     sys.exit(1)
+
+
+def duration(seconds: float | None) -> str:
+    """For reading: "40 s", "12 min", "3.5 h"; "unknown" for None."""
+    if seconds is None:
+        return "unknown (it depends on the adaptation)"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -17,7 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.assets import ROOT
+from fsig_bench.api.assets import cache_folder, fetch
+from fsig_bench.api.files import write_json
+from fsig_bench.api.places import CONF
 from fsig_bench.console import Bar, console
 from fsig_bench.data.importing import (
     ROLES,
@@ -29,8 +31,6 @@ from fsig_bench.data.importing import (
 )
 from fsig_bench.data.reading import Seen
 from fsig_bench.data.remarks import remarks_on, sizes
-from fsig_bench.download import cache_folder, fetch
-from fsig_bench.store import write_json
 
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 
@@ -65,7 +65,7 @@ def described(found: Mapping[str, str]) -> dict[str, Any]:
     words += [f"data_dir={found['data_dir']}"] if "data_dir" in found else []
     try:
         GlobalHydra.instance().clear()
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("config", words)
     except HydraException as error:
         raise ValueError(f"dataset={name}: {str(error).splitlines()[0]}") from error

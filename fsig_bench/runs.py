@@ -19,10 +19,10 @@ from typing import Any
 
 from hydra.errors import HydraException
 
-from fsig_bench.lock import is_held
-from fsig_bench.status import read_status
-from fsig_bench.store import Store, read_record
-from fsig_bench.table import flat
+from fsig_bench.store.lock import is_held
+from fsig_bench.store.records import flat, read_record
+from fsig_bench.store.status import read_status
+from fsig_bench.store.store import Store
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
 WORDS = ("why", "verify", "prune")
@@ -118,10 +118,10 @@ def why(words: Sequence[str], store: Store) -> list[str]:
     """
     from hydra import compose, initialize_config_dir
 
-    from fsig_bench.assets import ROOT
-    from fsig_bench.settings import cell
+    from fsig_bench.api.places import CONF
+    from fsig_bench.runner.cell import cell
 
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         asked = cell(compose("config", [*words, f"results_dir={store.root}"]))
     if (store.root / asked.folder / "record.json").exists():
         return [f"reused: {store.root / asked.folder}"]
@@ -168,7 +168,7 @@ def options(words: Sequence[str]) -> dict[str, str]:
 
 def main(words: Sequence[str]) -> int:
     """Prints the answer; exit status 1 where something is damaged."""
-    from fsig_bench.upkeep import damaged_pieces, unneeded
+    from fsig_bench.store.maintenance import damaged_pieces, unneeded
 
     verb, rest = (words[0], words[1:]) if words and words[0] in WORDS else ("list", words)
     given = options(rest)

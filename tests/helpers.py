@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from fsig_bench.settings import cell
+from fsig_bench.runner.cell import cell
 
 ROOT = Path(__file__).resolve().parent.parent
 

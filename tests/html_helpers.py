@@ -9,7 +9,7 @@ import torch
 from helpers import ROOT
 from PIL import Image
 
-from fsig_bench.store import Store
+from fsig_bench.store.store import Store
 
 REFERENCE = ROOT / "results" / "reference" / "mini"
 ROLES = {"source": 400, "target": 400, "generated": 400, "shots": 10}  # points of a run's figure

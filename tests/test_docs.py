@@ -67,7 +67,7 @@ QUICK = {
     ("fsig_bench.runs",): ["results_dir={out}"],
     ("fsig_bench.runs", "verify"): ["results_dir={out}"],
     ("fsig_bench.runs", "prune"): ["results_dir={out}"],
-    ("fsig_bench.compare", "crdi", "gan_inversion", "results/reference"): [],
+    ("fsig_bench.report.compare", "crdi", "gan_inversion", "results/reference"): [],
 }
 
 
@@ -85,10 +85,10 @@ def test_a_shown_command_runs(words, tmp_path):
 
 
 def test_the_list_of_files_of_others_is_that_of_conf():
-    from fsig_bench.catalogue import assets, page
+    from tools.catalogue import assets, page
 
     text = (ROOT / "docs" / "assets.md").read_text()
-    assert text == page(), "python -m fsig_bench.catalogue > docs/assets.md"
+    assert text == page(), "python -m tools.catalogue > docs/assets.md"
     assert assets() in (ROOT / "README.md").read_text()
     for path in (ROOT / "conf" / "asset").glob("*.yaml"):
         assert f"`{path.stem}`" in text

@@ -4,11 +4,11 @@ import pytest
 import torch
 from helpers import make_cell
 
-from fsig_bench.images import to_float, upload
-from fsig_bench.placing import build_method
-from fsig_bench.runner import run
-from fsig_bench.store import Store
-from fsig_bench.types import NoProgress
+from fsig_bench.api.images import to_float, upload
+from fsig_bench.api.types import NoProgress
+from fsig_bench.runner.build import build_method
+from fsig_bench.runner.run import run
+from fsig_bench.store.store import Store
 
 pytestmark = [
     pytest.mark.gpu,

@@ -5,7 +5,9 @@ import json
 import pytest
 from helpers import ROOT, composed, make_cell
 
-from fsig_bench.settings import content, digest, samples_asked
+from fsig_bench.runner.checks import samples_asked
+from fsig_bench.runner.keys import content
+from fsig_bench.store.keys import digest
 
 PINNED = json.loads((ROOT / "tests" / "pinned_ids.json").read_text())
 

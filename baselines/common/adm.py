@@ -19,7 +19,7 @@ from torch import Tensor
 
 from baselines.common.unet import PixelUNet
 from baselines.common.weights import converted, read_weights
-from fsig_bench.download import Asset
+from fsig_bench.api import Asset
 
 Rename = tuple[str, str]  # (module in the checkpoint, module in diffusers)
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.variational import Tables, learned_log_variance, posterior_mean
-from fsig_bench.images import upload
+from fsig_bench.api import upload
 
 Eps = Callable[[Tensor, int], Tensor]  # (x_t [n, 3, h, w], original t) -> predicted noise
 

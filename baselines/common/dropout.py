@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fsig_bench.seeding import derive
+from fsig_bench.api import derive
 
 
 class ImageDropout(nn.Module):

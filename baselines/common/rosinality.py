@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from baselines.common.critic import Critic
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
 from baselines.common.weights import converted, read_weights
-from fsig_bench.download import Asset
+from fsig_bench.api import Asset
 
 Convert = Callable[[Mapping[str, Any], StyleArchitecture], dict[str, Tensor]]
 NOISES = "noises."  # the maps that the checkpoint was saved with; kept beside the generator

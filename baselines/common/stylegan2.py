@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.common.weights import read_weights
-from fsig_bench.assets import verified, write_safetensors
+from fsig_bench.api import verified, write_safetensors
 
 SLOPE, GAIN = 0.2, math.sqrt(2)  # leaky ReLU, and the gain that keeps its variance at 1
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from baselines.common.diffusion import linear_abar
 from baselines.common.weights import read_weights
-from fsig_bench.assets import verified, write_safetensors
+from fsig_bench.api import verified, write_safetensors
 
 
 class PixelUNet(nn.Module):

@@ -15,8 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fsig_bench.assets import write_safetensors
-from fsig_bench.download import Asset, cache_folder
+from fsig_bench.api import Asset, cache_folder, write_safetensors
 
 CONVERSION = 1  # raise when a change of a converter changes what it makes
 

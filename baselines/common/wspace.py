@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.stylegan2 import StyleGenerator, act, act_inverse
-from fsig_bench.seeding import generator
+from fsig_bench.api import generator
 
 
 @dataclass(frozen=True)

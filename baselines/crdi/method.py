@@ -23,9 +23,7 @@ from baselines.crdi.objective import (
     split_window,
     stratified_steps,
 )
-from fsig_bench.images import upload
-from fsig_bench.seeding import ImageGenerators, generator
-from fsig_bench.types import Images, Progress, Sampler, State
+from fsig_bench.api import ImageGenerators, Images, Progress, Sampler, State, generator, upload
 
 
 @dataclass(frozen=True, kw_only=True)

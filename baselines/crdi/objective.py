@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.diffusion import Eps, Schedule, guided_step, q_sample
-from fsig_bench.images import upload
-from fsig_bench.seeding import generator
+from fsig_bench.api import generator, upload
 
 
 def split_window(start: int, end: int, count: int) -> list[range]:

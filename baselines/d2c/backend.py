@@ -11,11 +11,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from baselines.common.autoencoder import Autoencoder, load_autoencoder
 from baselines.common.diffusion import Schedule, ddim_from, ddim_loop
 from baselines.common.unet import PixelUNet, load_unet
-from baselines.d2c.autoencoder import Autoencoder, load_autoencoder
-from fsig_bench.assets import manifest_entry, verified
-from fsig_bench.images import upload
+from fsig_bench.api import manifest_entry, upload, verified
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,7 @@ from torch import Tensor
 
 from baselines.common.diffusion import Schedule, ddim_from, ddim_loop, scaled_linear_abar
 from baselines.common.weights import read_plain
-from fsig_bench.download import Asset
-from fsig_bench.images import upload
-from fsig_bench.seeding import ImageGenerators
+from fsig_bench.api import Asset, ImageGenerators, upload
 
 # Attention layers were called so when these checkpoints were published (diffusers PR 3387).
 FORMERLY = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

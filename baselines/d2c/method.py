@@ -11,13 +11,20 @@ import torch
 from torch import Tensor
 
 from baselines.common.choices import check_choices
-from baselines.common.memory import in_halves
+from baselines.common.halving import in_halves
 from baselines.d2c.backend import LatentBackend
 from baselines.d2c.estimator import Estimator, Score
 from baselines.d2c.selection import SELECTED, Sampling, doubts, fitted_notes
-from fsig_bench.images import to_float
-from fsig_bench.seeding import ImageGenerators
-from fsig_bench.types import Images, Progress, Sampler, Shared, State, alone
+from fsig_bench.api import (
+    ImageGenerators,
+    Images,
+    Progress,
+    Sampler,
+    Shared,
+    State,
+    no_sharing,
+    to_float,
+)
 
 
 class SourceImages(Protocol):
@@ -136,7 +143,7 @@ class D2C:
         make = partial(self.proposals, seed, indices, "proposal", attempt)
         return shared(key, make)[list(rows)]
 
-    def select(self, state: State, indices: Sequence[int], shared: Shared = alone) -> Tensor:
+    def select(self, state: State, indices: Sequence[int], shared: Shared = no_sharing) -> Tensor:
         """One latent an image, by rejection over proposals (i, 0), (i, 1), ... of its own."""
         s, score, indices = self.sample, self.score(state), list(indices)
         if s.kind == "naive":
@@ -162,7 +169,7 @@ class D2C:
                 break
         return best
 
-    def edit(self, state: State, indices: Sequence[int], shared: Shared = alone) -> Tensor:
+    def edit(self, state: State, indices: Sequence[int], shared: Shared = no_sharing) -> Tensor:
         """D2C's manipulation as a generator: a step up the classifier, noise, denoise."""
         z = self.proposed(state.seed, list(indices), range(len(indices)), 0, shared)
         score, w = self.score(state), self.score(state).direction()
@@ -182,7 +189,7 @@ class D2C:
 
     def sampler(self, state: State) -> Sampler:
         """Image i: a selected (or edited) latent of the prior, decoded."""
-        return self.sharing_sampler(state, alone)
+        return self.sharing_sampler(state, no_sharing)
 
     def sharing_sampler(self, state: State, shared: Shared) -> Sampler:
         """`sampler`, its proposals shared with runs on other shots."""

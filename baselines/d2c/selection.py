@@ -14,7 +14,7 @@ from torch import Tensor
 
 from baselines.common.choices import check_choices
 from baselines.d2c.estimator import Score, probe_auc
-from fsig_bench.seeding import ImageGenerators
+from fsig_bench.api import ImageGenerators
 
 # Notes that follow from these settings; states of earlier versions hold those of the first run.
 SELECTED = ("acceptance_rate", "fallback_share_expected", "fallback", "warning", "nfe_per_image")

@@ -12,17 +12,24 @@ from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
+from baselines.common.data_parallel import add_gradients, own_parts
 from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
-from baselines.common.team import add_gradients, own_parts
-from baselines.common.tuning import own_copy, read
+from baselines.common.finetuning import own_copy, read
 from baselines.common.unet import DiffusionSource
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio.objective import Objective
-from fsig_bench.images import upload
-from fsig_bench.seeding import ImageGenerators, derive, generator
-from fsig_bench.types import Images, Progress, Sampler, State
+from fsig_bench.api import (
+    ImageGenerators,
+    Images,
+    Progress,
+    Sampler,
+    State,
+    derive,
+    generator,
+    upload,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

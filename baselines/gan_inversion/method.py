@@ -11,14 +11,21 @@ import torch
 from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
+from baselines.common.finetuning import own_copy, read
 from baselines.common.stylegan2 import StyleGenerator, StyleSource
-from baselines.common.tuning import own_copy, read
 from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion.projector import Projector, project
 from baselines.gan_inversion.samplers import Sampling, draw_styles
-from fsig_bench.images import upload
-from fsig_bench.seeding import ImageGenerators, generator
-from fsig_bench.types import Images, Perceptual, Progress, Sampler, State
+from fsig_bench.api import (
+    ImageGenerators,
+    Images,
+    Perceptual,
+    Progress,
+    Sampler,
+    State,
+    generator,
+    upload,
+)
 
 MAPS = "maps/"  # a shot's own noise maps in a state
 

@@ -21,9 +21,7 @@ from baselines.common.checkpoint import pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.stylegan2 import StyleGenerator
 from baselines.common.wspace import WSpace
-from fsig_bench.images import upload
-from fsig_bench.seeding import generator
-from fsig_bench.types import Images, Progress
+from fsig_bench.api import Images, Progress, generator, upload
 
 LARGEST = 256  # px; what the loss sees, as in the projectors of NVlabs and rosinality
 

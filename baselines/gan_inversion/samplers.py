@@ -19,7 +19,7 @@ from torch import Tensor
 from baselines.common.choices import check_choices
 from baselines.common.stylegan2 import StyleGenerator
 from baselines.common.wspace import WSpace
-from fsig_bench.seeding import ImageGenerators, derive
+from fsig_bench.api import ImageGenerators, derive
 
 
 @dataclass(frozen=True, kw_only=True)

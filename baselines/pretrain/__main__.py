@@ -12,18 +12,18 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from fsig_bench.assets import ROOT, record_in_manifest
+from fsig_bench.api import CONF, ROOT, record_in_manifest
 
 WEIGHTS = ROOT / "baselines" / "weights" / "mini"
 
 
 def main(argv: list[str]) -> None:
     """Runs conf/pretrain/RECIPE.yaml; a stopped run continues from its checkpoint."""
-    recipes = sorted(p.stem for p in (ROOT / "conf" / "pretrain").glob("*.yaml"))
+    recipes = sorted(p.stem for p in (CONF / "pretrain").glob("*.yaml"))
     if not argv or argv[0] not in recipes:
         raise SystemExit(f"usage: python -m baselines.pretrain {{{','.join(recipes)}}} [key=value]")
     name, overrides = argv[0], argv[1:]
-    config = OmegaConf.load(ROOT / "conf" / "pretrain" / f"{name}.yaml")
+    config = OmegaConf.load(CONF / "pretrain" / f"{name}.yaml")
     OmegaConf.set_struct(config, True)
     own_out = [w.removeprefix("out=") for w in overrides if w.startswith("out=")]
     settings = [w for w in overrides if not w.startswith("out=")]

@@ -19,10 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.d2c.autoencoder import Autoencoder, AutoencoderSizes, mixture_nll, save_autoencoder
+from baselines.common.autoencoder import (
+    Autoencoder,
+    AutoencoderSizes,
+    mixture_nll,
+    save_autoencoder,
+)
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.images import to_float
-from fsig_bench.seeding import generator
+from fsig_bench.api import generator, to_float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,7 @@ from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet, save_unet
 from baselines.common.variational import Tables, at, variational_bound
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.images import to_float
-from fsig_bench.seeding import generator
+from fsig_bench.api import generator, to_float
 
 
 def hybrid_loss(

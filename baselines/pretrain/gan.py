@@ -22,8 +22,7 @@ from baselines.common.critic import Critic
 from baselines.common.ema import Average
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
 from baselines.pretrain.loop import Checkpoint, ImageSource, kept, log
-from fsig_bench.images import to_float
-from fsig_bench.seeding import generator
+from fsig_bench.api import generator, to_float
 
 
 def mixed_styles(net: StyleGenerator, n: int, probability: float, g: torch.Generator) -> Tensor:

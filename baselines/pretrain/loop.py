@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
-from fsig_bench.assets import write_safetensors
-from fsig_bench.seeding import generator
+from fsig_bench.api import generator, write_safetensors
 
 
 class ImageSource(Protocol):

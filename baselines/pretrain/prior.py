@@ -18,14 +18,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from baselines.common.autoencoder import load_autoencoder
 from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet, save_unet
 from baselines.common.variational import Tables, at
-from baselines.d2c.autoencoder import load_autoencoder
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.assets import verified
-from fsig_bench.images import to_float
-from fsig_bench.seeding import generator
+from fsig_bench.api import generator, to_float, verified
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
-from baselines.rs_imle.book import Book
+from baselines.rs_imle.assignments import Book
 from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
 from baselines.rs_imle.search import (
     Perceives,
@@ -22,9 +22,16 @@ from baselines.rs_imle.search import (
     nearest,
     pool_size,
 )
-from fsig_bench.images import upload
-from fsig_bench.seeding import ImageGenerators, derive, generator
-from fsig_bench.types import Images, Progress, Sampler, State
+from fsig_bench.api import (
+    ImageGenerators,
+    Images,
+    Progress,
+    Sampler,
+    State,
+    derive,
+    generator,
+    upload,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.choices import check_choices
-from fsig_bench.seeding import generator
-from fsig_bench.types import Perceptual, Trunk
+from fsig_bench.api import Perceptual, Trunk, generator
 
 Project = Callable[[Tensor], Tensor]
 

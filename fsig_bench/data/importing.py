@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fsig_bench.assets import sha256_of
+from fsig_bench.api.weights import sha256_of
 from fsig_bench.data.reading import SUFFIXES, Seen, as_rgb, list_images, look_at
 
 ROLES = ("shots", "reference")

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fsig_bench.assets import manifest_entry, verified
+from fsig_bench.api.weights import manifest_entry, verified
 from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS, TEXTURE_DRAWS
 from fsig_bench.faceworld.factors import FACTORS, SCALE
 from fsig_bench.faceworld.render import CHUNK, paint_factors
-from fsig_bench.features import embed
+from fsig_bench.networks.base import embed
 
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
 COLOUR: tuple[str, ...] = (
@@ -145,7 +145,7 @@ class ReaderNet(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class FactorReader:
-    """The shipped reader as an extractor; see `fsig_bench.features` for the interface."""
+    """The shipped reader as an extractor; see `fsig_bench.networks.base` for the interface."""
 
     weights: str
     trunk_maps: int  # how many of the early maps form the perceptual trunk

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsig_bench.assets import write_safetensors
+from fsig_bench.api.seeding import generator
+from fsig_bench.api.weights import write_safetensors
 from fsig_bench.faceworld.domains import DOMAIN_NAMES
 from fsig_bench.faceworld.factors import FACTORS
 from fsig_bench.faceworld.images import FaceworldPool
 from fsig_bench.faceworld.reader import HUES, FactorReader, ReaderNet, drawn, encode, visible
 from fsig_bench.faceworld.render import render
-from fsig_bench.seeding import generator
 
 
 def encoded_mask(seen: Tensor) -> Tensor:

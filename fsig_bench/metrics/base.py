@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from fsig_bench.features import FactorReading, LazyImages, batches, in_batches
+from fsig_bench.networks.base import FactorReading, LazyImages, batches, in_batches
 
 Kept = Callable[[str, str, Callable[[], Tensor]], Tensor]  # (role, what, compute) -> value
 
@@ -34,8 +34,8 @@ class Evidence:
     shots: Tensor  # uint8 [k, 3, h, w]
     fake: Tensor  # uint8 [n, 3, h, w]
     real: Tensor | LazyImages | None  # the reference, or None
-    extractor: Any  # features; see `fsig_bench.features`
-    perceptual: Any  # LPIPS distances; see `fsig_bench.types.Perceptual`
+    extractor: Any  # features; see `fsig_bench.networks.base`
+    perceptual: Any  # LPIPS distances; see `fsig_bench.api.types.Perceptual`
     seed: int
     batch_size: int
     source_domain: str | None
@@ -103,7 +103,7 @@ class Evidence:
 
     def shot_distances(self, role: str) -> Tensor:
         """LPIPS of each image to each shot, float64 [n, k]."""
-        from fsig_bench.metrics.intra_lpips import squared_distances
+        from fsig_bench.metrics.lpips import squared_distances
 
         def compute() -> Tensor:
             z = self.perceive(self.shots)

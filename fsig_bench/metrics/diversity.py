@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fsig_bench.features import in_batches
 from fsig_bench.metrics.base import Evidence
-from fsig_bench.metrics.intra_lpips import mean_pairwise, shuffled
+from fsig_bench.metrics.lpips import mean_pairwise, shuffled
+from fsig_bench.networks.base import in_batches
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from fsig_bench.api.seeding import generator
 from fsig_bench.metrics.base import Evidence
-from fsig_bench.seeding import generator
 
 
 def sliced_wasserstein2(*, real: Tensor, fake: Tensor, directions: Tensor) -> float:

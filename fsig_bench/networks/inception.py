@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsig_bench.download import Asset
+from fsig_bench.api.assets import Asset
 from fsig_bench.networks.resize import resize
 
 SIDE = 299

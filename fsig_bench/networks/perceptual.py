@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsig_bench.assets import sha256_of
-from fsig_bench.download import Asset
-from fsig_bench.features import embed
+from fsig_bench.api.assets import Asset
+from fsig_bench.api.weights import sha256_of
+from fsig_bench.networks.base import embed
 
 # Layers of torchvision's `features` after which a map is read.
 ENDS = {

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fsig_bench.download import Asset
+from fsig_bench.api.assets import Asset
 from fsig_bench.networks.resize import resize
 
 # Mean and standard deviation of inputs in [0, 1], by family.

@@ -9,23 +9,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from fsig_bench.console import console
-
-if TYPE_CHECKING:
-    from fsig_bench.settings import Cell
-    from fsig_bench.store import Store
 
 Point = Mapping[str, float]  # a line of curve.jsonl: done, total and the values reported there
 NOT_PASSED = ("name", "resend")  # keys of conf/tracker/*.yaml that are not the constructor's
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrackedRun:
+    """What a tracker knows of the run that it follows."""
+
+    run_id: str
+    identity: Mapping[str, Any]  # suite, method, dataset, k, seed, subset, protocol
+    kind: str  # of the method: "method" or "control"
+    settings: Mapping[str, Any]  # as the record will hold them
+    protocol_hash: str
+    folder: str  # of the run, below the results folder
+
+
 class Tracker(Protocol):
     """Told what happens to one cell, in this order; `fail` in place of `finish`."""
 
-    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+    def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
         """Opens the tracker's run; `past` are curve points that earlier processes left."""
 
     def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
@@ -41,7 +50,7 @@ class Tracker(Protocol):
 class NoTracker:
     """Records on disk only."""
 
-    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+    def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
         return None
 
     def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
@@ -86,14 +95,14 @@ class Guarded:
             self.said.add(line)
             console.print(line, markup=False)
 
-    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+    def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
         if self.name in self.unusable:
             return
         try:
             self.tracker = self.build()
         except Exception as error:
             self._say(error)
-        if not self._try(lambda t: t.start(cell, past)):
+        if not self._try(lambda t: t.start(run, past)):
             self.unusable.add(self.name)
 
     def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
@@ -121,9 +130,14 @@ def past_points(path: Path) -> list[Point]:
 
 
 @contextmanager
-def tracking(cell: Cell, store: Store) -> Iterator[Guarded]:
-    """The cell's tracker, started; an error inside is told to it and goes on upwards."""
-    spec = cell.config["tracker"]
+def tracking(run: TrackedRun, spec: Mapping[str, Any], curve_file: Path) -> Iterator[Guarded]:
+    """The run's tracker, started; an error inside is passed to it and raised again.
+
+    Args:
+        run: what the tracker is to follow.
+        spec: the config's `tracker`.
+        curve_file: the run's curve.jsonl, with the points of earlier processes, if it exists.
+    """
 
     def build() -> Tracker:
         from hydra.utils import instantiate
@@ -133,18 +147,12 @@ def tracking(cell: Cell, store: Store) -> Iterator[Guarded]:
         return tracker
 
     tracker = Guarded(spec["name"], build)
-    tracker.start(cell, past_points(store.adapt_folder(cell.adapt_key) / "curve.jsonl"))
+    tracker.start(run, past_points(curve_file))
     try:
         yield tracker
     except BaseException as error:
         tracker.fail(error)
         raise
-
-
-def send_again(cell: Cell, store: Store, record: Mapping[str, Any]) -> None:
-    """Gives a finished cell to its tracker (`tracker.resend=true`)."""
-    with tracking(cell, store) as tracker:
-        tracker.finish(record, store.root / cell.folder)
 
 
 def sweep_name() -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fsig_bench.trackers.base import Point
+from fsig_bench.trackers.base import Point, TrackedRun
 from fsig_bench.trackers.values import (
     cost_values,
     metric_rows,
@@ -14,9 +14,6 @@ from fsig_bench.trackers.values import (
     picture_paths,
     settings_flat,
 )
-
-if TYPE_CHECKING:
-    from fsig_bench.settings import Cell
 
 
 class TensorBoardTracker:
@@ -26,7 +23,7 @@ class TensorBoardTracker:
         self.dir = Path(dir).expanduser()
         self.writer: Any = None
 
-    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+    def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
         """Opens the cell's folder.
 
         Raises:
@@ -38,7 +35,7 @@ class TensorBoardTracker:
             raise ImportError(
                 "tensorboard is not installed (pip install 'fsig-bench[tensorboard]')"
             ) from error
-        folder = self.dir / Path(cell.folder).relative_to("runs")
+        folder = self.dir / Path(run.folder).relative_to("runs")
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()  # all that it held is written again: `past`, then what follows
         self.writer = SummaryWriter(str(folder))

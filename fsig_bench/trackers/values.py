@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.record import identity
-from fsig_bench.table import COLUMNS, flat
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.store.records import flat, identity
 
 METRIC_COLUMNS = [
     *("metric", "heading", "value", "standard_error", "extractor", "n_real", "n_fake"),

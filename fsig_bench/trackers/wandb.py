@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fsig_bench.record import identity
-from fsig_bench.trackers.base import Point, sweep_name
+from fsig_bench.trackers.base import Point, TrackedRun, sweep_name
 from fsig_bench.trackers.values import (
     METRIC_COLUMNS,
     cost_values,
@@ -17,9 +16,6 @@ from fsig_bench.trackers.values import (
     metric_values,
     picture_paths,
 )
-
-if TYPE_CHECKING:
-    from fsig_bench.settings import Cell
 
 MODES = ("offline", "online", "disabled")
 
@@ -52,7 +48,7 @@ class WandbTracker:
         self.timeouts = {"init_timeout": init_timeout_s, "finish_timeout": finish_timeout_s}
         self.run: Any = None
 
-    def start(self, cell: Cell, past: Sequence[Point]) -> None:
+    def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
         """Opens the run.
 
         Raises:
@@ -62,12 +58,10 @@ class WandbTracker:
         if self.mode == "disabled":
             return
         wandb = _library()
-        from fsig_bench.record import kept_settings
-
         if self.mode == "online":
             self._check_login(wandb)
         self.dir.mkdir(parents=True, exist_ok=True)  # wandb falls back to /tmp where it is not
-        who = identity(cell.config)
+        who = run.identity
         known = wandb.Settings.model_fields if hasattr(wandb.Settings, "model_fields") else ()
         timeouts = {k: v for k, v in self.timeouts.items() if k in known}
         self.run = wandb.init(
@@ -75,17 +69,17 @@ class WandbTracker:
             entity=self.entity,
             mode=self.mode,
             dir=str(self.dir),
-            id=cell.run_id,
+            id=run.run_id,
             resume="allow",
             reinit="finish_previous",
             group=self.group or sweep_name(),
-            job_type=cell.config["method"]["card"]["kind"],
+            job_type=run.kind,
             name=f"{who['method']}-{who['dataset']}-k{who['k']}-seed{who['seed']}",
             tags=[who["suite"], who["method"], who["dataset"], f"k{who['k']}", who["protocol"]],
             config={
-                **kept_settings(cell.config),
-                "run_id": cell.run_id,
-                "protocol_hash": cell.protocol_hash,
+                **run.settings,
+                "run_id": run.run_id,
+                "protocol_hash": run.protocol_hash,
             },
             # Our own lines stay on the terminal; wandb's are for the log.
             settings=wandb.Settings(quiet=True, console="off", **timeouts),

@@ -10,8 +10,8 @@ import yaml
 from baselines.copy import Copy
 from baselines.real import Real
 from baselines.source import Source
-from fsig_bench.assets import ROOT
-from fsig_bench.types import NoProgress
+from fsig_bench.api.places import ROOT
+from fsig_bench.api.types import NoProgress
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from baselines.crdi.objective import (
     split_window,
     stratified_steps,
 )
-from fsig_bench.seeding import ImageGenerators
-from fsig_bench.types import NoProgress
+from fsig_bench.api.seeding import ImageGenerators
+from fsig_bench.api.types import NoProgress
 
 SAMPLE = Sampling(start="noised_shot", pick="permute_each_step", anneal_scale=0.05)
 

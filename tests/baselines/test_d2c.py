@@ -7,9 +7,7 @@ import math
 import pytest
 import torch
 
-from baselines.common.diffusion import Schedule, ddim_loop, linear_abar
-from baselines.d2c import D2C, Estimator, Sampling
-from baselines.d2c.autoencoder import (
+from baselines.common.autoencoder import (
     Autoencoder,
     AutoencoderSizes,
     load_autoencoder,
@@ -17,11 +15,13 @@ from baselines.d2c.autoencoder import (
     mixture_nll,
     save_autoencoder,
 )
+from baselines.common.diffusion import Schedule, ddim_loop, linear_abar
+from baselines.d2c import D2C, Estimator, Sampling
 from baselines.d2c.estimator import Score, auc, discriminant, elkan_noto, temperature
 from baselines.d2c.selection import doubts, fitted_notes
 from baselines.pretrain.autoencoder import Augmentation, blurred, moco_loss, turned
-from fsig_bench.images import to_uint8
-from fsig_bench.types import NoProgress
+from fsig_bench.api.images import to_uint8
+from fsig_bench.api.types import NoProgress
 
 SHARE, CENTRES, SPREAD = 0.2, torch.tensor([[-1.0, 0.0], [1.5, 0.5]]), 0.3
 

@@ -15,7 +15,7 @@ from baselines.common.diffusion import (
     q_sample,
     respaced_timesteps,
 )
-from fsig_bench.seeding import generator
+from fsig_bench.api.seeding import generator
 
 # fmt: off
 TIMESTEPS_25 = [0, 42, 83, 125, 166, 208, 250, 291, 333, 375, 416, 458, 500, 541, 583, 624, 666,

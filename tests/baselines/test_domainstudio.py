@@ -10,9 +10,9 @@ from hydra.utils import instantiate
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from baselines.common.data_parallel import own_parts
 from baselines.common.diffusion import linear_abar
-from baselines.common.team import own_parts
-from baselines.common.tuning import read
+from baselines.common.finetuning import read
 from baselines.common.unet import PixelUNet
 from baselines.common.variational import Tables, clean_estimate, noised
 from baselines.domainstudio import (
@@ -22,8 +22,8 @@ from baselines.domainstudio import (
     high_frequency,
     log_relations,
 )
-from fsig_bench.placing import precise
-from fsig_bench.types import NoProgress
+from fsig_bench.api.types import NoProgress
+from fsig_bench.runner.device import precise
 
 PAPER = {
     "l_vlb": 1.0,

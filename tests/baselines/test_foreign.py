@@ -29,7 +29,7 @@ from baselines.common.rosinality import (
     rosinality_architecture,
 )
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
-from fsig_bench.download import Asset
+from fsig_bench.api.assets import Asset
 
 
 @pytest.fixture(autouse=True)

@@ -25,9 +25,9 @@ from baselines.gan_inversion import GANInversion, Projector, Sampling, Tuning
 from baselines.gan_inversion.projector import noise_regulariser, renormalise, seen
 from baselines.gan_inversion.samplers import draw_styles, onto_span, rssa_mask, shrunk_gaussian
 from baselines.pretrain.gan import mixed_styles, r1_penalty
-from fsig_bench.features import RandomTrunk
-from fsig_bench.seeding import ImageGenerators
-from fsig_bench.types import NoProgress
+from fsig_bench.api.seeding import ImageGenerators
+from fsig_bench.api.types import NoProgress
+from fsig_bench.networks.random_trunk import RandomTrunk
 
 TINY = StyleArchitecture(
     resolution=16, style_dim=16, mapping_layers=2, channels={4: 16, 8: 16, 16: 8}

@@ -8,8 +8,8 @@ import torch
 from baselines.common.critic import Critic
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
 from baselines.genda import GenDA, gram
-from fsig_bench.features import RandomTrunk
-from fsig_bench.types import NoProgress
+from fsig_bench.api.types import NoProgress
+from fsig_bench.networks.random_trunk import RandomTrunk
 
 TINY = StyleArchitecture(
     resolution=16, style_dim=16, mapping_layers=2, channels={4: 16, 8: 16, 16: 8}

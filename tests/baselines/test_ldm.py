@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from baselines.common.diffusion import Schedule, scaled_linear_abar
 from baselines.d2c.ldm import LDMBackend
-from fsig_bench.download import Asset
+from fsig_bench.api.assets import Asset
 
 
 def asset(path):

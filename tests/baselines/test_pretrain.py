@@ -11,19 +11,19 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
+from baselines.common.autoencoder import Autoencoder, AutoencoderSizes, load_autoencoder
 from baselines.common.critic import load_critic
 from baselines.common.stylegan2 import StyleArchitecture, load_generator, read_gan
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.d2c import LatentBackend, Weights
-from baselines.d2c.autoencoder import Autoencoder, AutoencoderSizes, load_autoencoder
 from baselines.pretrain.__main__ import main as pretrain
 from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe
 from baselines.pretrain.diffusion import DiffusionRecipe
 from baselines.pretrain.gan import GanRecipe
 from baselines.pretrain.loop import Loop
 from baselines.pretrain.prior import PriorRecipe, prior_loss
-from fsig_bench.assets import record_in_manifest
-from fsig_bench.images import to_float
+from fsig_bench.api.images import to_float
+from fsig_bench.api.weights import record_in_manifest
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from baselines.rs_imle import (
     Rejection,
     Sampling,
 )
-from baselines.rs_imle.book import Book
+from baselines.rs_imle.assignments import Book
 from baselines.rs_imle.generator import parse_blocks
 from baselines.rs_imle.search import (
     distances,
@@ -29,9 +29,9 @@ from baselines.rs_imle.search import (
     random_matrix,
     random_rows,
 )
-from fsig_bench.features import RandomTrunk
+from fsig_bench.api.types import NoProgress
 from fsig_bench.metrics.prdc import prdc
-from fsig_bench.types import NoProgress
+from fsig_bench.networks.random_trunk import RandomTrunk
 
 PAPER = Architecture(
     latent_dim=1024,

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from baselines.common.unet import DiffusionSource, PixelUNet, load_unet, save_unet
-from fsig_bench.assets import record_in_manifest
-from fsig_bench.seeding import generator
+from fsig_bench.api.seeding import generator
+from fsig_bench.api.weights import record_in_manifest
 
 
 @pytest.fixture

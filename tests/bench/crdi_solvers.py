@@ -33,10 +33,10 @@ from baselines.common.diffusion import guided_step, q_sample
 from baselines.common.unet import DiffusionSource, PixelUNet
 from baselines.crdi import CRDI, Sampling
 from baselines.crdi.objective import noise_for
-from fsig_bench.assets import ROOT
+from fsig_bench.api.images import to_float
+from fsig_bench.api.places import ROOT
+from fsig_bench.api.types import NoProgress
 from fsig_bench.faceworld.render import render
-from fsig_bench.images import to_float
-from fsig_bench.types import NoProgress
 
 
 @dataclass

@@ -29,9 +29,10 @@ from omegaconf import OmegaConf
 from baselines.common.adm import ADMFlags
 from baselines.common.diffusion import Schedule, ddim_loop
 from baselines.common.unet import PixelUNet
-from fsig_bench.placing import precise, tuned
-from fsig_bench.seeding import ImageGenerators
-from fsig_bench.types import NoProgress
+from fsig_bench.api.seeding import ImageGenerators
+from fsig_bench.api.types import NoProgress
+from fsig_bench.runner.build import tuned
+from fsig_bench.runner.device import precise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers import make_cell
 
-from fsig_bench import runner
 from fsig_bench.console import console
-from fsig_bench.lock import Busy
-from fsig_bench.store import Store, read_record, read_tensors
-from fsig_bench.upkeep import damaged_pieces
+from fsig_bench.runner import run as runner
+from fsig_bench.store.files import read_tensors
+from fsig_bench.store.lock import Busy
+from fsig_bench.store.maintenance import damaged_pieces
+from fsig_bench.store.records import read_record
+from fsig_bench.store.store import Store
 
 TINY = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 TINY += ["batch_size=4", "figures.tsne_points=12", "controls=[]", "checkpoint_s=0"]

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from fsig_bench.metrics.frechet import Moments, frechet_distance, gaussian_distance
-from fsig_bench.metrics.intra_lpips import mean_pairwise
 from fsig_bench.metrics.kernel import mmd2_unbiased
+from fsig_bench.metrics.lpips import mean_pairwise
 from fsig_bench.metrics.prdc import prdc
 from fsig_bench.networks.perceptual import LPIPS
 

@@ -20,10 +20,10 @@ from helpers import make_cell
 from baselines.common.diffusion import linear_abar
 from baselines.common.variational import Tables, at, clean_estimate
 from baselines.domainstudio import DomainStudio, high_frequency, log_relations
-from fsig_bench.images import to_float
-from fsig_bench.placing import build_method
-from fsig_bench.runner import adapt
-from fsig_bench.store import Store
+from fsig_bench.api.images import to_float
+from fsig_bench.runner.adapt import adapt
+from fsig_bench.runner.build import build_method
+from fsig_bench.store.store import Store
 
 DRAWS = 8
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.report import load, spread
+from fsig_bench.report.records import load, spread
 
 DOMAINS = ("babies", "sunglasses")
 # (what, metric, left row, relation, right row); `share` compares with a share of the right side.

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from fsig_bench.api.images import to_float
 from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.faceworld.render import render
-from fsig_bench.features import RandomTrunk, embed
-from fsig_bench.images import to_float
 from fsig_bench.metrics.base import Evidence, missing
 from fsig_bench.metrics.factors import (
     FactorCoverage,
@@ -20,9 +19,12 @@ from fsig_bench.metrics.factors import (
     unrolled,
 )
 from fsig_bench.metrics.frechet import Frechet
-from fsig_bench.metrics.intra_lpips import IntraLPIPS, mean_pairwise, paired_distances
+from fsig_bench.metrics.intra_lpips import IntraLPIPS
+from fsig_bench.metrics.lpips import mean_pairwise, paired_distances
 from fsig_bench.metrics.memorisation import AuthPct, CopyRate, NearestShot
 from fsig_bench.metrics.psnr import psnr
+from fsig_bench.networks.base import embed
+from fsig_bench.networks.random_trunk import RandomTrunk
 
 TRUNK = RandomTrunk(seed=3, width=8)
 

@@ -1,0 +1,119 @@
+"""The one door: all that a method or a metric imports of the harness.
+
+    from fsig_bench.api import Images, Progress, Sampler, State, generator, to_float
+
+Images       float32 [n, 3, h, w] in [-1, 1]: what methods take and give
+Pixels       uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
+State        what adapting leaves: named tensors and plain values
+Sampler      indices -> Images; image i depends on (seed, i) only
+Method       adapt(shots, seed=, progress=) -> State; sampler(state) -> Sampler
+Progress     where `adapt` reports, keeps checkpoints and shares work; NoProgress keeps nothing
+
+Optional abilities of a method, found by their names: PlansWork, AdaptsInTeam, Annotates,
+SharesWork, Reconstructs. Networks that a suite offers to methods: Perceptual, Trunk. Fresh
+images: ImagesByIndex.
+
+Names are looked up when they are first used, so `import fsig_bench.api` does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fsig_bench.api.assets import Asset, cache_folder
+    from fsig_bench.api.files import write_json, write_whole
+    from fsig_bench.api.images import pixels_sha256, to_float, to_uint8, upload
+    from fsig_bench.api.places import CONF, ROOT
+    from fsig_bench.api.seeding import ImageGenerators, derive, generator
+    from fsig_bench.api.types import (
+        AdaptsInTeam,
+        Annotates,
+        Images,
+        ImagesByIndex,
+        Method,
+        NoProgress,
+        Perceptual,
+        Pixels,
+        PlansWork,
+        Progress,
+        Reconstructs,
+        Sampler,
+        Shared,
+        SharesWork,
+        State,
+        Trunk,
+        no_sharing,
+    )
+    from fsig_bench.api.weights import (
+        locate,
+        manifest_entry,
+        record_in_manifest,
+        sha256_of,
+        verified,
+        write_safetensors,
+    )
+
+HOMES = {
+    "assets": ("Asset", "cache_folder"),
+    "files": ("write_json", "write_whole"),
+    "images": ("pixels_sha256", "to_float", "to_uint8", "upload"),
+    "places": ("CONF", "ROOT"),
+    "seeding": ("ImageGenerators", "derive", "generator"),
+    "types": (
+        *("AdaptsInTeam", "Annotates", "Images", "ImagesByIndex", "Method", "NoProgress"),
+        *("Perceptual", "Pixels", "PlansWork", "Progress", "Reconstructs", "Sampler", "Shared"),
+        *("SharesWork", "State", "Trunk", "no_sharing"),
+    ),
+    "weights": (
+        *("locate", "manifest_entry", "record_in_manifest", "sha256_of", "verified"),
+        "write_safetensors",
+    ),
+}
+__all__ = [
+    "CONF",
+    "ROOT",
+    "AdaptsInTeam",
+    "Annotates",
+    "Asset",
+    "ImageGenerators",
+    "Images",
+    "ImagesByIndex",
+    "Method",
+    "NoProgress",
+    "Perceptual",
+    "Pixels",
+    "PlansWork",
+    "Progress",
+    "Reconstructs",
+    "Sampler",
+    "Shared",
+    "SharesWork",
+    "State",
+    "Trunk",
+    "cache_folder",
+    "derive",
+    "generator",
+    "locate",
+    "manifest_entry",
+    "no_sharing",
+    "pixels_sha256",
+    "record_in_manifest",
+    "sha256_of",
+    "to_float",
+    "to_uint8",
+    "upload",
+    "verified",
+    "write_json",
+    "write_safetensors",
+    "write_whole",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name of the door from the file that holds it."""
+    for home, names in HOMES.items():
+        if name in names:
+            return getattr(import_module(f"fsig_bench.api.{home}"), name)
+    raise AttributeError(f"fsig_bench.api has no {name}; it offers {', '.join(__all__)}")

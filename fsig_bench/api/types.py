@@ -1,0 +1,155 @@
+"""The words that the harness and the methods share; imports nothing of ours.
+
+Shape legend: n images, k shots, h height, w width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+Images = Tensor  # float32 [n, 3, h, w] in [-1, 1]: what methods speak
+Pixels = Tensor  # uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
+
+# Image i of a run depends on (seed, i) only, so indices may be asked for in any grouping.
+Sampler = Callable[[Sequence[int]], Images]
+
+# (key of plain JSON values, compute) -> the tensor that the key determines, made once for all runs.
+Shared = Callable[[Sequence[Any], Callable[[], Tensor]], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What adapting leaves behind: enough, with the method's settings, to draw every image."""
+
+    tensors: Mapping[str, Tensor]  # stored as safetensors
+    seed: int  # the run's seed; image i draws from (seed, i)
+    trained_params: int  # numbers that adapting fitted
+    nfe_adapt: int  # network evaluations that adapting took, counted per image
+    # Plain JSON values for the record. "warning" is printed; "nfe_per_image" is what this state
+    # needs, where the method's own figure is a bound.
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Progress(Protocol):
+    """The rim of a long adaptation: where it reports and keeps its checkpoints."""
+
+    def report(self, done: int, total: int, **values: float) -> None:
+        """Moves the bar to `done` of `total` steps and adds a point to the adaptation curve."""
+
+    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
+        """Keeps a checkpoint taken after `done` steps; may skip it if the last one is recent."""
+
+    def load(self) -> tuple[int, dict[str, Tensor]]:
+        """The last checkpoint as (steps done, tensors); (0, {}) when there is none."""
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        """A tensor that plain JSON values determine, whatever the shots: made once for all runs."""
+        ...
+
+
+class Method(Protocol):
+    """Turns k shots into a sampler. It is never given the reference set."""
+
+    @property
+    def nfe_per_image(self) -> float:
+        """Network evaluations to draw one image."""
+        ...
+
+    def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
+        """Learns from shots [k, 3, h, w]; continues from `progress.load()` after a kill."""
+        ...
+
+    def sampler(self, state: State) -> Sampler:
+        """Returns the function from image indices to float32 [n, 3, h, w] in [-1, 1]."""
+        ...
+
+
+class PlansWork(Protocol):
+    """A method that can say beforehand how long adapting takes."""
+
+    def planned_nfe(self, k: int) -> int:
+        """Network evaluations of adapting to k shots, counted per image."""
+        ...
+
+
+class AdaptsInTeam(Protocol):
+    """A method that adapts in all processes of a torchrun, sharing its gradients."""
+
+    adapts_in_team: bool
+
+
+class SharesWork(Protocol):
+    """A method whose images rest on work that runs on other shots need as well."""
+
+    def sharing_sampler(self, state: State, shared: Shared) -> Sampler:
+        """`sampler`, the same up to rounding, with `shared` asked for such work."""
+        ...
+
+
+class Annotates(Protocol):
+    """A method whose record says more than the state's meta.
+
+    Runs that differ in `sample` alone share their state: what those settings decide is no part
+    of it.
+    """
+
+    def notes(self, state: State) -> Mapping[str, Any]:
+        """Plain JSON values for the record, in place of the meta."""
+        ...
+
+
+class Reconstructs(Protocol):
+    """A method that can also rebuild the shots themselves from its state."""
+
+    def reconstruct(self, state: State) -> Images:
+        """The k shots as the method remembers them, float32 [k, 3, h, w] in [-1, 1]."""
+        ...
+
+
+class Perceptual(Protocol):
+    """A suite's perceptual network, differentiable: what methods train against."""
+
+    def perceive(self, images: Tensor) -> Tensor:
+        """float32 [n, 3, h, w] in [-1, 1] -> [n, e]; squared distances between rows are LPIPS."""
+        ...
+
+
+class Trunk(Protocol):
+    """A suite's perceptual network map by map, differentiable."""
+
+    def trunk(self, images: Tensor) -> list[Tensor]:
+        """float32 [n, 3, h, w] in [-1, 1] -> maps [n, c, h', w'], shallow to deep."""
+        ...
+
+
+def no_sharing(key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+    """A `Shared` that shares with nobody."""
+    return compute()
+
+
+class NoProgress:
+    """A `Progress` that keeps nothing: for tests and for use as a library."""
+
+    def report(self, done: int, total: int, **values: float) -> None:
+        return None
+
+    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
+        return None
+
+    def load(self) -> tuple[int, dict[str, Tensor]]:
+        return 0, {}
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        return compute()
+
+
+class ImagesByIndex(Protocol):
+    """Fresh target images, apart from shots and reference."""
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        """uint8 [n, 3, h, w]."""
+        ...

@@ -1,0 +1,93 @@
+"""Weight files that are checked before they are believed.
+
+A folder of weights holds a manifest.json: file name -> sha256, recipe, seed, cost, quality.
+Weights are safetensors only; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.api.files import write_bytes
+from fsig_bench.api.places import ROOT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def locate(path: str | Path) -> Path:
+    """The file behind a path that is absolute, relative to here, or relative to the repository."""
+    given = Path(path).expanduser()
+    return given if given.is_absolute() or given.exists() else ROOT / given
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def manifest_entry(path: str | Path) -> dict[str, Any]:
+    """What the manifest beside a weight file says about it.
+
+    Raises:
+        FileNotFoundError: the weight file or its entry is missing.
+    """
+    file = locate(path)
+    manifest = file.parent / "manifest.json"
+    entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    if file.name not in entries:
+        raise FileNotFoundError(
+            f"weights {file.name} are not among those of {manifest} ({', '.join(entries)}); "
+            f"python -m baselines.pretrain {file.stem} makes them"
+        )
+    if not file.exists():
+        entry = entries[file.name]
+        raise FileNotFoundError(
+            f"weights {file} are missing; expected sha256 {entry['sha256']}. "
+            f"Restore the file (git checkout) or make it again: {entry['command']}"
+        )
+    return dict(entries[file.name])
+
+
+@cache
+def verified(path: str | Path) -> Path:
+    """The weight file, once its bytes have been found to match the manifest.
+
+    Raises:
+        FileNotFoundError: the file or its manifest entry is missing.
+        ValueError: the file's sha256 is not the manifest's.
+    """
+    file, entry = locate(path), manifest_entry(path)
+    if (found := sha256_of(file)) != entry["sha256"]:
+        raise ValueError(
+            f"weights {file} are corrupt: sha256 {found}, the manifest says {entry['sha256']}. "
+            f"Restore the file (git checkout) or make it again: {entry['command']}"
+        )
+    return file
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> str:
+    """Writes tensors write_whole, with the same bytes for the same content; returns the sha256."""
+    from safetensors.torch import save
+
+    ready = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
+    data = save(ready, metadata)
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def record_in_manifest(path: Path, entry: dict[str, Any]) -> None:
+    """Adds or replaces a weight file's entry in the manifest beside it."""
+    manifest = path.parent / "manifest.json"
+    entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    entries[path.name] = entry | {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")

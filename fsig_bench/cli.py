@@ -1,0 +1,167 @@
+"""The run command: compose, preview, make records, print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from fsig_bench.api.assets import Asset
+    from fsig_bench.runner.cell import Cell
+    from fsig_bench.store.store import Store
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {"preflight": ("auto", "only"), "on_busy": ("wait", "defer")}
+CHOICES |= {"on_failed": ("retry", "skip"), "dry_run": (True, False)}
+
+
+def control_configs(cfg: DictConfig) -> list[DictConfig]:
+    """The cell with each possible control in the method's place."""
+    from fsig_bench.runner.controls import control_words, possible
+
+    words = control_words(HydraConfig.get().overrides.task, cfg)
+    return [c for c in (compose("config", w) for w in words) if possible(c)]
+
+
+def options(group: str) -> list[str]:
+    """What a config group offers."""
+    return sorted(GlobalHydra.instance().config_loader().get_group_options(group))
+
+
+def bytes_needed(config: dict[str, Any]) -> int:
+    """A generous guess of what one run writes."""
+    side = config["suite"]["resolution"]
+    return int(config["num_images"] * side * side * 3 + 64 * side * side * 3 * config["k"] + 2**25)
+
+
+def get_asset(asset: Asset) -> None:
+    """Finds or fetches a file of others, showing its licence when it is fetched."""
+    from fsig_bench.console import Bar, console
+
+    if asset.path or asset.url is None:
+        asset.get()
+        return
+    console.print(f"fetching {asset} to {asset.target}")
+    with Bar(asset.file, int(asset.mib), "MiB") as bar:
+        asset.get(lambda have, total: bar.update(have >> 20, max(total >> 20, 1)))
+
+
+def read_all(c: Cell) -> None:
+    """Reads a user's reference whole; a finished run does not need it."""
+    read = getattr(c.dataset, "read_all", None)
+    if read is not None:
+        read()
+
+
+def check_choices(cfg: DictConfig) -> None:
+    """Raises ValueError for a setting that is none of its choices, and where a group has none."""
+    from fsig_bench.pictures.tsne import check_embedding
+
+    for key, known in CHOICES.items():
+        if cfg[key] not in known:
+            raise ValueError(f"{key}={cfg[key]}: choose {' or '.join(map(str, known))}")
+    check_embedding(cfg.figures.embedding)
+    for group in ("method", "dataset"):
+        if group not in cfg:
+            raise ValueError(
+                f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
+            )
+
+
+def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
+    """What the command would do, without doing it: `dry_run=true` or `preflight=only`."""
+    from fsig_bench.console import console
+    from fsig_bench.runner.preflight import account
+    from fsig_bench.sweep.plan import Planned, plan
+
+    runs = [Planned.of(c.config, c.folder) for c in cells]
+    for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
+        console.print(line)
+    for c in cells if cfg.preflight == "only" else ():
+        read_all(c)
+        for line in account(c, store, bytes_needed(c.config)):
+            console.print(line)
+
+
+def work(cells: Sequence[Cell], cfg: DictConfig, store: Store) -> list[dict[str, Any]]:
+    """The cells' records; what is missing is made, once it is known to fit."""
+    from fsig_bench.api.weights import verified
+    from fsig_bench.runner.device import resolve_device
+    from fsig_bench.runner.gpus import own_gpu
+    from fsig_bench.runner.preflight import check_memory
+    from fsig_bench.runner.run import run
+
+    store.check_writable(len(cells) * bytes_needed(cells[0].config))
+    for path in sorted({p for c in cells for p in c.weights}):
+        verified(path)
+    for asset in dict.fromkeys(a for c in cells for a in c.assets):
+        asset.get()
+    with own_gpu(cfg.device):
+        for c in cells:
+            read_all(c)
+            check_memory(c, resolve_device(cfg.device))
+        return [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
+
+
+def show(records: Sequence[dict[str, Any]], folder: Path) -> None:
+    """The table, what is to be said about it, and where the pictures are."""
+    from fsig_bench.console import console
+    from fsig_bench.report.printed import published_beside
+    from fsig_bench.report.terminal import copying_pays, reasons, terminal_table, warnings
+
+    console.print(terminal_table(records))
+    for line in [*warnings(records), *reasons(records), *copying_pays(records)]:
+        console.print(f"[dim]{line}[/]")
+    for line in published_beside(records[0]):
+        console.print(line)
+    console.print(f"pictures and record: {folder}")
+    for picture in ("samples", "nearest", "tsne", "reconstruction"):
+        if (folder / f"{picture}.png").exists():
+            console.print(f"  {folder / f'{picture}.png'}")
+
+
+def perform(cfg: DictConfig) -> None:
+    """One cell and its controls, from settings to table."""
+    from fsig_bench.api import process
+    from fsig_bench.api.assets import check_space
+    from fsig_bench.console import console
+    from fsig_bench.runner.cell import absent_assets, cell
+    from fsig_bench.runner.checks import resolved
+    from fsig_bench.runner.device import member_device
+    from fsig_bench.runner.distributed import barrier, join
+    from fsig_bench.store.store import Store
+
+    check_choices(cfg)
+    store = Store(cfg.results_dir)
+    join(member_device(cfg.device))
+    configs = [cfg, *control_configs(cfg)]
+    missing = absent_assets([resolved(c)[0] for c in configs])
+    only_look = cfg.preflight == "only" or cfg.dry_run
+    if only_look and missing:
+        for asset in missing:
+            console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
+        console.print("the rest depends on them: fetch or import them first")
+        return
+    check_space(missing)
+    for asset in missing if process.rank() == 0 else ():
+        get_asset(asset)  # keys hold digests of what is there, so this comes first
+    barrier()
+    cells = [cell(c) for c in configs]
+    found = [store.record(c.folder) for c in cells]
+    if only_look:
+        look(cells, [r is not None for r in found], cfg, store)
+        return
+    records = [r for r in found if r]
+    if len(records) < len(cells) or cfg.tracker.get("resend"):
+        records = work(cells, cfg, store)
+    if cfg.png:
+        from fsig_bench.runner.export import export_png
+
+        export_png(cells[0], store)
+    show(records, store.root / cells[0].folder)

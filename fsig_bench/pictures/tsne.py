@@ -1,0 +1,125 @@
+"""The t-SNE plot of CRDI's figure 4: shots, source, target and generated in joint coordinates.
+
+van der Maaten & Hinton, JMLR 2008. All roles are embedded together, so their distances can be read
+against each other; the axes have no unit. `figures.embedding` puts PCA or UMAP (McInnes et al.,
+arXiv:1802.03426) in its place.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsig_bench.api.files import write_whole
+from fsig_bench.pictures.colours import INK, ROLE_COLOURS
+
+Points = npt.NDArray[np.float64]
+NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
+ORDER = ("source", "target", "generated", "shots")  # later ones are drawn on top
+
+
+def chosen_rows(
+    sizes: Mapping[str, int], *, seed: int, limit: int
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Which of `sizes` rows of each role the plot shows, ascending; at most `limit` a role."""
+    rng = np.random.default_rng(seed)
+    return {
+        role: np.arange(sizes[role])
+        if sizes[role] <= limit
+        else np.sort(rng.choice(sizes[role], limit, replace=False))
+        for role in ORDER
+        if role in sizes
+    }
+
+
+def check_embedding(kind: str) -> None:
+    """Raises ValueError where `figures.embedding` is unknown or its package is not installed."""
+    if kind not in NAMES:
+        raise ValueError(f"figures.embedding={kind}: choose one of {', '.join(NAMES)}")
+    if kind == "umap" and find_spec("umap") is None:
+        raise ValueError("figures.embedding=umap needs umap-learn: pip install 'fsig-bench[umap]'")
+
+
+def embedded(x: Points, kind: str, seed: int) -> Points:
+    """Rows [n, d] in the plane, [n, 2]."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if kind == "umap":
+        from umap import UMAP
+
+        near = min(15, len(x) - 1)
+        out: Points = UMAP(n_neighbors=near, random_state=seed, n_jobs=1).fit_transform(x)
+        return out
+    x = PCA(min(2 if kind == "pca" else 50, *x.shape), random_state=seed).fit_transform(x)
+    if kind == "pca":
+        return np.pad(x, ((0, 0), (0, 2 - x.shape[1])))
+    perplexity = min(30.0, max(2.0, (len(x) - 1) / 4))
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed, n_jobs=1)
+    flat: Points = tsne.fit_transform(x)
+    return flat
+
+
+def tsne_coordinates(
+    features: Mapping[str, npt.NDArray[np.float32]], *, seed: int, limit: int, kind: str = "tsne"
+) -> dict[str, Points]:
+    """Coordinates [n, 2] by role from features [n, d]; at most `limit` points a role."""
+    rows = chosen_rows({r: len(x) for r, x in features.items()}, seed=seed, limit=limit)
+    chosen = {r: np.asarray(features[r], dtype=np.float64)[of] for r, of in rows.items()}
+    joint = np.concatenate(list(chosen.values()))
+    if not np.isfinite(joint).all():
+        raise ValueError("features for the t-SNE plot hold NaN or infinity")
+    flat = embedded(joint, kind, seed)
+    edges = np.cumsum([len(x) for x in chosen.values()])[:-1]
+    return dict(zip(chosen, np.split(flat, edges), strict=True))
+
+
+def tsne_figure(
+    path: Path, coordinates: Mapping[str, Points], *, title: str, kind: str = "tsne"
+) -> None:
+    """Writes the plot as PNG and the coordinates as CSV beside it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 5.6), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for role in (r for r in ORDER if r in coordinates):
+        x, y = coordinates[role].T
+        if role == "shots":
+            style: dict[str, Any] = {
+                "marker": "*",
+                "s": 190,
+                "edgecolors": INK,
+                "linewidths": 0.9,
+                "zorder": 5,
+            }
+        else:
+            size = {"generated": 15, "target": 13, "source": 11}[role]
+            style = {"marker": "o", "s": size, "linewidths": 0, "alpha": 0.75}
+        label = f"{role} (n={len(x)})"
+        axes.scatter(x, y, c=ROLE_COLOURS[role], label=label, **style)
+    axes.set(xticks=[], yticks=[])
+    for side in axes.spines.values():
+        side.set_color("#bbbbbb")
+    axes.set_title(title, fontsize=11, loc="left", color=INK)
+    said = f"joint {NAMES[kind]} of features; axes have no unit"
+    axes.set_xlabel(said, fontsize=8, color="#555555")
+    legend = axes.legend(loc="best", fontsize=9, framealpha=0.9, edgecolor="#dddddd")
+    legend.set_zorder(6)
+    write_whole(path, lambda p: figure.savefig(p, format="png"))
+
+    def write_csv(p: Path) -> None:
+        with p.open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(["role", "x", "y"])
+            for role, points in coordinates.items():
+                out.writerows([role, f"{x:.4f}", f"{y:.4f}"] for x, y in points)
+
+    write_whole(path.with_suffix(".csv"), write_csv)

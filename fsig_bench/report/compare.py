@@ -1,0 +1,117 @@
+"""`fsig-bench compare METHOD OTHER [FOLDER ...]`: is one method better than another?
+
+Differences are paired: the same target, seed, shots, number of samples and protocol on both sides,
+so what they share cancels. The interval is Student's over those pairs. Nothing is resampled with
+replacement: that inflates Frechet distances.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.report.records import Record, load, setting
+from fsig_bench.report.variants import main_variant
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Of a metric, first method minus second, over pairs."""
+
+    pairs: int
+    mean: float
+    low: float | None  # of the 95 % interval; None with a single pair
+    high: float | None
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low is not None and self.high is not None and self.low * self.high > 0
+
+
+def difference(values: Sequence[float]) -> Difference:
+    """Mean of paired differences with Student's interval.
+
+    Raises:
+        ValueError: no pairs.
+    """
+    if not values:
+        raise ValueError("no pairs: the two methods share no target, seed and protocol")
+    mean, n = statistics.fmean(values), len(values)
+    if n == 1:
+        return Difference(pairs=1, mean=mean, low=None, high=None)
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * statistics.stdev(values) / math.sqrt(n)
+    return Difference(pairs=n, mean=mean, low=mean - half, high=mean + half)
+
+
+def paired(
+    records: Sequence[Record], first: str, second: str, metric: str
+) -> dict[str, list[float]]:
+    """Differences by target; only pairs that agree in everything but the method."""
+    sides: dict[str, dict[tuple[Any, ...], float]] = {first: {}, second: {}}
+    for r in records:
+        value = r["metrics"].get(metric, {}).get("value")
+        if r["method"] in sides and value is not None:
+            key = (r["dataset"], r["seed"], r.get("subset", 0), *setting(r))
+            sides[r["method"]][key] = value
+    out: dict[str, list[float]] = defaultdict(list)
+    for key in sorted(sides[first].keys() & sides[second].keys(), key=str):
+        out[key[0]].append(sides[first][key] - sides[second][key])
+    return dict(out)
+
+
+def comparison(records: Sequence[Record], first: str, second: str) -> str:
+    """Every metric of both methods: difference and interval, by target and over all."""
+    known = {r["method"] for r in records}
+    for name in (first, second):
+        if name not in known:
+            raise ValueError(f"no record of {name}; there are {', '.join(sorted(known))}")
+    records, asked = main_variant(records), len(records)
+    if left := asked - len(records):
+        note = f"{left} records of other settings than a method's most frequent are left out"
+    lines = [f"{first} minus {second}: mean of paired differences, 95 % interval, pairs", ""]
+    for metric, (heading, decimals, arrow, factor) in COLUMNS.items():
+        by_target = paired(records, first, second, metric)
+        if not by_target:
+            continue
+        lines.append(f"{heading} {arrow}")
+        rows = list(by_target.items())
+        if len(rows) > 1:
+            rows.append(("all", [v for values in by_target.values() for v in values]))
+        for target, values in rows:
+            d = difference([v * factor for v in values])
+            interval = (
+                "one pair" if d.low is None else f"{d.low:.{decimals}f} to {d.high:.{decimals}f}"
+            )
+            mark = "  *" if d.decided else ""
+            lines.append(f"  {target:<12} {d.mean:+.{decimals}f}  ({interval}; {d.pairs}){mark}")
+    if len(lines) == 2:
+        raise ValueError(f"{first} and {second} share no target, seed and protocol")
+    tail = ["", "* the interval leaves out 0", *([note] if left else [])]
+    return "\n".join([*lines, *tail])
+
+
+def main(words: Sequence[str]) -> None:
+    """Prints the comparison; folders default to results/runs."""
+    if len(words) < 2:
+        raise ValueError("give two methods: fsig-bench compare crdi domainstudio [FOLDER]")
+    folders = [Path(w).expanduser() for w in words[2:]] or [Path("results/runs")]
+    print(comparison(load(folders), words[0], words[1]))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error

@@ -1,0 +1,175 @@
+"""`fsig-bench report dashboard ENTITY PROJECT [FOLDER]`: a wandb workspace as code.
+
+The panels are data, a pure function of the records' protocol; a thin layer hands them to
+wandb-workspaces. Metric names carry a protocol's hash, so a workspace belongs to one protocol: the
+most frequent among the records below FOLDER (default results/runs).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.trackers.values import metric_prefix
+
+METHOD = "config:method.card.label"
+CURVES = "adapt/"  # a prefix: methods name their own curves
+PICTURES = ("samples", "nearest", "tsne", "reconstruction")
+COSTS = ("total_s", "peak_mem_gib", "nfe_per_image", "trained_params")
+BARS = ("fd", "kid", "intra_lpips", "precision", "recall", "coverage", "copy_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One panel. Names of summary values are plain, of settings `config:NAME`."""
+
+    kind: Literal["scatter", "bar", "line", "media"]
+    title: str
+    y: tuple[str, ...]  # what is shown: summary names, curve names or picture keys
+    x: str | None = None
+    group: str | None = None  # bars and lines: mean over the runs that share this setting
+    log_x: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    title: str
+    panels: tuple[Panel, ...]
+
+
+def sections(
+    protocol: str, protocol_hash: str, metrics: Iterable[str], curves: Iterable[str]
+) -> tuple[Section, ...]:
+    """What the workspace shows.
+
+    Args:
+        protocol: name of the protocol whose numbers are shown.
+        protocol_hash: its hash, as the records hold it.
+        metrics: names of the metrics that there are.
+        curves: names of the values that adaptations report.
+    """
+    head, there = metric_prefix(protocol, protocol_hash), set(metrics)
+
+    def heading(name: str) -> str:
+        words, _, arrow, _ = COLUMNS.get(name, (name, 0, "", 1.0))
+        return f"{words} {arrow}".strip()
+
+    def scatter(x: str, x_title: str, y: str, log_x: bool = False) -> Panel:
+        return Panel(
+            kind="scatter", title=f"{heading(y)} against {x_title}", x=x, y=(f"{head}/{y}",),
+            log_x=log_x,
+        )  # fmt: skip
+
+    quality = []
+    if {"fd", "intra_lpips"} <= there:
+        quality.append(scatter(f"{head}/intra_lpips", heading("intra_lpips"), "fd"))
+    if "fd" in there:
+        quality.append(scatter("cost/total_s", "wall time, s", "fd", log_x=True))
+    bars = [
+        Panel(kind="bar", title=heading(name), y=(f"{head}/{name}",), group=METHOD)
+        for name in (*BARS, *(n for n in COLUMNS if n not in BARS))
+        if name in there
+    ]
+    lines = [
+        Panel(kind="line", title=name, x="adapt/done", y=(f"{CURVES}{name}",))
+        for name in sorted(set(curves))
+    ]
+    pictures = [Panel(kind="media", title=p, y=(f"pictures/{p}",)) for p in PICTURES]
+    costs = [Panel(kind="bar", title=c, y=(f"cost/{c}",), group=METHOD) for c in COSTS]
+    rows = (
+        ("Quality, diversity and cost", quality),
+        (f"Metrics by method: {protocol} ({protocol_hash})", bars),
+        ("Adaptation", lines),
+        ("Samples", pictures),
+        ("Cost by method", costs),
+    )
+    return tuple(Section(title=t, panels=tuple(panels)) for t, panels in rows if panels)
+
+
+def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Any:
+    """The spec as a wandb-workspaces workspace, not saved yet.
+
+    Raises:
+        ImportError: the library is missing; the message names the extra.
+    """
+    try:
+        workspaces = import_module("wandb_workspaces.workspaces")
+        panels = import_module("wandb_workspaces.reports.v2")
+    except ImportError as error:
+        raise ImportError(
+            "the dashboard needs wandb-workspaces (pip install 'fsig-bench[dashboard]')"
+        ) from error
+
+    def axis(key: str) -> Any:
+        kind, _, rest = key.rpartition("config:")
+        return panels.Config(rest) if kind == "" and rest != key else panels.SummaryMetric(key)
+
+    def made(p: Panel) -> Any:
+        if p.kind == "media":
+            return panels.MediaBrowser(title=p.title, media_keys=list(p.y))
+        if p.kind == "line":
+            return panels.LinePlot(title=p.title, x=p.x, y=list(p.y))
+        if p.kind == "scatter":
+            assert p.x is not None
+            return panels.ScatterPlot(
+                title=p.title, x=axis(p.x), y=axis(p.y[0]), log_x=p.log_x or None
+            )
+        by = {} if p.group is None else {"groupby": axis(p.group), "groupby_aggfunc": "mean"}
+        return panels.BarPlot(title=p.title, metrics=[axis(k) for k in p.y], **by)
+
+    return workspaces.Workspace(
+        entity=entity,
+        project=project,
+        name=name,
+        sections=[
+            workspaces.Section(name=s.title, panels=[made(p) for p in s.panels], is_open=True)
+            for s in spec
+        ],
+    )
+
+
+def spec_of(records: Sequence[dict[str, Any]], curves: Iterable[str]) -> tuple[Section, ...]:
+    """The sections for the records' most frequent protocol."""
+    counts = Counter((r["protocol"], r.get("protocol_hash", "")) for r in records)
+    protocol = max(sorted(counts), key=lambda key: counts[key])
+    own = [r for r in records if (r["protocol"], r.get("protocol_hash", "")) == protocol]
+    return sections(*protocol, {m for r in own for m in r["metrics"]}, curves)
+
+
+def curve_names(store: Path) -> set[str]:
+    """The values that adaptations reported, from the curves below a store."""
+    from fsig_bench.trackers.base import past_points
+
+    points = [past_points(p) for p in sorted(store.glob("adapt/*/curve.jsonl"))]
+    return {k for found in points for p in found[:1] for k in p} - {"done", "total"}
+
+
+def main(words: Sequence[str]) -> None:
+    """Builds the workspace and saves it.
+
+    Raises:
+        ValueError: wrong number of words, or no record below the folder.
+        ImportError: wandb-workspaces is missing.
+    """
+    if len(words) not in (2, 3):
+        raise ValueError("give entity and project: fsig-bench report dashboard E P")
+    from fsig_bench.report.records import load
+
+    folder = Path(words[2] if len(words) == 3 else "results/runs").expanduser()
+    spec = spec_of(load([folder]), curve_names(folder.parent / "store"))
+    workspace = build(words[0], words[1], "fsig-bench", spec)
+    workspace.save()
+    print(workspace.url)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"error: {error}") from error

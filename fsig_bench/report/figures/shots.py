@@ -1,0 +1,65 @@
+"""Metrics against the number of shots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fsig_bench.report.figures.style import (
+    PAGE,
+    drawing_order,
+    look,
+    method_legend,
+    new_figure,
+    save,
+)
+from fsig_bench.report.figures.style import style as paper_style
+from fsig_bench.report.figures.summaries import Record, Spread, cards, heading, metric
+
+METRICS = ("fd", "intra_lpips")
+
+
+def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
+    """A column per target domain, a row per metric; bars are standard deviations over runs."""
+    known = cards(records)
+    datasets = sorted({r["dataset"] for r in records})
+    ks = sorted({r["k"] for r in records})
+    with paper_style():
+        figure = new_figure(PAGE, 1.5 * len(METRICS) + 0.55)
+        grid = figure.subplots(
+            len(METRICS), len(datasets), squeeze=False, sharex=True, sharey="row"
+        )
+        for row, name in zip(grid, METRICS, strict=True):
+            value = metric(name)
+            for axes, dataset in zip(row, datasets, strict=True):
+                for method in reversed(drawing_order(known)):
+                    own = [r for r in records if (r["method"], r["dataset"]) == (method, dataset)]
+                    at = {
+                        k: [v for r in own if r["k"] == k and (v := value(r)) is not None]
+                        for k in ks
+                    }
+                    line = [(k, Spread.of(v)) for k, v in at.items() if v]
+                    if not line:
+                        continue
+                    drawn = look(method, known[method]["kind"])
+                    axes.errorbar(
+                        [k for k, _ in line],
+                        [s.mean for _, s in line],
+                        yerr=[s.sd for _, s in line],
+                        marker=drawn.marker,
+                        color=drawn.colour,
+                        ls=":" if drawn.control else "-",
+                        ms=3.5,
+                        elinewidth=0.7,
+                    )
+                axes.set_xscale("log")
+                axes.set_xticks(ks, [str(k) for k in ks])
+                axes.minorticks_off()
+                if name == "fd":
+                    axes.set_yscale("log")
+                    axes.set_title(dataset)
+            row[0].set_ylabel(heading(name))
+        for axes in grid[-1]:
+            axes.set_xlabel("shots k")
+        method_legend(figure, known, 6)
+        return save(figure, stem)

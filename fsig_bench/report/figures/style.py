@@ -1,0 +1,158 @@
+"""One style for every figure of a paper: sizes, fonts, and a colour and a marker per method.
+
+Colours are Okabe and Ito's, told apart with any colour vision; a marker goes with each, so a
+figure also reads in grey. Both follow from a method's place among the configurations in
+conf/method, so a method looks the same in every figure, whichever others are in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.api.files import write_whole
+from fsig_bench.api.places import CONF
+from fsig_bench.pictures.colours import INK
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.3, 6.9  # widths in inches: one column, both columns
+GREY = "#808080"
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6d00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", "X", ">", "p")
+CONTROL_MARKERS = ("x", "+", "*", "1", "2", "3")
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes everywhere
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "#444444",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 5.5,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "path",
+    "svg.hashsalt": "fsig_bench",  # element ids repeat
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
+    control: bool
+
+
+@cache
+def known_methods() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of methods and of controls, from the cards in conf/method, each in a fixed order."""
+    import yaml
+
+    kinds = {}
+    for path in sorted((CONF / "method").glob("*.yaml")):
+        card = (yaml.safe_load(path.read_text()) or {}).get("card", {})
+        kinds[card.get("name", path.stem)] = card.get("kind", "method")  # may be inherited
+    controls = tuple(m for m, kind in kinds.items() if kind == "control")
+    return tuple(m for m in kinds if m not in controls), controls
+
+
+def look(method: str, kind: str) -> Look:
+    """A method's colour and marker; controls are grey. Unknown names get theirs by a hash."""
+    methods, controls = known_methods()
+    among = controls if kind == "control" else methods
+    if method in among:
+        place = among.index(method)
+    else:
+        place = int(hashlib.sha256(method.encode()).hexdigest()[:8], 16)
+    if kind == "control":
+        return Look(colour=GREY, marker=CONTROL_MARKERS[place % len(CONTROL_MARKERS)], control=True)
+    # 7 and 11 share no divisor: 77 pairs before one comes again.
+    colour, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
+    return Look(colour=colour, marker=marker, control=False)
+
+
+def drawing_order(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Methods before controls, each in their fixed order; `cards` by method name."""
+    fixed = [m for names in known_methods() for m in names]
+    place = {m: n for n, m in enumerate(fixed)}
+    return sorted(cards, key=lambda m: (cards[m]["kind"] == "control", place.get(m, len(fixed)), m))
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Inside, everything drawn and saved has this module's look."""
+    import matplotlib
+
+    with matplotlib.rc_context(RC):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, without pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def method_legend(figure: Figure, cards: Mapping[str, Mapping[str, Any]], columns: int) -> None:
+    """Below the figure: every method's label with its colour and marker."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for name in drawing_order(cards):
+        drawn = look(name, cards[name]["kind"])
+        label = label_of(cards[name])
+        handles.append(Line2D([], [], ls="", marker=drawn.marker, color=drawn.colour, label=label))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
+
+
+def label_of(card: Mapping[str, Any]) -> str:
+    """A method's name in figures."""
+    return str(card["label"])
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes stem.pdf and stem.svg; the same figure gives the same bytes."""
+    paths = []
+    blank: Sequence[tuple[str, dict[str, None]]] = (
+        ("pdf", {"CreationDate": None, "Producer": None, "Creator": None}),
+        ("svg", {"Date": None, "Creator": None}),
+    )
+    for kind, metadata in blank:
+        path = stem.with_name(f"{stem.name}.{kind}")
+        write_whole(path, lambda p, k=kind, m=metadata: figure.savefig(p, format=k, metadata=m))  # type: ignore[misc]
+        paths.append(path)
+    return paths

@@ -1,0 +1,113 @@
+"""Records to the few numbers that figures draw. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.report.records import setting
+from fsig_bench.report.variants import main_variant
+
+Record = Mapping[str, Any]
+Value = Callable[[Record], float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Mean and standard deviation over runs; the deviation of one run is 0."""
+
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        sd = statistics.stdev(values) if len(values) > 1 else 0.0
+        return cls(mean=statistics.fmean(values), sd=sd)
+
+
+def metric(name: str) -> Value:
+    """A metric's value in the unit of its heading."""
+    factor = COLUMNS[name][3]
+
+    def value(record: Record) -> float | None:
+        found = record["metrics"].get(name, {}).get("value")
+        return None if found is None else found * factor
+
+    return value
+
+
+def heading(name: str) -> str:
+    """A metric as an axis says it, with the direction that is better."""
+    words, _, arrow, _ = COLUMNS[name]
+    return f"{words} {arrow}".strip()
+
+
+def wall_s(record: Record) -> float:
+    """Seconds of adapting and sampling; scoring is the harness's cost, not the method's."""
+    return float(record["timing_s"]["adapt"] + record["timing_s"]["sample"])
+
+
+def cards(records: Sequence[Record]) -> dict[str, Mapping[str, Any]]:
+    """Each method's card."""
+    return {r["method"]: r["config"]["method"]["card"] for r in records}
+
+
+def pairs(
+    records: Sequence[Record], x: Value, y: Value
+) -> dict[str, dict[str, tuple[Spread, Spread]]]:
+    """By dataset and method: (x, y) over the runs that have both."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    for r in records:
+        a, b = x(r), y(r)
+        if a is not None and b is not None:
+            found[r["dataset"]][r["method"]].append((a, b))
+    return {
+        d: {
+            m: (Spread.of([a for a, _ in v]), Spread.of([b for _, b in v]))
+            for m, v in sorted(by.items())
+        }
+        for d, by in sorted(found.items())
+    }
+
+
+def most_frequent(records: Sequence[Record]) -> list[Record]:
+    """The records of the setting that most share, each method under its most frequent settings."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for r in records:
+        groups[str(setting(dict(r)))].append(r)
+    return _main(max((groups[key] for key in sorted(groups)), key=len))
+
+
+def _main(records: Sequence[Record]) -> list[Record]:
+    return list(main_variant([dict(r) for r in records]))
+
+
+def over_shots(records: Sequence[Record]) -> list[Record]:
+    """The records that differ in k alone, of the setting that has most k; empty below two."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for r in records:
+        suite, protocol, version, _, count = setting(dict(r))
+        groups[str((suite, protocol, version, count))].append(r)
+    best = max(
+        (groups[key] for key in sorted(groups)), key=lambda g: (len({r["k"] for r in g}), len(g))
+    )
+    own = _main(best)
+    return own if len({r["k"] for r in own}) > 1 else []
+
+
+def pareto_front(points: Sequence[tuple[float, float]], *, x_higher_is_better: bool) -> list[int]:
+    """Indices of the points that no other beats, by ascending x; lower y is better.
+
+    A point is beaten by one that is at least as good in both and better in one.
+    """
+    sign = -1.0 if x_higher_is_better else 1.0
+    own = [(sign * x, y) for x, y in points]
+
+    def beaten(p: tuple[float, float]) -> bool:
+        return any(q[0] <= p[0] and q[1] <= p[1] and q != p for q in own)
+
+    return sorted((i for i, p in enumerate(own) if not beaten(p)), key=lambda i: points[i])

@@ -1,0 +1,162 @@
+"""The report's folder: pages from the records, pictures and sheets from what lies beside them.
+
+Nothing in it depends on the time, the machine or the place of the results, so records, pictures and
+samples that are equal give equal bytes. It opens from disk and asks nothing of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.pictures.tsne import NAMES
+from fsig_bench.report.html import run_page as content
+from fsig_bench.report.html.links import method_label, protocol_label, run_page
+from fsig_bench.report.html.pictures import PICTURES, Sheet, Writer, first_samples, made, sheet
+from fsig_bench.report.html.plots import HEIGHT, WIDTH, curves
+from fsig_bench.report.html.rows import Row, rows, settings, shown_metrics
+from fsig_bench.report.html.side_by_side import groups
+from fsig_bench.report.html.tsne import plot, sheet_maker
+from fsig_bench.report.html.unfinished import unfinished
+from fsig_bench.report.records import Record
+from fsig_bench.report.rerun import rebuilt
+from fsig_bench.store.places import run_folder, stage_folder
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+HERE = Path(__file__).parent
+MARK = '<meta name="generator" content="fsig_bench">'
+OWN = ("assets", "cells", "pictures", "runs", "sheets")  # folders whose leftovers are removed
+
+
+def environment() -> Environment:
+    """Templates with autoescape; an unknown name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made_here = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made_here.filters["plain"] = content.plain
+    made_here.globals |= {
+        "columns": COLUMNS,
+        "curve_size": (WIDTH, HEIGHT),
+        "protocol_label": protocol_label,
+        "method_label": method_label,
+        "run_page": run_page,
+    }
+    return made_here
+
+
+def check_out(out: Path) -> None:
+    """Raises ValueError where `out` holds something that is not a report."""
+    index = out / "index.html"
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not index.is_file() or MARK not in index.read_text(errors="replace")[:2000]:
+        raise ValueError(f"{out} is there and holds no report; give a new or an empty folder")
+
+
+def evidence(
+    record: Record, results: Path, write: Writer, make: Any, known: dict[str, Sheet | str | None]
+) -> dict[str, Any]:
+    """What lies on disk beside a record: figures, sheet of samples, plot, curves; or why not."""
+    folder, missing = run_folder(results, record), []
+    pictures, wrong = made(list(PICTURES), folder, write) if folder else ([], [])
+    missing += wrong
+    if not pictures:
+        missing.append("The pictures of this run are not at hand.")
+    key = str(record.get("stages", {}).get("sample", ""))
+    if (known_key := f"{key}/{record['num_images']}") not in known:
+        try:
+            samples = first_samples(results, record)
+            known[known_key] = None if samples is None else sheet(samples, write)
+        except (ValueError, OSError) as error:
+            known[known_key] = str(error).replace(f"{results}/", "")
+    found = known[known_key]
+    if not isinstance(found, Sheet):
+        missing.append(found or "The samples of this run are not at hand.")
+    own = found if isinstance(found, Sheet) else None
+    shown = plot(folder, record, own, make) if folder else None
+    stage = stage_folder(results, record, "adapt")
+    curve = stage / "curve.jsonl" if stage else None
+    lines = curves(curve.read_text(errors="replace")) if curve and curve.exists() else []
+    return {"pictures": pictures, "sheet": own, "plot": shown, "curves": lines, "missing": missing}
+
+
+def run_view(record: Record, row: Row, found: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the run's template shows."""
+    return {
+        "record": record,
+        "row": row,
+        "embedding": NAMES[record["config"].get("figures", {}).get("embedding", "tsne")],
+        "command": rebuilt(record),
+        "metrics": content.metrics(record),
+        "cost": content.cost(record),
+        "environment": content.environment(record),
+        "warnings": content.warnings(record),
+        "notes": content.notes(record),
+        "provenance": content.provenance(record),
+        **found,
+    }
+
+
+def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path:
+    """Writes the report and returns its index.html.
+
+    `results` is the folder with `runs/` and `store/`; what is not there is named on the pages.
+    Pages and pictures of an earlier report in `out` that this one does not have are removed.
+
+    Raises:
+        ValueError: no record, or `out` holds something else.
+        OSError: `out` cannot be written.
+    """
+    if not records:
+        raise ValueError("no record to report; run a method first")
+    check_out(out)
+    pages, write = environment(), Writer(out)
+
+    def page(name: str, template: str, **values: Any) -> None:
+        root = "../" * name.count("/")
+        text = pages.get_template(template).render(root=root, here=name, **values)
+        write(name, text.encode())
+
+    for name in ("style.css", "report.js"):
+        write(f"assets/{name}", (HERE / name).read_bytes())
+    metrics = shown_metrics(records)
+    table, pending = rows(records, metrics), unfinished(results)
+    make, known, sheets = sheet_maker(write), dict[str, Sheet | str | None](), {}
+    for row in table:
+        for record in row.records:
+            found = evidence(record, results, write, make, known)
+            if found["sheet"]:
+                sheets[run_page(record)] = found["sheet"]
+            page(run_page(record), "run.html", **run_view(record, row, found))
+        page(row.page, "cell.html", row=row, metrics=[m for m in metrics if _has(row, m)])
+    page("compare.html", "compare.html", groups=groups(table, sheets))
+    page("unfinished.html", "unfinished.html", pending=pending)
+    page(
+        "index.html",
+        "index.html",
+        rows=table,
+        metrics=metrics,
+        settings=settings(records, metrics),
+        pending=pending,
+        runs=len(records),
+    )
+    for folder in OWN:
+        for path in sorted((out / folder).glob("*")):
+            if path.is_file() and f"{folder}/{path.name}" not in write.written:
+                path.unlink()
+    return out / "index.html"
+
+
+def _has(row: Row, metric: str) -> bool:
+    return any(metric in r["metrics"] for r in row.records)

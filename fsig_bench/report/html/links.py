@@ -1,0 +1,41 @@
+"""Where things lie: a record's page in the report, its folder among the results."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def short_digest(text: str | bytes) -> str:
+    """16 hex digits of sha256."""
+    data = text.encode() if isinstance(text, str) else text
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def slug(text: str) -> str:
+    """A file name: the text itself where it is plain, else what is plain of it and a digest."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:60]
+    return plain if plain == text else f"{plain}-{short_digest(text)[:8]}"
+
+
+def run_page(record: Mapping[str, Any]) -> str:
+    """The page of a run, below the report's folder."""
+    name = slug(f"{record['suite']}-{record['run_id']}")
+    return f"runs/{name}.html"
+
+
+def method_label(record: Mapping[str, Any]) -> str:
+    """The method as tables name it."""
+    card = record["config"]["method"]["card"]
+    return f"{card['label']} (from scratch)" if card.get("from_scratch") else str(card["label"])
+
+
+def protocol_label(record: Mapping[str, Any]) -> str:
+    """Name, version and digest of the rules that the run was scored under."""
+    version = record["config"].get("protocol", {}).get("version")
+    words = [str(record["protocol"])]
+    words += [f"v{version}"] if version is not None else []
+    words += [f"({record['protocol_hash']})"] if record.get("protocol_hash") else []
+    return " ".join(words)

@@ -1,0 +1,137 @@
+"""Numbers to what a page draws: adaptation curves and the points of the t-SNE plot. Pure."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fsig_bench.pictures.tsne import ORDER, chosen_rows
+
+WIDTH, HEIGHT = 300, 130  # a curve's plane, in SVG units
+MOST = 300  # points a curve
+PLANE, TALLEST, MARGIN = 640, 620, 16  # the t-SNE plot: width, most height, around it
+SHOWN = {"source": 60, "target": 60, "generated": 100, "shots": 100}  # at most, by role
+COUNTERS = ("done", "total")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One logged value over the steps of an adaptation."""
+
+    name: str
+    points: str  # of an SVG polyline in a WIDTH x HEIGHT plane
+    x_max: float
+    low: float
+    high: float
+    last: float
+    log: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One image in the t-SNE plane; `tile` is its place on its role's sheet."""
+
+    role: str
+    index: int
+    x: float
+    y: float
+    tile: int | None
+
+
+def curves(text: str) -> list[Curve]:
+    """The curves of a curve.jsonl; lines that are cut off and values that are not finite go."""
+    series: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the run was stopped while it wrote
+        if not isinstance(entry, dict) or not _finite(entry.get("done")):
+            continue
+        for name, value in entry.items():
+            if name not in COUNTERS and _finite(value):
+                series[name].append((float(entry["done"]), float(value)))
+    return [curve(name, pairs) for name, pairs in series.items() if len(pairs) > 1]
+
+
+def _finite(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def curve(name: str, pairs: Sequence[tuple[float, float]]) -> Curve:
+    """Scaled to the plane; logarithmic where positive values span more than two decades."""
+    step = -(-len(pairs) // MOST)
+    kept = sorted({*pairs[::step], pairs[-1]})
+    values = [v for _, v in kept]
+    low, high = min(values), max(values)
+    log = low > 0 and high / low > 100
+    scale = math.log if log else float
+    bottom, span = scale(low), scale(high) - scale(low) or 1.0
+    x_max = max(x for x, _ in kept) or 1.0
+    points = " ".join(
+        f"{x / x_max * WIDTH:.1f},{HEIGHT - (scale(v) - bottom) / span * HEIGHT:.1f}"
+        for x, v in kept
+    )
+    last = pairs[-1][1]
+    return Curve(name=name, points=points, x_max=x_max, low=low, high=high, last=last, log=log)
+
+
+def role_sizes(record: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
+    """How many images of each role the plot was drawn from; `counts` are the points it shows."""
+    metrics = record["metrics"].values()
+    sizes = {"source": counts.get("source", 0), "shots": record["k"]}
+    sizes["target"] = max((m.get("n_real") or 0 for m in metrics), default=0)
+    sizes["generated"] = max((m.get("n_fake") or 0 for m in metrics), default=0)
+    return {role: sizes[role] for role in ORDER if role in counts}
+
+
+def tsne_points(text: str, record: Mapping[str, Any]) -> list[Point]:
+    """Points of a tsne.csv with the image that each stands for; empty where they do not agree.
+
+    The file holds coordinates in drawing order; which images were drawn follows from the seed.
+    """
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    try:
+        for line in csv.DictReader(text.splitlines()):
+            found[line["role"]].append((float(line["x"]), float(line["y"])))
+    except (KeyError, TypeError, ValueError):
+        return []
+    counts = {role: len(pairs) for role, pairs in found.items()}
+    limit = record["config"].get("figures", {}).get("tsne_points", 0)
+    if not counts or not set(counts) <= set(ORDER) or limit < 1:
+        return []
+    sizes = role_sizes(record, counts)
+    drawn = chosen_rows(sizes, seed=record["seed"], limit=limit)
+    if any(len(drawn[role]) != counts[role] for role in counts):
+        return []
+    points = []
+    for role in ORDER:
+        pairs = zip(drawn.get(role, ()), found.get(role, ()), strict=True)
+        own = [(int(i), x, y) for i, (x, y) in pairs]
+        if role == "generated":  # those whose image is on the sheet of first samples
+            own = [p for p in own if p[0] < SHOWN[role]]
+        points += [Point(role=role, index=i, x=x, y=y, tile=None) for i, x, y in own[: SHOWN[role]]]
+    return points
+
+
+def placed(points: Sequence[Point]) -> tuple[list[Point], int]:
+    """Scaled to a plane PLANE wide with one factor for both axes, and the plane's height."""
+    xs, ys = [p.x for p in points], [p.y for p in points]
+    wide, high = max(xs) - min(xs) or 1.0, max(ys) - min(ys) or 1.0
+    factor = min((PLANE - 2 * MARGIN) / wide, (TALLEST - 2 * MARGIN) / high)
+    left, height = (PLANE - wide * factor) / 2, high * factor + 2 * MARGIN
+    moved = [
+        replace(
+            p,
+            x=round(left + (p.x - min(xs)) * factor, 1),
+            y=round(height - MARGIN - (p.y - min(ys)) * factor, 1),
+        )
+        for p in points
+    ]
+    return moved, round(height)

@@ -1,0 +1,153 @@
+"""Records to table rows: one a cell, with mean and standard deviation over its runs. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
+from fsig_bench.report.ranks import rank_line
+from fsig_bench.report.records import KINDS, Record, setting, spread
+from fsig_bench.report.variants import main_variant, unlike, variants
+
+TELLING = ("version", "num_images", "reference")  # differences of protocols to be named first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One table cell."""
+
+    metric: str
+    text: str  # mean ± standard deviation, or a dash
+    mean: float | None
+    href: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """All runs of one method, with one set of settings, on one dataset under one protocol."""
+
+    id: str
+    setting: str
+    suite: str
+    protocol: str
+    k: int
+    num_images: int
+    method: str
+    kind: str
+    dataset: str
+    records: tuple[Record, ...]
+    numbers: tuple[Number, ...]
+
+    @property
+    def page(self) -> str:
+        return f"cells/{self.id}.html"
+
+
+def setting_id(record: Record) -> str:
+    """What must agree for numbers to share a table, as one word."""
+    return short_digest(repr(setting(record)))[:8]
+
+
+def shown_metrics(records: Sequence[Record]) -> list[str]:
+    """The metrics of a table's columns, in their fixed order."""
+    return [m for m in COLUMNS if any(m in r["metrics"] for r in records)]
+
+
+def number(records: Sequence[Record], metric: str, page: str) -> Number:
+    """One cell; it leads to the run's page, or to the page that lists the runs."""
+    _, decimals, _, factor = COLUMNS[metric]
+    found = [(r, r["metrics"].get(metric, {}).get("value")) for r in records]
+    values = [v * factor for _, v in found if v is not None]
+    href = f"{run_page(records[0])}#m-{metric}" if len(records) == 1 else f"{page}#m-{metric}"
+    if not values:
+        return Number(metric=metric, text="-", mean=None, href=href)
+    text, mean = spread(values, decimals), statistics.fmean(values)
+    return Number(metric=metric, text=text, mean=mean, href=href)
+
+
+def rows(records: Sequence[Record], metrics: Sequence[str]) -> list[Row]:
+    """One row a cell: methods before controls, then by dataset."""
+    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for r in records:
+        groups[(setting_id(r), r["method"], r["dataset"])].append(r)
+    out = []
+    for key, group in groups.items():
+        for differs, own in variants(group):
+            ordered = sorted(own, key=lambda r: (r["seed"], r["subset"], r["run_id"]))
+            first = ordered[0]
+            label = method_label(first) + (f" [{differs}]" if differs else "")
+            row_id = short_digest(repr((*key, differs)))
+            out.append(
+                Row(
+                    id=row_id,
+                    setting=key[0],
+                    suite=first["suite"],
+                    protocol=protocol_label(first),
+                    k=first["k"],
+                    num_images=first["num_images"],
+                    method=label,
+                    kind=first["config"]["method"]["card"]["kind"],
+                    dataset=first["dataset"],
+                    records=tuple(ordered),
+                    numbers=tuple(number(ordered, m, f"cells/{row_id}.html") for m in metrics),
+                )
+            )
+    return sorted(out, key=row_order)
+
+
+def row_order(row: Row) -> tuple[Any, ...]:
+    """Newest protocol first within a suite; methods before controls."""
+    version = row.records[0]["config"].get("protocol", {}).get("version") or 0
+    head = (row.suite, row.records[0]["protocol"], -version, row.setting, row.dataset)
+    return (*head, KINDS.get(row.kind, 2), row.method)
+
+
+def telling(field: str) -> int:
+    """Order of the differences between protocols; "version (3 / 2)" comes first."""
+    name = field.split(" ")[0]
+    return TELLING.index(name) if name in TELLING else len(TELLING)
+
+
+def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str]:
+    """What a reader of one table must know; `others`: one record of each unlike setting."""
+    first = group[0]
+    seeds = ", ".join(str(s) for s in sorted({r["seed"] for r in group}))
+    names = {m["extractor"] for r in group for m in r["metrics"].values() if "extractor" in m}
+    out = [f"Mean ± standard deviation over seeds {seeds}, as far as a method was run with them."]
+    out += [f"Features: {', '.join(sorted(names))}."] if names else []
+    if first["config"].get("protocol", {}).get("reference") == "shots":
+        out.append("Distances are to the shots themselves: replaying them scores best.")
+    if first["suite"] == "mini":
+        out.append("Numbers of the mini suite compare with nothing published.")
+    for other in others:
+        if other["suite"] == first["suite"] and other["k"] == first["k"]:
+            fields = sorted(unlike(first, other), key=telling)
+            named = "; ".join(fields[:3]) + (f"; {len(fields) - 3} more" if fields[3:] else "")
+            name = f"{protocol_label(other)}, {other['num_images']} samples"
+            out.append(f"Not to be compared with {name} (one / other): {named}.")
+    return out
+
+
+def settings(records: Sequence[Record], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """The settings that a pivot table may have, the one with the most runs first."""
+    count = Counter(setting_id(r) for r in records)
+    groups = {s: [r for r in records if setting_id(r) == s] for s in count}
+    out = []
+    for s in sorted(count, key=lambda s: (-count[s], s)):
+        group, first = groups[s], groups[s][0]
+        own = shown_metrics(group)
+        others = [g[0] for t, g in sorted(groups.items()) if t != s]
+        main = main_variant(group)
+        ranked = {m: line for m in metrics if m in own and (line := rank_line(main, m))}
+        label = (
+            f"{first['suite']}, {protocol_label(first)}, {first['k']} shots, "
+            f"{first['num_images']} samples: {count[s]} runs"
+        )
+        notes = setting_notes(group, others)
+        out.append({"id": s, "label": label, "notes": notes, "ranks": ranked, "metrics": own})
+    return out

@@ -1,0 +1,156 @@
+"""What the page of one run says, from its record. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.report.records import Record
+
+SHOWN = ("value", "extractor", "n_real", "n_fake", "error", "reason", "protocol_hash")
+STAGES = (("adapt", "adapting"), ("sample", "sampling"), ("score", "scoring"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Numbers with names, such as a metric's values per cluster; `share` of the largest, 0 to 1."""
+
+    name: str
+    rows: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One line of a run's table of metrics, as text."""
+
+    name: str
+    heading: str
+    arrow: str
+    value: str
+    error: str
+    n_real: str
+    n_fake: str
+    extractor: str
+    reason: str
+    details: tuple[tuple[str, str], ...]
+    series: tuple[Series, ...]
+
+
+def plain(value: Any) -> str:
+    """A value as a reader expects it: at most six figures, a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def series(name: str, node: Any) -> Series | None:
+    """A list or mapping of numbers as rows; None for anything else."""
+    pairs = list(node.items()) if isinstance(node, Mapping) else None
+    if isinstance(node, list | tuple):
+        pairs = list(enumerate(node))
+    if not pairs or not all(_is_number(v) for _, v in pairs):
+        return None
+    top = max(abs(v) for _, v in pairs) or 1.0
+    return Series(
+        name=name.replace("_", " "),
+        rows=tuple((str(k), plain(v), round(abs(v) / top, 4)) for k, v in pairs),
+    )
+
+
+def metric(name: str, node: Mapping[str, Any]) -> Metric:
+    """One metric with everything that its record says."""
+    heading, decimals, arrow, factor = COLUMNS.get(name, (name, 4, "", 1.0))
+    value, error = node.get("value"), node.get("error") or {}
+    se = error.get("standard_error")
+    rest = {k: v for k, v in node.items() if k not in SHOWN}
+    found = {k: series(k, v) for k, v in rest.items()}
+    scalars = {k: v for k, v in rest.items() if found[k] is None and v is not None}
+    scalars |= {f"standard error, {k}": v for k, v in error.items() if k != "standard_error"}
+    return Metric(
+        name=name,
+        heading=heading,
+        arrow=arrow,
+        value="-" if value is None else f"{value * factor:.{decimals}f}",
+        error="" if se is None else f"{se * factor:.{decimals}f}",
+        n_real=plain(node.get("n_real")),
+        n_fake=plain(node.get("n_fake")),
+        extractor=plain(node.get("extractor")),
+        reason=str(node.get("reason", "")) if value is None else "",
+        details=tuple((k.replace("_", " "), plain(v)) for k, v in scalars.items()),
+        series=tuple(s for s in found.values() if s is not None),
+    )
+
+
+def metrics(record: Record) -> list[Metric]:
+    """The record's metrics: the tables' order, then those that the tables do not know."""
+    own = record["metrics"]
+    names = [m for m in COLUMNS if m in own] + [m for m in own if m not in COLUMNS]
+    return [metric(name, own[name]) for name in names]
+
+
+def cost(record: Record) -> list[tuple[str, str]]:
+    """What the run took, with units."""
+    out = [
+        (f"{word}, seconds", f"{record['timing_s'][stage]:,.1f}")
+        for stage, word in STAGES
+        if stage in record["timing_s"]
+    ]
+    return [
+        *out,
+        ("peak memory, GiB", f"{record['peak_mem_gib']:.2f}"),
+        ("network evaluations to adapt", plain(record.get("nfe_adapt"))),
+        ("network evaluations an image", f"{record['nfe_per_image']:g}"),
+        ("trained parameters", plain(record["trained_params"])),
+    ]
+
+
+def environment(record: Record) -> list[tuple[str, str]]:
+    """Code, machine and versions."""
+    e = record["environment"]
+    commit = str(e.get("git_commit") or "not known")
+    if e.get("git_dirty"):
+        commit += " with changes that were not committed"
+    gpu = e.get("gpu")
+    out = [
+        ("fsig_bench", plain(e.get("fsig_bench"))),
+        ("commit", commit),
+        ("device", str(gpu) if gpu else "CPU"),
+        ("threads", plain(e.get("threads"))),
+        ("machine", plain(e.get("machine"))),
+        ("Python", plain(e.get("python"))),
+    ]
+    return out + [(str(k), plain(v)) for k, v in (e.get("packages") or {}).items()]
+
+
+def warnings(record: Record) -> list[str]:
+    """What a reader must see before the numbers."""
+    notes = record.get("notes", {})
+    out = [str(notes["warning"])] if notes.get("warning") else []
+    for name, m in record["metrics"].items():
+        if m.get("rank_warning"):
+            out.append(f"{COLUMNS.get(name, (name,))[0]}: {m['rank_warning']}")
+    if record["environment"].get("git_dirty"):
+        out.append("The code had changes that were not committed, so its commit does not name it.")
+    return out
+
+
+def notes(record: Record) -> list[tuple[str, str]]:
+    """What adapting says about itself, warnings apart."""
+    own = record.get("notes", {})
+    return [(k.replace("_", " "), plain(v)) for k, v in own.items() if k != "warning"]
+
+
+def provenance(record: Record) -> dict[str, Any]:
+    """Names and digests of what went in."""
+    fields = ("shots", "weights", "assets", "stages", "pixels_sha256")
+    return {k: record[k] for k in fields if record.get(k)}

@@ -1,0 +1,54 @@
+"""Which runs may be laid side by side: those on the same suite, dataset and shots. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fsig_bench.report.html.links import run_page
+from fsig_bench.report.html.pictures import Sheet
+from fsig_bench.report.html.rows import Row
+
+
+def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[dict[str, Any]]:
+    """For the page's script: groups of runs with samples, each sample set named once.
+
+    `sheets` are by run page. Runs that were scored twice from the same samples stand once.
+    """
+    found: dict[tuple[Any, ...], dict[tuple[str, int], dict[str, Any]]] = defaultdict(dict)
+    for row in rows:
+        for r in row.records:
+            page = run_page(r)
+            if page not in sheets:
+                continue
+            label = f"{row.method}, seed {r['seed']}"
+            entry = {
+                "label": label,
+                "seed": r["seed"],
+                "kind": row.kind,
+                "page": page,
+                "sheet": sheets[page].data(),
+            }
+            key = (row.suite, row.dataset, row.k, r["subset"])
+            found[key].setdefault((sheets[page].path, r["seed"]), entry)
+    out = []
+    for key in sorted(found, key=str):
+        suite, dataset, k, subset = key
+        runs = sorted(found[key].values(), key=lambda e: (e["kind"] != "method", e["label"]))
+        label = f"{dataset}, {k} shots (suite {suite})"
+        out.append(
+            {"label": label + (f", subset {subset}" if subset else ""), "runs": _apart(runs)}
+        )
+    return [g for g in out if len(g["runs"]) > 1]
+
+
+def _apart(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Labels that occur twice carry the page's name."""
+    labels = [e["label"] for e in runs]
+    return [
+        e | {"label": f"{e['label']} ({e['page'].removeprefix('runs/').removesuffix('.html')})"}
+        if labels.count(e["label"]) > 1
+        else e
+        for e in runs
+    ]

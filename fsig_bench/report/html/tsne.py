@@ -1,0 +1,123 @@
+"""The interactive t-SNE plot of a run: its points, and sheets of the images that they stand for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.pictures.tsne import ORDER
+from fsig_bench.report.html.pictures import Sheet, Writer, sheet
+from fsig_bench.report.html.plots import PLANE, Point, placed, tsne_points
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Points in the SVG plane and, by role, the sheet that their tiles are on."""
+
+    points: tuple[Point, ...]
+    size: tuple[int, int]  # of the plane
+    sheets: Mapping[str, Sheet]
+    total: int  # points of the figure that these are taken from
+    missing: tuple[str, ...]  # why a role has no images
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {r: n for r in ORDER if (n := sum(p.role == r for p in self.points))}
+
+
+def images_of(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> Tensor:
+    """Images of a role by index, made or read as the run made or read them.
+
+    Raises:
+        ValueError, OSError: they cannot be had here; the message says why.
+    """
+    from hydra.utils import instantiate
+
+    config = record["config"]
+    if role == "source":
+        if not config["suite"].get("source_images"):
+            raise ValueError("the suite names no source images")
+        loaded: Tensor = instantiate(config["suite"]["source_images"], _convert_="all").load(
+            indices
+        )
+        return loaded
+    k, subset = record["k"], record["subset"]
+    spec = {key: v for key, v in config["dataset"].items() if key != "fresh"}
+    dataset = instantiate(spec, _convert_="all")
+    if dataset.shot_names(k, subset) != record["shots"]:
+        raise ValueError("the dataset here has other shots than the record names")
+    if role == "shots":
+        shots: Tensor = dataset.shots(k, subset)
+        return shots[list(indices)]
+    if config["protocol"].get("reference", "held_out") != "held_out":
+        raise ValueError("the protocol's reference is not the plain held-out set")
+    if hasattr(dataset, "reference_at"):
+        some: Tensor = dataset.reference_at(indices)
+        return some
+    reference: Tensor | None = dataset.reference_images(k, subset)
+    if reference is None or len(reference) <= max(indices):
+        raise ValueError("the dataset here has another reference than the record")
+    return reference[list(indices)]
+
+
+def sheet_maker(write: Writer) -> Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str]:
+    """Sheets of shots, source and target images, each made once; a reason where it cannot be."""
+    from hydra.errors import HydraException
+
+    known: dict[str, Sheet | str] = {}
+
+    def make(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> Sheet | str:
+        config = record["config"]
+        what = config["suite"].get("source_images") if role == "source" else config["dataset"]
+        names = None if role == "source" else [record["k"], record["subset"], record["shots"]]
+        rule = config["protocol"].get("reference") if role == "target" else None
+        key = json.dumps([role, list(indices), what, names, rule], sort_keys=True)
+        if key not in known:
+            try:
+                known[key] = sheet(images_of(role, indices, record), write)
+            except (ValueError, OSError, HydraException) as error:
+                known[key] = str(error).splitlines()[0] if str(error) else repr(error)
+        return known[key]
+
+    return make
+
+
+def plot(
+    folder: Path,
+    record: Mapping[str, Any],
+    generated: Sheet | None,
+    make: Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str],
+) -> Plot | None:
+    """The plot of a run whose coordinates and samples are on disk; None otherwise."""
+    path = folder / "tsne.csv"
+    if generated is None or not path.exists():
+        return None
+    text = path.read_text()
+    if not (found_points := tsne_points(text, record)):
+        return None
+    points, height = placed(found_points)
+    sheets: dict[str, Sheet] = {"generated": generated}
+    missing = []
+    out: list[Point] = []
+    for role in ORDER:
+        own = [p for p in points if p.role == role]
+        if role == "generated":
+            out += [replace(p, tile=p.index if p.index < generated.count else None) for p in own]
+            continue
+        found = make(role, [p.index for p in own], record) if own else "no points"
+        if isinstance(found, Sheet):
+            sheets[role] = found
+            out += [replace(p, tile=i) for i, p in enumerate(own)]
+        else:
+            missing += [f"{role}: {found}"] if own else []
+            out += own
+    total = max(len(text.splitlines()) - 1, 0)
+    return Plot(
+        points=tuple(out), size=(PLANE, height), sheets=sheets, total=total, missing=tuple(missing)
+    )

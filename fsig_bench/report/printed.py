@@ -1,0 +1,43 @@
+"""What papers print for the cell that has just run, with the protocol that it was scored under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.report.published import Names, Published, load_names, load_published
+
+
+def says(row: Published, record: Mapping[str, Any], names: Names) -> str:
+    """One printed number beside the record's."""
+    family = names.families.get(row.family)
+    protocol = family.protocol if family else None
+    metric = row.harness_metric or ""
+    _, decimals, _, factor = COLUMNS[metric]
+    value = record["metrics"].get(metric, {}).get("value")
+    ours = "not computed" if value is None else f"{value * factor:.{decimals}f}"
+    alike = "the same protocol"
+    if protocol != record["protocol"]:
+        alike = f"scored as {protocol}" if protocol else "scored by rules that are not known here"
+        alike += f", this run as {record['protocol']}: not to be compared"
+    also = f"; elsewhere {row.discrepancy}" if row.discrepancy else ""
+    return (
+        f"{row.metric}: {ours} here, {row.value:g} in {row.paper} {row.year}, {row.table} "
+        f"({alike}{also})"
+    )
+
+
+def published_beside(record: Mapping[str, Any]) -> list[str]:
+    """Lines for the terminal; none for the mini suite, whose numbers compare with nothing."""
+    if record["suite"] != "paper":
+        return []
+    names = load_names()
+    rows = [
+        row
+        for row in load_published()
+        if (row.harness_method, row.dataset) == (record["method"], record["dataset"])
+        and row.shots == record["k"]
+        and row.harness_metric in COLUMNS
+    ]
+    return [says(row, record, names) for row in rows]

@@ -1,0 +1,171 @@
+"""From a record to the command that repeats its run.
+
+The record's settings are compared with what the configuration composes to; every departure becomes
+one override in Hydra's grammar.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from fsig_bench.api.places import CONF
+from fsig_bench.report.records import Record
+from fsig_bench.store.keys import PLACE_ONLY
+
+SCALARS = ("k", "seed", "subset", "num_images")
+PARTS = ("suite", "dataset", "method", "protocol")  # in the order in which they refer to each other
+WORD = re.compile(r"[A-Za-z_./~][A-Za-z0-9_./@~-]*")
+RESERVED = ("true", "false", "null", "nan", "inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """The words after `python -m fsig_bench`, and what they do not restore, if anything."""
+
+    words: tuple[str, ...]
+    note: str | None
+
+    @property
+    def text(self) -> str:
+        return shlex.join(["python", "-m", "fsig_bench", *self.words])
+
+
+def hydra_value(value: Any) -> str:
+    """A plain value in Hydra's override grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{hydra_value(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(hydra_value, value)) + "]"
+    text = str(value)
+    if WORD.fullmatch(text) and text.lower() not in RESERVED:
+        return text
+    # Backslashes count only before a quote or at the end, where each has to be doubled.
+    escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", text)
+    tail = len(escaped) - len(escaped.rstrip("\\"))
+    return f"'{escaped}{chr(92) * tail}'"
+
+
+def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]:
+    """Overrides that turn `default` into `own` at the dotted path."""
+    if isinstance(own, Mapping) and isinstance(default, Mapping):
+        out = []
+        for key in [*own, *(k for k in default if k not in own)]:
+            at = f"{path}.{key}"
+            if key in PLACE_ONLY:
+                continue
+            if key not in default:
+                out.append(f"+{at}={hydra_value(own[key])}")
+            elif key not in own:
+                out += [f"~{at}"] if deletes else []
+            else:
+                out += departures(own[key], default[key], at, deletes=deletes)
+        return out
+    # As JSON: 1, 1.0 and true are equal in Python and give other run ids.
+    same = json.dumps(own) == json.dumps(default)
+    return [] if same else [f"{path}={hydra_value(own)}"]
+
+
+@lru_cache(maxsize=1024)
+def composed(words: tuple[str, ...]) -> dict[str, Any]:
+    """What the configuration gives for some overrides; a missing value stays "???".
+
+    Raises:
+        ValueError: it cannot be composed; the message is Hydra's.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("config", list(words))
+        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(str(error)) from error
+
+
+def offered(part: str) -> list[str]:
+    """The choices of a config group."""
+    return sorted(p.stem for p in (CONF / part).glob("*.yaml"))
+
+
+def choice(part: str, record: Record) -> str:
+    """The option that a part of the record came from: by name, else by what it constructs."""
+    name, node = str(record[part]), record["config"][part]
+    options = offered(part)
+    if name in options or not isinstance(node, Mapping):
+        return name
+    made = [o for o in options if _target(part, o) == node.get("_target_")]
+    return made[0] if made else name
+
+
+@lru_cache(maxsize=256)
+def _target(part: str, option: str) -> str | None:
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.load(CONF / part / f"{option}.yaml")
+    return OmegaConf.to_container(node).get("_target_")  # type: ignore[union-attr, call-overload]
+
+
+def rebuilt(record: Record) -> Command:
+    """The words that repeat a run; a note where today's configuration has other fields or rules."""
+    config = record["config"]
+    head = [f"{part}={hydra_value(choice(part, record))}" for part in PARTS]
+    numbers = [f"{name}={hydra_value(record[name])}" for name in SCALARS]
+    policy = config.get("precision", {}).items()
+    numbers += [f"precision.{stage}={p}" for stage, p in policy if p != "fp32"]
+    tail = [*numbers, "controls=[]"]
+    try:
+        words, note = _with_departures(config, tuple(head), record)
+    except ValueError as error:
+        reason = str(error).splitlines()[0] if str(error) else "no reason given"
+        words, note = (), f"These names do not compose here ({reason}); {_elsewhere(record)}"
+    return Command(words=(*head, *tail, *words), note=note)
+
+
+def _with_departures(
+    config: Mapping[str, Any], head: tuple[str, ...], record: Record
+) -> tuple[tuple[str, ...], str | None]:
+    words: tuple[str, ...] = ()
+    now = composed(head)["protocol"].get("version")
+    then = config.get("protocol", {}).get("version")
+    moved = now != then
+    for part in PARTS:
+        if moved and part in ("suite", "protocol"):
+            continue
+        deletes = part != "suite"  # newer code offers more in a suite than a record can hold
+        default = composed((*head, *words))[part]
+        words += tuple(departures(config.get(part, {}), default, part, deletes=deletes))
+    if moved:
+        return words, (
+            f"The run was scored under version {then} of its protocol, this code has version "
+            f"{now}: {_elsewhere(record)}"
+        )
+    if words:
+        got = composed((*head, *words))
+        left = [w for p in PARTS for w in departures(config[p], got[p], p, deletes=p != "suite")]
+        if left:
+            return words, f"Not restored by these words: {', '.join(left)}."
+    return words, None
+
+
+def _elsewhere(record: Record) -> str:
+    commit = record.get("environment", {}).get("git_commit")
+    at = f"check out commit {commit}" if commit else "use the code of that time"
+    return f"{at} to get the same run id."

@@ -1,0 +1,36 @@
+"""Which run stands for a method, and its first images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.report.records import KINDS
+from fsig_bench.store.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+COLUMNS = 10
+
+
+def chosen(records: Sequence[dict[str, Any]], dataset: str) -> list[dict[str, Any]]:
+    """One record per method, of the lowest seed, methods before controls.
+
+    Raises:
+        ValueError: no record is of this dataset.
+    """
+    own = [r for r in records if r["dataset"] == dataset]
+    if not own:
+        there = ", ".join(sorted({r["dataset"] for r in records}))
+        raise ValueError(f"no record on {dataset!r}; there are records on {there}")
+    first = {r["method"]: r for r in sorted(own, key=lambda r: -r["seed"])}
+    kind = {m: KINDS[r["config"]["method"]["card"]["kind"]] for m, r in first.items()}
+    return [first[m] for m in sorted(first, key=lambda m: (kind[m], m))]
+
+
+def first_images(record: dict[str, Any], store: Store) -> Tensor:
+    """The first COLUMNS samples of a run, uint8."""
+    size = record["config"]["suite"]["shard_size"]
+    return store.load_shard(record["stages"]["sample"], 0, size)[0][:COLUMNS]

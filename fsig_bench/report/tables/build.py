@@ -1,0 +1,187 @@
+"""From records, printed numbers and a specification to a table: pure, and the same every time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fsig_bench.report.published import Names, Published, load_names, load_published
+from fsig_bench.report.records import Record
+from fsig_bench.report.tables.cells import measured, printed
+from fsig_bench.report.tables.choose import as_published, one_setting
+from fsig_bench.report.tables.gaps import with_commands
+from fsig_bench.report.tables.legend import legend
+from fsig_bench.report.tables.marks import marked
+from fsig_bench.report.tables.model import Cell, Column, Kind, Panel, Row, Table
+from fsig_bench.report.tables.own_records import own_panels
+from fsig_bench.report.tables.spec import ColumnSpec, PanelSpec, TableSpec
+
+Chosen = dict[tuple[str, int], list[Record]]  # protocol, shots -> records that may share a column
+
+
+def choose(records: Sequence[Record], spec: TableSpec) -> tuple[Chosen, list[str]]:
+    """The records of every protocol that the table shows, each of one setting."""
+    columns = [c for panel in spec.panels for c in panel.columns]
+    wanted = {(p, c.shots) for c in columns for p in (c.rerun, c.ours) if p}
+    chosen, sentences = {}, []
+    for protocol, shots in sorted(wanted):
+        group = [
+            r
+            for r in records
+            if (r["suite"], r["protocol"], r["k"]) == (spec.suite, protocol, shots)
+        ]
+        faithful, changed = as_published(group, spec.suite, protocol)
+        chosen[protocol, shots], unlike = one_setting(faithful)
+        sentences += changed + unlike
+    return chosen, sentences
+
+
+def answers(column: ColumnSpec, row: Published) -> bool:
+    """Whether a printed row belongs into a column."""
+    place = row.paper, row.table, row.target_domain, row.metric, row.shots
+    return place == (column.paper, column.table, column.domain, column.metric, column.shots)
+
+
+def columns_of(column: ColumnSpec, spec: TableSpec, names: Names, family: str) -> list[Column]:
+    """The printed column, and those of ours where the harness has domain and metric."""
+    metric = spec.metrics[column.metric]
+    dataset = names.domains.get(column.domain, "")
+    harness_metric = names.metrics[column.metric] or ""
+    kinds: list[tuple[Kind, str]] = [("paper", "")]
+    if dataset and harness_metric:
+        kinds += [("rerun", column.rerun)] if column.rerun else []
+        kinds += [("ours", column.ours)] if column.ours else []
+    heading = column.label or f"{column.domain} {metric.label}"
+    return [
+        Column(
+            kind=kind,
+            domain=column.domain,
+            dataset=dataset,
+            metric=column.metric,
+            harness_metric=harness_metric,
+            heading=heading,
+            arrow=metric.arrow,
+            decimals=metric.decimals,
+            shots=column.shots,
+            protocol=protocol,
+            family=family if kind == "paper" else "",
+        )
+        for kind, protocol in kinds
+    ]
+
+
+def paper_panel(
+    panel: PanelSpec, spec: TableSpec, published: Sequence[Published], names: Names, chosen: Chosen
+) -> tuple[Panel, list[str]]:
+    """Printed numbers with ours beside them.
+
+    Raises:
+        ValueError: a column or a row has no printed number.
+    """
+    columns: list[Column] = []
+    found: dict[str, list[Cell]] = {method: [] for method in spec.methods}
+    sentences: list[str] = []
+    for column in panel.columns:
+        rows = [r for r in published if answers(column, r)]
+        if not rows:
+            raise ValueError(
+                f"table {spec.name}: nothing printed for {column.domain}, {column.metric}, "
+                f"{column.shots} shots in {column.paper}, {column.table}; see results/published"
+            )
+        families = {r.family for r in rows}
+        family = families.pop() if len(families) == 1 else ""
+        group = columns_of(column, spec, names, family)
+        columns += group
+        for method in spec.methods:
+            found[method].append(printed([r for r in rows if r.method == method], names))
+            for of_ours in group[1:]:
+                cell, left_out = our_cell(of_ours, names.methods.get(method, ""), chosen)
+                found[method].append(cell)
+                sentences += left_out
+    built = [
+        Row(
+            label=method,
+            harness_method=names.methods.get(method, ""),
+            cells=tuple(cells),
+            family=main_family(columns, cells),
+        )
+        for method, cells in found.items()
+        if any(c.value is not None for c in cells)  # a row that another panel fills
+    ]
+    rows_out = marked(columns, built)
+    return Panel(title=panel.title, columns=tuple(columns), rows=rows_out), sentences
+
+
+def our_cell(column: Column, method: str, chosen: Chosen) -> tuple[Cell, list[str]]:
+    """A number of ours; without a run a gap that is still to be given its command."""
+    if not method:
+        return Cell(gap="absent", why="the harness has no such method"), []
+    place = method, column.dataset
+    there = chosen[column.protocol, column.shots]
+    records = [r for r in there if (r["method"], r["dataset"]) == place]
+    cell, sentences = measured(records, column, explain=True)
+    return cell or Cell(gap="run"), sentences
+
+
+def main_family(columns: Sequence[Column], cells: Sequence[Cell]) -> str:
+    """The commonest family of a row's printed numbers, known ones first."""
+    pairs = zip(columns, cells, strict=True)
+    count = Counter(c.like for col, c in pairs if col.kind == "paper" and c.value is not None)
+    known = {f: n for f, n in count.items() if f != "unknown"}
+    return min(known or count, key=lambda f: (-count[f], f), default="")
+
+
+def build_table(
+    spec: TableSpec,
+    records: Sequence[Record],
+    published: Sequence[Published] | None = None,
+    names: Names | None = None,
+) -> Table:
+    """The table that a specification asks for.
+
+    Args:
+        spec: what to show.
+        records: any records; those of other suites, protocols or shot counts are passed over.
+        published: printed numbers; None takes those of results/published.
+        names: printed names to ours; None takes results/published/names.yaml.
+
+    Raises:
+        ValueError: the specification asks for what is not printed, or for no metric of records.
+    """
+    names = names or load_names()
+    published = load_published() if published is None else published
+    ordered = sorted(records, key=lambda r: (r["suite"], r["run_id"]))
+    chosen, sentences = choose(ordered, spec) if spec.kind == "paper" else ({}, [])
+    panels: list[Panel] = []
+    if spec.kind == "paper":
+        for panel in spec.panels:
+            built, left_out = paper_panel(panel, spec, published, names, chosen)
+            panels.append(built)
+            sentences += left_out
+        lost = [m for m in spec.methods if all(m not in [r.label for r in p.rows] for p in panels)]
+        if lost:
+            raise ValueError(f"table {spec.name}: nothing printed for the rows {', '.join(lost)}")
+    else:
+        group = [
+            r
+            for r in ordered
+            if (r["suite"], r["k"]) == (spec.suite, spec.shots)
+            and r["protocol"] in {c.ours for p in spec.panels for c in p.columns}
+        ]
+        chosen_records, sentences = one_setting(group)
+        chosen = {("", spec.shots): chosen_records}
+        panels, left_out = own_panels(spec, chosen_records)
+        panels = [replace(p, rows=marked(p.columns, p.rows)) for p in panels]
+        sentences += left_out
+    panels = with_commands(panels, spec)
+    return Table(
+        name=spec.name,
+        title=spec.title,
+        caption=" ".join(spec.caption.split()),
+        source=spec.source,
+        cite=spec.cite,
+        panels=tuple(panels),
+        legend=tuple(legend(spec, panels, chosen, names)),
+        left_out=tuple(dict.fromkeys(sentences)),
+    )

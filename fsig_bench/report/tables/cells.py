@@ -1,0 +1,87 @@
+"""From records and printed rows to single cells."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.report.published import Names, Published
+from fsig_bench.report.records import Record
+from fsig_bench.report.tables.choose import method_changes, one_way
+from fsig_bench.report.tables.model import Cell, Column
+
+
+def replicate(record: Record) -> str:
+    """Seed, with the shot subset where it is not the canonical one."""
+    subset = record.get("subset", 0)
+    return f"{record['seed']}/{subset}" if subset else str(record["seed"])
+
+
+def measured(
+    records: Sequence[Record], column: Column, *, explain: bool
+) -> tuple[Cell | None, list[str]]:
+    """Mean and spread over the runs of one cell, and sentences on runs that were left out.
+
+    Args:
+        records: all of one method, target and setting.
+        column: the column that the cell stands in.
+        explain: whether to remark on settings that differ from the committed ones.
+
+    Returns:
+        None where there is no run; a gap with its reason where no run has a value.
+    """
+    kept, sentences = one_way(records)
+    if not kept:
+        return None, sentences
+    found = [r["metrics"].get(column.harness_metric, {}) for r in kept]
+    pairs = [
+        (m["value"], r) for m, r in zip(found, kept, strict=True) if m.get("value") is not None
+    ]
+    if not pairs:
+        reasons = sorted({m["reason"] for m in found if m.get("reason")})
+        why = "; ".join(reasons) or f"protocol {column.protocol} does not score this metric"
+        return Cell(gap="reason", why=why), sentences
+    factor = COLUMNS[column.harness_metric][3]
+    values = tuple(value * factor for value, _ in pairs)
+    remarks = []
+    if explain and (changed := method_changes(kept[0])):
+        remarks.append(f"not with the committed settings: {'; '.join(changed)}")
+    if len(pairs) < len(kept):
+        remarks.append(f"{len(kept) - len(pairs)} of {len(kept)} runs have no value")
+    cell = Cell(
+        value=statistics.fmean(values),
+        std=statistics.stdev(values) if len(values) > 1 else None,
+        values=values,
+        runs=tuple(r["run_id"] for _, r in pairs),
+        seeds=tuple(replicate(r) for _, r in pairs),
+        like=kept[0].get("protocol_hash", ""),
+        remarks=tuple(remarks),
+    )
+    return cell, sentences
+
+
+def printed(rows: Sequence[Published], names: Names) -> Cell:
+    """The number that a paper prints, or the gap where it prints none.
+
+    Raises:
+        ValueError: more than one row answers; the specification has to say which.
+    """
+    if not rows:
+        return Cell(gap="unprinted", why="the paper prints no number, or none that was verified")
+    if len(rows) > 1:
+        found = ", ".join(f"{r.value} ({r.source_domain}, {r.family})" for r in rows)
+        raise ValueError(
+            f"{rows[0].paper}, {rows[0].table}: {len(rows)} numbers for {rows[0].method} on "
+            f"{rows[0].target_domain}, {rows[0].metric}, {rows[0].shots} shots: {found}; "
+            "give the column a table of its own"
+        )
+    row = rows[0]
+    return Cell(
+        value=row.value,
+        std=row.std,
+        like=row.family,
+        comparable=names.families[row.family].comparable,
+        remarks=(f"elsewhere: {row.discrepancy}",) if row.discrepancy else (),
+        source=f"{row.paper}, {row.table} ({row.provenance})",
+    )

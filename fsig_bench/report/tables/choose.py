@@ -1,0 +1,124 @@
+"""Which records may share a column: one setting, one way to run a method, each seed once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from fsig_bench.api.places import CONF
+from fsig_bench.report.records import Record, setting
+from fsig_bench.report.variants import unlike
+from fsig_bench.store.keys import PLACE_ONLY
+from fsig_bench.store.records import flat
+
+IGNORED = (*PLACE_ONLY, "path", "url")  # where things are, never what they are
+
+
+@cache
+def composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """A config as the command line composes it, resolved, with what a table compares.
+
+    Raises:
+        hydra.errors.HydraException: an override names nothing that exists.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.singleton import Singleton
+    from omegaconf import OmegaConf
+
+    before = Singleton.get_state()  # a running Hydra application keeps its own
+    try:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("config", list(overrides))
+            nodes = {k: config[k] for k in ("protocol", "method") if config.get(k) is not None}
+            return {k: OmegaConf.to_container(v, resolve=True) for k, v in nodes.items()}
+    finally:
+        Singleton.set_state(before)
+
+
+def differences(found: Any, expected: Any) -> list[str]:
+    """Dotted keys in which two config nodes differ, with both values; places are passed over."""
+    one, other = (
+        {k: v for k, v in flat(n).items() if not set(k.split(".")) & {*IGNORED}}
+        for n in (found, expected)
+    )
+    keys = sorted(k for k in {*one, *other} if one.get(k) != other.get(k))
+    return [f"{k} ({one.get(k)}, not {other.get(k)})" for k in keys]
+
+
+def as_published(
+    records: Sequence[Record], suite: str, protocol: str
+) -> tuple[list[Record], list[str]]:
+    """Records whose protocol is the committed one, and a sentence on those that changed it."""
+    if not records:
+        return [], []
+    committed = composed((f"suite={suite}", f"protocol={protocol}"))["protocol"]
+    kept, out = [], defaultdict(list)
+    for record in records:
+        if changed := differences(record["config"]["protocol"], committed):
+            out["; ".join(changed)].append(record["run_id"])
+        else:
+            kept.append(record)
+    return kept, [
+        f"Left out, since protocol {protocol} was changed ({why}): runs {', '.join(runs)}."
+        for why, runs in sorted(out.items())
+    ]
+
+
+def one_setting(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """The records of the setting that most of them share, and sentences on the others."""
+    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[setting(record)].append(record)
+    order = sorted(groups, key=lambda s: (-len(groups[s]), str(s)))
+    if not order:
+        return [], []
+    kept = groups[order[0]]
+    sentences = []
+    for other in order[1:]:
+        why = "; ".join(unlike(groups[other][0], kept[0])) or f"k ({other[3]} / {order[0][3]})"
+        runs = ", ".join(sorted(r["run_id"] for r in groups[other]))
+        sentences.append(f"Left out, scored unlike the others ({why}): runs {runs}.")
+    return kept, sentences
+
+
+def way(record: Record) -> str:
+    """What a method was run with, apart from seed, subset and place."""
+    config: Mapping[str, Any] = record["config"]["method"]
+    kept = {k: v for k, v in flat(config).items() if not set(k.split(".")) & {*IGNORED}}
+    used = [record.get(field, {}) for field in ("weights", "assets")]
+    return json.dumps([kept, *used], sort_keys=True)
+
+
+def one_way(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """Of one cell: the records of the commonest way to run the method, each seed once."""
+    if not records:
+        return [], []
+    ways = Counter(way(r) for r in records)
+    first = min(ways, key=lambda w: (-ways[w], w))
+    once: dict[tuple[int, int], Record] = {}
+    for record in sorted(records, key=lambda r: r["run_id"]):
+        if way(record) == first:
+            once.setdefault((record["seed"], record.get("subset", 0)), record)
+    kept = [once[key] for key in sorted(once)]
+    runs = sorted({r["run_id"] for r in records} - {r["run_id"] for r in kept})
+    where = f"{records[0]['method']} on {records[0]['dataset']}"
+    sentence = f"Left out, other settings of {where}: runs {', '.join(runs)}."
+    return kept, [sentence] if runs else []
+
+
+def method_changes(record: Record) -> list[str]:
+    """In what a run's method differs from its committed configuration; [] if that is not ours."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    words = (f"suite={record['suite']}", f"method={record['method']}")
+    try:
+        expected = composed((*words, f"dataset={record['dataset']}"))["method"]
+    except (HydraException, OmegaConfBaseException):
+        return []  # a method or domain of somebody else's
+    return differences(record["config"]["method"], expected)

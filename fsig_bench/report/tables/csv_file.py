@@ -1,0 +1,65 @@
+"""A table as CSV: one line for each number, with the runs that it comes from."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from fsig_bench.report.tables.model import Cell, Column, Panel, Row, Table
+
+FIELDS = (
+    *("table", "panel", "method", "harness_method", "domain", "dataset", "metric"),
+    *(
+        "harness_metric",
+        "shots",
+        "column",
+        "protocol",
+        "protocol_hash",
+        "family",
+        "value",
+        "std",
+        "runs",
+    ),
+    *("seeds", "run_ids", "values", "mark", "remarks", "source"),
+)
+
+
+def line(table: Table, panel: Panel, row: Row, column: Column, cell: Cell) -> dict[str, object]:
+    """One number at full precision; lists are separated by spaces, in the order of run_ids."""
+    return {
+        "table": table.name,
+        "panel": panel.title,
+        "method": row.label,
+        "harness_method": row.harness_method,
+        "domain": column.domain,
+        "dataset": column.dataset,
+        "metric": column.metric,
+        "harness_metric": column.harness_metric,
+        "shots": column.shots,
+        "column": column.kind,
+        "protocol": column.protocol,
+        "protocol_hash": "" if column.kind == "paper" else cell.like,
+        "family": cell.like if column.kind == "paper" else "",
+        "value": repr(cell.value),
+        "std": "" if cell.std is None else repr(cell.std),
+        "runs": len(cell.runs) or "",
+        "seeds": " ".join(cell.seeds),
+        "run_ids": " ".join(cell.runs),
+        "values": " ".join(map(repr, cell.values)),
+        "mark": cell.mark,
+        "remarks": "; ".join(cell.remarks),
+        "source": cell.source,
+    }
+
+
+def render_csv(table: Table) -> str:
+    """Every number of the table; gaps have no line."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for panel in table.panels:
+        for row in panel.rows:
+            for column, cell in zip(panel.columns, row.cells, strict=True):
+                if cell.value is not None:
+                    writer.writerow(line(table, panel, row, column, cell))
+    return out.getvalue()

@@ -1,0 +1,92 @@
+"""Sentences below a table: how to read it, and what its numbers were scored with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fsig_bench.report.published import Names
+from fsig_bench.report.records import Record
+from fsig_bench.report.tables.model import Cell, Panel
+from fsig_bench.report.tables.spec import TableSpec
+
+
+def scored(records: Sequence[Record]) -> str:
+    """Protocol, its hash, samples and features of records that share a setting."""
+    first = records[0]
+    features = {m["extractor"] for r in records for m in r["metrics"].values() if "extractor" in m}
+    return (
+        f"{first['protocol']} ({first['protocol_hash']}, {first['num_images']} images, "
+        f"features {', '.join(sorted(features))})"
+    )
+
+
+def families(cells: Sequence[Cell], names: Names) -> list[str]:
+    """What the families are that occur."""
+    there = sorted({c.like for c in cells})
+    words = [f"{f}: {names.families[f].meaning}" for f in there]
+    if len(there) == 1:
+        return [f"All printed numbers are of one family, {words[0]}."]
+    unlike = "Printed numbers were scored unlike each other. Family "
+    return [f"{unlike if i == 0 else 'Family '}{text}." for i, text in enumerate(words)]
+
+
+def legend(
+    spec: TableSpec,
+    panels: Sequence[Panel],
+    chosen: Mapping[tuple[str, int], Sequence[Record]],
+    names: Names,
+) -> list[str]:
+    """The sentences that this table needs, and no others."""
+    pairs = [
+        (column, cell)
+        for panel in panels
+        for row in panel.rows
+        for column, cell in zip(panel.columns, row.cells, strict=True)
+    ]
+    printed = [c for col, c in pairs if col.kind == "paper" and c.value is not None]
+    gaps = {c.gap for _, c in pairs}
+    kinds = {col.kind for col, _ in pairs}
+    out = []
+    if "rerun" in kinds or (printed and "ours" in kinds):
+        protocols = {k: sorted({c.protocol for c, _ in pairs if c.kind == k}) for k in kinds}
+        words = ["as printed"]
+        if "rerun" in kinds:
+            words.append(
+                f"re-run here under the paper's protocol ({', '.join(protocols['rerun'])})"
+            )
+        if "ours" in kinds:
+            words.append(f"run here under protocol {', '.join(protocols['ours'])}")
+        out.append(f"Columns of a target, from left to right: {'; '.join(words)}.")
+    if any(c.mark for _, c in pairs):
+        like = "the same family" if printed else "the same protocol"
+        who = (
+            ""
+            if all(r.ranked for p in panels for r in p.rows)
+            else " Controls, in italics, are not ranked."
+        )
+        out.append(
+            f"Bold: best of at least two; underlined: second best of at least three; by column, "
+            f"and only among numbers of {like}.{who}"
+        )
+    if printed:
+        out += families(printed, names)
+        if any(c.std is not None for c in printed):
+            out.append("Printed ±: as the source has it, probably over clusters, not over seeds.")
+    if any(c.runs for _, c in pairs):
+        out.append("Ours: mean ± standard deviation, in brackets the number of runs.")
+        if any(0 < len(c.runs) < len(spec.seeds) for _, c in pairs):
+            seeds = ",".join(map(str, spec.seeds))
+            out.append(
+                f"{len(spec.seeds)} seeds are planned; where there are fewer, the cell's command "
+                f"with seed={seeds} runs the others (suite={spec.suite} method=... dataset=... "
+                f"protocol=... k=... num_images={spec.num_images})."
+            )
+        used = [records for _, records in sorted(chosen.items()) if records]
+        out.append(f"Scored with {'; '.join(scored(r) for r in used)}.")
+    if "unprinted" in gaps:
+        out.append("A dash: the paper prints no number there, or none that was verified.")
+    if "absent" in gaps:
+        out.append("Empty: the harness has no such method.")
+    if spec.suite == "mini":
+        out.append("Numbers of the mini suite compare with nothing published.")
+    return out

@@ -1,0 +1,155 @@
+"""`conf/table/NAME.yaml`, checked and immutable; docs/tables.md explains the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsig_bench.api.places import CONF
+
+FOLDER = CONF / "table"
+ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
+COLUMN_KEYS = ("domain", "metric", "shots", "paper", "table", "label", "rerun", "ours")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    better: str  # lower, higher or none
+    decimals: int
+    label: str
+
+    @property
+    def arrow(self) -> str:
+        return ARROWS[self.better]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnSpec:
+    """A printed column and the protocols of the two columns of ours beside it."""
+
+    domain: str
+    metric: str
+    shots: int
+    paper: str
+    table: str
+    label: str
+    rerun: str | None
+    ours: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelSpec:
+    title: str
+    columns: tuple[ColumnSpec, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSpec:
+    name: str
+    kind: str  # paper: printed numbers with ours beside them; records: records of one suite
+    title: str
+    caption: str
+    source: str
+    cite: tuple[str, ...]
+    suite: str
+    shots: int
+    num_images: int
+    seeds: tuple[int, ...]
+    methods: tuple[str, ...]  # kind paper: rows, as printed; kind records: rows to ask for
+    metrics: Mapping[str, MetricSpec]
+    panels: tuple[PanelSpec, ...]
+
+
+def table_names(folder: Path = FOLDER) -> list[str]:
+    """Every table that there is."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def checked(node: Any, needed: Sequence[str], optional: Sequence[str], what: str) -> dict[str, Any]:
+    """The mapping, once it holds every needed key and no unknown one."""
+    if not isinstance(node, Mapping):
+        raise ValueError(f"{what} is {node!r}; give a mapping")
+    if missing := [k for k in needed if node.get(k) is None]:
+        raise ValueError(f"{what} lacks {', '.join(missing)}")
+    if unknown := [str(k) for k in node if k not in (*needed, *optional)]:
+        known = ", ".join((*needed, *optional))
+        raise ValueError(f"{what} has unknown keys {', '.join(unknown)}; known are {known}")
+    return dict(node)
+
+
+def metric_spec(name: str, node: Any) -> MetricSpec:
+    """How a metric is read and shown."""
+    node = checked(node, ("better", "decimals"), ("label",), f"metric {name}")
+    if node["better"] not in ARROWS:
+        raise ValueError(
+            f"metric {name}: better={node['better']!r}; choose one of {', '.join(ARROWS)}"
+        )
+    return MetricSpec(
+        better=node["better"], decimals=int(node["decimals"]), label=node.get("label") or name
+    )
+
+
+def column_spec(node: Any, defaults: Mapping[str, Any], metrics: Mapping[str, Any]) -> ColumnSpec:
+    """A column; what it does not say is as for the whole table."""
+    node = {**defaults, **checked(node, ("domain", "metric"), COLUMN_KEYS[2:], "a column")}
+    if node["metric"] not in metrics:
+        raise ValueError(f"column {node['domain']} shows {node['metric']}, not one of its metrics")
+    return ColumnSpec(**{k: node[k] for k in COLUMN_KEYS} | {"label": node["label"] or ""})
+
+
+def parse_spec(name: str, node: Any) -> TableSpec:
+    """A specification from its plain values.
+
+    Raises:
+        ValueError: a key is missing, unknown or has a value that cannot be.
+    """
+    needed = ("kind", "title", "caption", "source", "suite", "shots", "num_images", "seeds")
+    node = checked(node, (*needed, "methods", "metrics", "panels"), ("cite",), "the table")
+    source = checked(node["source"], ("statement",), ("paper", "table", "rerun", "ours"), "source")
+    if node["kind"] not in ("paper", "records"):
+        raise ValueError(f"kind={node['kind']!r}; choose paper or records")
+    defaults = {
+        "shots": node["shots"],
+        "paper": source.get("paper") or "",
+        "table": source.get("table") or "",
+        "rerun": source.get("rerun"),
+        "ours": source.get("ours"),
+        "label": "",
+    }
+    metrics = {k: metric_spec(k, v) for k, v in node["metrics"].items()}
+    panels = [checked(p, ("columns",), ("title",), "a panel") for p in node["panels"]]
+    return TableSpec(
+        name=name,
+        source=source["statement"],
+        cite=tuple(node.get("cite") or ()),
+        seeds=tuple(node["seeds"]),
+        methods=tuple(node["methods"]),
+        metrics=metrics,
+        panels=tuple(
+            PanelSpec(
+                title=p.get("title") or "",
+                columns=tuple(column_spec(c, defaults, metrics) for c in p["columns"]),
+            )
+            for p in panels
+        ),
+        **{k: node[k] for k in ("kind", "title", "caption", "suite", "shots", "num_images")},
+    )
+
+
+def load_spec(name: str, folder: Path = FOLDER) -> TableSpec:
+    """The specification of a table.
+
+    Raises:
+        ValueError: there is no such table, or its file is malformed.
+    """
+    from omegaconf import OmegaConf
+
+    path = folder / f"{name}.yaml"
+    if not path.exists():
+        raise ValueError(f"no table {name!r}; there are {', '.join(table_names(folder))}")
+    try:
+        return parse_spec(name, OmegaConf.to_container(OmegaConf.load(path)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

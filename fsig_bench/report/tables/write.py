@@ -1,0 +1,57 @@
+"""Tables to files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fsig_bench.report.published import FOLDER
+from fsig_bench.report.records import Record
+from fsig_bench.report.tables.build import build_table
+from fsig_bench.report.tables.csv_file import render_csv
+from fsig_bench.report.tables.latex import document, render_latex
+from fsig_bench.report.tables.markdown import render_markdown
+from fsig_bench.report.tables.spec import load_spec, table_names
+
+RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(text.encode())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_tables(
+    records: Sequence[Record], out: Path, names: Sequence[str] | None = None
+) -> list[Path]:
+    """Writes NAME.md, NAME.csv and NAME.tex of each table, document.tex and references.bib.
+
+    Args:
+        records: of any suites and protocols; each table takes those that belong into it.
+        out: folder, made if need be.
+        names: which tables; None is all of conf/table.
+
+    Returns:
+        The files, in the order in which they were written.
+
+    Raises:
+        ValueError: a name or a specification is wrong; nothing has been written then.
+    """
+    chosen = list(dict.fromkeys(table_names() if names is None else names))
+    tables = [build_table(load_spec(name), records) for name in chosen]
+    texts = {
+        f"{table.name}.{end}": render(table)
+        for table in tables
+        for end, render in RENDERERS.items()
+    }
+    texts["document.tex"] = document(chosen)
+    texts["references.bib"] = (FOLDER / "references.bib").read_text(encoding="utf-8")
+    out.mkdir(parents=True, exist_ok=True)
+    return [write_text(out / name, text) for name, text in texts.items()]

@@ -1,0 +1,102 @@
+"""Records to a terminal table: a method beside its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from fsig_bench.metrics.cards import COLUMNS, LOWER_IS_BETTER
+from fsig_bench.report.variants import unlike
+
+
+def shown(record: dict[str, Any], name: str) -> str:
+    """One cell; a dash where the metric could not be computed."""
+    value = record["metrics"].get(name, {}).get("value")
+    if value is None:
+        return "-"
+    _, decimals, _, factor = COLUMNS[name]
+    return f"{value * factor:.{decimals}f}"
+
+
+def shown_error(record: dict[str, Any], name: str) -> str:
+    """The standard error of a single run, where a metric gives one."""
+    error = record["metrics"].get(name, {}).get("error")
+    if not error:
+        return "-"
+    _, decimals, _, factor = COLUMNS[name]
+    return f"{error['standard_error'] * factor:.{decimals}f}"
+
+
+def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
+    """Metrics down, the method and its controls across; all of one dataset and protocol."""
+    first = records[0]
+    for other in records[1:]:
+        if other.get("protocol_hash") != first.get("protocol_hash"):
+            raise ValueError(
+                f"{first['method']} and {other['method']} were not scored alike: "
+                f"{'; '.join(unlike(first, other))}; run both again with one protocol"
+            )
+    some: dict[str, Any] = next((m for m in first["metrics"].values() if m.get("extractor")), {})
+    title = (
+        f"{first['dataset']}, {first['k']} shots  (suite {first['suite']}, protocol "
+        f"{first['protocol']}, seed {first['seed']}, {first['num_images']} images)"
+    )
+    caption = f"features: {some.get('extractor', '-')}; reference: {some.get('n_real', '-')} images"
+    if any(m.get("error") for r in records for m in r["metrics"].values()):
+        caption += "; standard error: from disjoint blocks of samples"
+    if first["suite"] == "mini":
+        caption += "; mini numbers compare with nothing published"
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    table.add_column("", no_wrap=True)
+    for record in records:
+        card = record["config"]["method"]["card"]
+        style = "bold" if card["kind"] == "method" else None
+        label = f"{card['label']}\n(from scratch)" if card.get("from_scratch") else card["label"]
+        table.add_column(label, justify="right", style=style)
+    names = [n for n in COLUMNS if any(n in r["metrics"] for r in records)]
+    for name in names:
+        heading, _, arrow, _ = COLUMNS[name]
+        last = name == names[-1]
+        table.add_row(f"{heading} {arrow}", *(shown(r, name) for r in records), end_section=last)
+        if any(r["metrics"].get(name, {}).get("error") for r in records):
+            table.add_row("  ± standard error", *(shown_error(r, name) for r in records))
+    for stage in ("adapt", "sample"):
+        table.add_row(f"{stage} s", *(f"{r['timing_s'][stage]:.1f}" for r in records))
+    table.add_row("network evaluations an image", *(f"{r['nfe_per_image']:g}" for r in records))
+    return table
+
+
+def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Which distances prefer the replay of the shots to the method: they reward memorising."""
+    by_name = {r["method"]: r["metrics"] for r in records}
+    method, copy = records[0]["metrics"], by_name.get("copy")
+    if copy is None or records[0]["method"] == "copy":
+        return []
+    found = []
+    for name in LOWER_IS_BETTER:
+        mine, theirs = (m.get(name, {}).get("value") for m in (method, copy))
+        if mine is not None and theirs is not None and theirs < mine:
+            found.append(f"{COLUMNS[name][0]} prefers copying the shots to this method")
+    return found
+
+
+def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What a method says against its own samples."""
+    return [
+        f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
+        for r in records
+        if "warning" in r.get("notes", {})
+    ]
+
+
+def reasons(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Why cells are empty, each reason once."""
+    found = {
+        f"{name}: {m['reason']}"
+        for r in records
+        for name, m in r["metrics"].items()
+        if m.get("value") is None and "reason" in m
+    }
+    return sorted(found)

@@ -1,0 +1,101 @@
+"""Runs of one method under other settings are other rows, never averaged as if they were seeds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fsig_bench.store.keys import PLACE_ONLY
+from fsig_bench.store.records import flat
+
+Record = dict[str, Any]
+
+
+def settings_of(
+    record: Mapping[str, Any], parts: Sequence[str] = ("method", "dataset")
+) -> dict[str, Any]:
+    """What tells a record's method and images apart, as dotted keys; place and card aside."""
+    config = record["config"]
+    nodes: dict[str, Any] = {}
+    if "method" in parts:
+        # What a method copies from its dataset (`real` its images) is not a setting of its own.
+        theirs = [v for v in config.get("dataset", {}).values() if isinstance(v, Mapping)]
+        method = {k: v for k, v in config["method"].items() if k != "card"}
+        nodes["method"] = {k: v for k, v in method.items() if v not in theirs}
+        policy = config.get("precision", {})  # records of version 1 have none
+        nodes["precision"] = {k: v for k, v in policy.items() if v != "fp32"}
+    if "dataset" in parts:
+        nodes["dataset"] = {k: v for k, v in config.get("dataset", {}).items() if k != "fresh"}
+    own = {k: v for k, v in flat(nodes).items() if k.rpartition(".")[2] not in PLACE_ONLY}
+    used = {v for v in own.values() if isinstance(v, str)}
+    return own | {
+        f"sha256 of {path}": sha[:8]
+        for path, sha in record.get("weights", {}).items()
+        if path in used
+    }
+
+
+def difference(own: Mapping[str, Any], main: Mapping[str, Any]) -> str:
+    """In which settings a row departs from the main one."""
+    keys = sorted(k for k in {*own, *main} if own.get(k) != main.get(k))
+    return ", ".join(f"{k.removeprefix('method.')}={own.get(k)}" for k in keys)
+
+
+def variants(group: Sequence[Record]) -> list[tuple[str, list[Record]]]:
+    """Runs by equal settings, the most frequent first; the others say in what they differ."""
+    by: dict[str, list[Record]] = defaultdict(list)
+    for r in group:
+        by[_key(settings_of(r))].append(r)
+    order = sorted(by, key=lambda key: (-len(by[key]), key))
+    main = settings_of(by[order[0]][0])
+    return [(difference(settings_of(by[key][0]), main), by[key]) for key in order]
+
+
+def apart(records: Sequence[Record]) -> list[str]:
+    """For each record, how its settings depart from the most frequent of its method and dataset."""
+    own = [(settings_of(r, ["method"]), settings_of(r, ["dataset"])) for r in records]
+    counts: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
+    known: dict[str, Mapping[str, Any]] = {}
+    for r, pair in zip(records, own, strict=True):
+        for side, (name, settings) in enumerate(
+            zip((r["method"], r["dataset"]), pair, strict=True)
+        ):
+            counts[side, name][_key(settings)] += 1
+            known[_key(settings)] = settings
+    main = {
+        place: known[min(found, key=lambda key: (-found[key], key))]
+        for place, found in counts.items()
+    }
+    said = []
+    for r, pair in zip(records, own, strict=True):
+        parts = [
+            difference(settings, main[side, name])
+            for side, (name, settings) in enumerate(
+                zip((r["method"], r["dataset"]), pair, strict=True)
+            )
+        ]
+        said.append(", ".join(filter(None, parts)))
+    return said
+
+
+def main_variant(records: Sequence[Record]) -> list[Record]:
+    """The records under the most frequent settings of their method and dataset."""
+    return [r for r, differs in zip(records, apart(records), strict=True) if not differs]
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    return repr(sorted(settings.items(), key=str))
+
+
+def unlike(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """In which fields the protocols of two records differ, "field (one / other)"; sorted."""
+    sides = [
+        flat(r["config"].get("protocol", {})) | {"num_images": r["num_images"]} for r in (a, b)
+    ]
+    # Weights of a network that trained again keep their path.
+    for side, r in zip(sides, (a, b), strict=True):
+        used = {v for v in side.values() if isinstance(v, str)}
+        side |= {f"sha256 of {w}": s[:8] for w, s in r.get("weights", {}).items() if w in used}
+    keys = sorted(k for k in {*sides[0], *sides[1]} if sides[0].get(k) != sides[1].get(k))
+    return [f"{k} ({sides[0].get(k)} / {sides[1].get(k)})" for k in keys]

@@ -1,0 +1,22 @@
+"""A finished run's samples as files that anything else can read."""
+
+from __future__ import annotations
+
+from fsig_bench.console import console
+from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.sample import shard_ranges
+from fsig_bench.store.store import Store
+
+
+def export_png(cell: Cell, store: Store) -> None:
+    """Every sample of a finished run as png/000000.png and so on, beside its record."""
+    from PIL import Image
+
+    folder = store.root / cell.folder / "png"
+    folder.mkdir(parents=True, exist_ok=True)
+    count = cell.config["num_images"]
+    for start, end in shard_ranges(count, cell.config["suite"]["shard_size"]):
+        images, _ = store.load_shard(cell.sample_key, start, end)
+        for n, image in enumerate(images[: count - start], start=start):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{n:06d}.png")
+    console.print(f"{count} PNG files in {folder}")

@@ -1,0 +1,44 @@
+"""The pictures of one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fsig_bench.runner.cell import Cell
+from fsig_bench.store.store import Store
+
+
+def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dict[str, str]:
+    """Samples, each shot's nearest samples and the t-SNE plot (CRDI's figure 4)."""
+    from hydra.utils import instantiate
+
+    from fsig_bench.pictures.grid import sample_grid
+    from fsig_bench.pictures.nearest import visual_recall
+    from fsig_bench.pictures.tsne import NAMES, tsne_coordinates, tsne_figure
+
+    config = cell.config
+    card, name = config["method"]["card"], config["dataset"]["name"]
+    what = f"{card['label']} on {name}, {config['k']} shots, seed {config['seed']}"
+    sample_grid(
+        folder / "samples.png", shots=evidence.shots, samples=evidence.fake[:60], title=what
+    )
+    visual_recall(
+        folder / "nearest.png",
+        shots=evidence.shots,
+        fake=evidence.fake,
+        distances=evidence.shot_distances("fake"),
+        title=f"Each shot, LPIPS to its nearest sample, nearest samples: {what}",
+    )
+    features = {"shots": evidence.features("shots"), "generated": evidence.features("fake")}
+    limit = config["figures"]["tsne_points"]
+    if source := config["suite"].get("source_images"):
+        pixels = instantiate(source, _convert_="all").load(range(limit))
+        features["source"] = evidence.extractor.features(pixels)
+    if evidence.real is not None:
+        features["target"] = evidence.features("real")
+    arrays = {role: f.numpy() for role, f in features.items()}
+    kind = config["figures"]["embedding"]
+    coordinates = tsne_coordinates(arrays, seed=config["seed"], limit=limit, kind=kind)
+    tsne_figure(folder / "tsne.png", coordinates, title=f"{NAMES[kind]}: {what}", kind=kind)
+    return {"samples": "samples.png", "nearest": "nearest.png", "tsne": "tsne.png"}

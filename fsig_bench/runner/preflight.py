@@ -1,0 +1,225 @@
+"""What a run will take, before it takes it: what is on disk, network evaluations, memory, seconds.
+
+`preflight=only` prints all of it, with seconds and memory measured in a short warm-up that keeps
+nothing; before every run the cheap part is checked and said in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsig_bench.api.places import ROOT
+from fsig_bench.console import duration
+from fsig_bench.runner.cell import Cell
+from fsig_bench.store.store import Store
+
+WARM_UP_S = 20.0  # of adapting; sampling is one small batch
+GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is left to do of one run."""
+
+    label: str
+    finished: bool
+    adapted: bool
+    images_done: int
+    images: int  # in whole shards
+    nfe_per_image: float
+    nfe_adapt: int | None  # None: the method cannot say beforehand
+
+    @property
+    def nfe_left(self) -> float:
+        """Network evaluations still to do, as far as they are known."""
+        adapting = 0 if self.adapted else self.nfe_adapt or 0
+        return adapting + (self.images - self.images_done) * self.nfe_per_image
+
+    def __str__(self) -> str:
+        if self.finished:
+            return f"done: {self.label}"
+        adapting = "adapted" if self.adapted else "to adapt"
+        if not self.adapted and self.nfe_adapt is not None:
+            adapting += f" ({self.nfe_adapt:,} network evaluations)"
+        left = (self.images - self.images_done) * self.nfe_per_image
+        return (
+            f"to do: {self.label}: {adapting}, {self.images_done} of {self.images} images drawn "
+            f"({left:,.0f} network evaluations to go)"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a warm-up saw; None where it could not reach that far."""
+
+    adapt_s: float | None
+    sample_s: float | None
+    peak_gib: float
+
+
+def work(cell: Cell, method: Any, store: Store) -> Work:
+    """What the store already has of a cell."""
+    config = cell.config
+    size = config["suite"]["shard_size"]
+    shards = range(0, config["num_images"], size)
+    there = sum(store.shard_path(cell.sample_key, a, a + size).exists() for a in shards)
+    planned = getattr(method, "planned_nfe", None)
+    return Work(
+        label=cell.label,
+        finished=store.record(cell.folder) is not None,
+        adapted=(store.adapt_folder(cell.adapt_key) / "state.safetensors").exists(),
+        images_done=there * size,
+        images=len(shards) * size,
+        nfe_per_image=method.nfe_per_image,
+        nfe_adapt=None if planned is None else planned(config["k"]),
+    )
+
+
+class _Enough(BaseException):
+    """Ends a warm-up; no method catches it."""
+
+
+class _Watch:
+    """A `Progress` that keeps nothing and stops the adaptation once its pace is known."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s, self.began = limit_s, time.perf_counter()
+        self.first: tuple[float, int] | None = None
+        self.estimate_s: float | None = None
+
+    def report(self, done: int, total: int, **values: float) -> None:
+        now = time.perf_counter() - self.began
+        if self.first is None:
+            self.first = now, done  # loading and compiling are not the pace
+        elif done > self.first[1]:
+            pace = (now - self.first[0]) / (done - self.first[1])
+            self.estimate_s = now + pace * (total - done)
+        if now > self.limit_s and self.estimate_s is not None:
+            raise _Enough
+
+    def save(self, done: int, tensors: Mapping[str, Any]) -> None:
+        return None
+
+    def load(self) -> tuple[int, dict[str, Any]]:
+        return 0, {}
+
+    def shared(self, key: Any, compute: Any) -> Any:
+        return compute()
+
+
+def warm_up(cell: Cell, method: Any, store: Store, limit_s: float = WARM_UP_S) -> Measured:
+    """Adapts for `limit_s` seconds and draws one small batch; stores nothing.
+
+    Raises:
+        ValueError: the device's memory does not suffice; the message says what to change.
+    """
+    import torch
+
+    from fsig_bench.api.images import to_float
+    from fsig_bench.runner.device import peak_mem_gib, precise, resolve_device
+
+    config, device = cell.config, resolve_device(cell.config["device"])
+    found = store.load_state(cell.adapt_key)
+    state, adapt_s, sample_s = (found[0] if found else None), 0.0 if found else None, None
+    todo = work(cell, method, store)
+    try:
+        if state is None:
+            watch, shots = (
+                _Watch(limit_s),
+                to_float(cell.dataset.shots(config["k"], config["subset"])),
+            )
+            try:
+                with precise(config["precision"]["adapt"], device):
+                    state = method.adapt(shots, seed=config["seed"], progress=watch)
+                adapt_s = time.perf_counter() - watch.began
+            except _Enough:
+                adapt_s = watch.estimate_s
+        if state is not None:
+            count = config["batch_size"] if device.startswith("cuda") else 2
+            began = time.perf_counter()
+            with precise(config["precision"]["sample"], device):
+                sampler = method.sampler(state)
+                sampler(range(count))
+                began = time.perf_counter()
+                sampler(range(count))
+            each = (time.perf_counter() - began) / count
+            sample_s = each * (todo.images - todo.images_done)
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f"{cell.label} does not fit into the memory of {device}: {error}; {remedies(config)}"
+        ) from error
+    return Measured(adapt_s=adapt_s, sample_s=sample_s, peak_gib=peak_mem_gib())
+
+
+def remedies(config: Mapping[str, Any]) -> str:
+    """The settings that save memory, as far as this method has them."""
+    words = ["batch_size=1 (sampling)", "precision.sample=bf16", "offload=true"]
+    method = config["method"]
+    if "groups_at_once" in method:
+        words = ["method.groups_at_once=1", "method.checkpointing=true", "precision.adapt=bf16"]
+    if "decode_batch" in method:
+        words.insert(0, f"method.decode_batch={max(1, method['decode_batch'] // 4)}")
+    return "try " + ", ".join(words)
+
+
+def memory_floor_gib(cell: Cell) -> float:
+    """What the networks' weights alone take while adapting, in float32.
+
+    A card's `weight_copies` says how often a method holds them (gradients, moments, averages).
+    """
+    # Our own weights are stored in half precision.
+    own = sum(2 * (ROOT / path).stat().st_size for path in cell.weights)
+    others = sum(asset.mib * 2**20 for asset in cell.assets)
+    return (own + others) * cell.config["method"]["card"].get("weight_copies", 1) / GIB
+
+
+def memory_gib(device: str) -> float:
+    """What the device has in all."""
+    if device.startswith("cuda"):
+        import torch
+
+        return float(torch.cuda.get_device_properties(device).total_memory) / GIB
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+
+
+def check_memory(cell: Cell, device: str) -> None:
+    """Raises ValueError, with remedies, where the weights alone cannot fit."""
+    need, there = memory_floor_gib(cell), memory_gib(device)
+    if need > there:
+        raise ValueError(
+            f"{cell.label} needs at least {need:.1f} GiB for its weights and {device} has "
+            f"{there:.1f} GiB; {remedies(cell.config)}, or a larger device"
+        )
+
+
+def account(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
+    """The lines of `preflight=only` for one cell, from a warm-up where something is left to do."""
+    from fsig_bench.runner.build import build_method
+    from fsig_bench.runner.device import resolve_device
+
+    config, device = cell.config, resolve_device(cell.config["device"])
+    method = build_method(cell)
+    todo = work(cell, method, store)
+    lines = [str(todo), f"  folder   {store.root / cell.folder}"]
+    if todo.finished:
+        return lines
+    check_memory(cell, device)
+    seen = warm_up(cell, method, store)
+    free = shutil.disk_usage(store.root if store.root.exists() else ".").free
+    files = len(cell.assets) + len(cell.weights)
+    policy = config["precision"]
+    times = f"adapt {duration(seen.adapt_s)}, sample {duration(seen.sample_s)}"
+    return [
+        *lines,
+        f"  files    {files} needed, all here",
+        f"  disk     {bytes_needed / 2**20:.0f} MiB needed, {free / GIB:.0f} GiB free",
+        f"  memory   {device}: warm-up peaked at {seen.peak_gib:.1f} GiB (process so far), "
+        f"weights {memory_floor_gib(cell):.1f}, {memory_gib(device):.0f} there",
+        f"  time     {times}; then scoring",
+        f"  numbers  precision {policy['adapt']} adapting, {policy['sample']} sampling",
+    ]

@@ -1,0 +1,86 @@
+"""The record of a finished run: everything that a table or a reader needs, as plain JSON."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fsig_bench import __version__
+from fsig_bench.api.places import ROOT
+from fsig_bench.api.types import State
+from fsig_bench.api.weights import manifest_entry, sha256_of
+from fsig_bench.runner.cell import Cell
+from fsig_bench.store.records import identity, kept_settings
+
+PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn")
+
+
+def environment() -> dict[str, Any]:
+    """Code, library versions and machine."""
+    import torch
+
+    def installed(name: str) -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    def git(*words: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    return {
+        "fsig_bench": __version__,
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: installed(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def make_record(
+    cell: Cell,
+    *,
+    state: State,
+    notes: Mapping[str, Any],
+    nfe_per_image: float,
+    metrics: Mapping[str, Any],
+    timing_s: Mapping[str, float],
+    peak_mem_gib: float,
+    pixels: str,
+    pictures: Mapping[str, str],
+    reconstruction: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """All fields of record.json; `results/README.md` says what each means."""
+    config = cell.config
+    return {
+        "record_version": 2,  # since 2: sealed
+        "run_id": cell.run_id,
+        **identity(config),
+        "num_images": config["num_images"],
+        "protocol_hash": cell.protocol_hash,
+        "metrics": metrics,
+        "reconstruction": reconstruction,
+        "timing_s": {k: round(v, 3) for k, v in timing_s.items()},
+        "peak_mem_gib": round(peak_mem_gib, 3),
+        "nfe_per_image": nfe_per_image,
+        "nfe_adapt": state.nfe_adapt,
+        "trained_params": state.trained_params,
+        "notes": dict(notes),
+        "pixels_sha256": pixels,
+        "shots": cell.dataset.shot_names(config["k"], config["subset"]),
+        "pictures": pictures,
+        "stages": {"adapt": cell.adapt_key[:16], "sample": cell.sample_key[:16]},
+        "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights},
+        "assets": {
+            a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets
+        },
+        "config": kept_settings(config),
+        "environment": environment(),
+    }

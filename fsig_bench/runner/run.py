@@ -1,0 +1,110 @@
+"""One run: adapt, sample, score. Each stage is looked up by its key before it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fsig_bench.api import process
+from fsig_bench.api.images import pixels_sha256
+from fsig_bench.console import console
+from fsig_bench.runner.adapt import Curve, adapt
+from fsig_bench.runner.build import build_method, notes_of
+from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.device import peak_mem_gib
+from fsig_bench.runner.distributed import barrier
+from fsig_bench.runner.sample import sample
+from fsig_bench.runner.score import score
+from fsig_bench.store.records import identity, kept_settings, read_record, write_record
+from fsig_bench.store.status import command_of, under_way
+from fsig_bench.store.store import Store
+from fsig_bench.trackers.base import TrackedRun, tracking
+
+
+def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any], bool]:
+    """The record of a cell, and whether it was already there.
+
+    Raises:
+        Busy: another process is at this run and `wait` is false.
+    """
+    record = store.record(cell.folder)
+    barrier()
+    if process.rank() > 0:
+        return record or _run(cell, store, None), record is not None
+    if not record:
+        with store.locked(f"run-{cell.run_id}", what=cell.label, wait=wait):
+            # Another process may have finished it meanwhile; members of a team are all at work.
+            found = store.record(cell.folder) if process.size() == 1 else None
+            return (found, True) if found else (_begin(cell, store), False)
+    if cell.config["tracker"].get("resend"):
+        with tracking(*tracked(cell, store)) as tracker:
+            tracker.finish(record, store.root / cell.folder)
+    return record, True
+
+
+def tracked(cell: Cell, store: Store) -> tuple[TrackedRun, Mapping[str, Any], Path]:
+    """The arguments of `tracking` for a cell."""
+    run = TrackedRun(
+        run_id=cell.run_id,
+        identity=identity(cell.config),
+        kind=cell.config["method"]["card"]["kind"],
+        settings=kept_settings(cell.config),
+        protocol_hash=cell.protocol_hash,
+        folder=cell.folder,
+    )
+    curve_file = store.adapt_folder(cell.adapt_key) / "curve.jsonl"
+    return run, cell.config["tracker"], curve_file
+
+
+def _begin(cell: Cell, store: Store) -> dict[str, Any]:
+    command = command_of(cell.config["method"]["card"]["name"])
+    with under_way(store.root / cell.folder, command), tracking(*tracked(cell, store)) as tracker:
+        record = _run(cell, store, tracker.curve)
+        tracker.finish(record, store.root / cell.folder)
+    return record
+
+
+def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
+    from fsig_bench.runner.pictures import write_pictures
+    from fsig_bench.runner.record import make_record
+
+    method = build_method(cell)
+    state, adapt_s = adapt(cell, method, store, curve)
+    fake, sample_s = sample(cell, method, state, store)
+    if process.rank() > 0:  # the first scores and writes
+        barrier()
+        made = store.record(cell.folder)
+        if made is None:
+            raise RuntimeError(f"{cell.label}: the first process left no record; see its message")
+        return made
+    fake = fake[: cell.scored]
+    began = time.perf_counter()
+    values, evidence = score(cell, fake, store)
+    score_s = time.perf_counter() - began
+    rebuilt = None
+    if hasattr(method, "reconstruct"):
+        from fsig_bench.runner.reconstruct import reconstruct
+
+        rebuilt = reconstruct(cell, store, evidence)
+    folder = store.root / cell.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = write_pictures(folder, cell, evidence, store)
+    notes = notes_of(method, state)
+    record = make_record(
+        cell,
+        state=state,
+        notes=notes,
+        nfe_per_image=notes.get("nfe_per_image", method.nfe_per_image),
+        metrics=values,
+        timing_s={"adapt": adapt_s, "sample": sample_s, "score": score_s},
+        peak_mem_gib=peak_mem_gib(),
+        pixels=pixels_sha256(fake),
+        pictures=pictures,
+        reconstruction=rebuilt,
+    )
+    write_record(folder / "record.json", record)
+    barrier()
+    console.print(f"record {folder / 'record.json'}")
+    return read_record(folder / "record.json")

@@ -1,0 +1,132 @@
+"""A sampler's images as shards on disk: by index range, in batches, processes or a team."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fsig_bench.api import process
+from fsig_bench.api.images import to_uint8
+from fsig_bench.api.types import Sampler, State
+from fsig_bench.console import Bar, console
+from fsig_bench.runner.build import build_method, sampler_of
+from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.device import precise, resolve_device
+from fsig_bench.runner.distributed import barrier
+from fsig_bench.store.shared import SharedWork
+from fsig_bench.store.store import Store
+
+
+def shard_ranges(count: int, size: int) -> list[tuple[int, int]]:
+    """Whole shards that cover `count` images: batches never depend on how many are asked for."""
+    return [(a, a + size) for a in range(0, count, size)]
+
+
+def make_shard(
+    cell: Cell, sampler: Sampler, store: Store, start: int, end: int, shared: SharedWork
+) -> None:
+    """Draws [start, end) in batches that start at the shard's edge.
+
+    Where the device runs out of memory the batch is halved, and said so: image i stays the same up
+    to rounding.
+    """
+    began, size = time.perf_counter(), min(cell.config["batch_size"], end - start)
+    owed_s = shared.owed_s
+    parts: list[Tensor] = []
+    a = start
+    while a < end:
+        try:
+            with precise(shared.precision, resolve_device(cell.config["device"])):
+                images = sampler(range(a, min(a + size, end))).float()
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            console.print(
+                f"out of memory: batches of {size} images from image {a} on; batch_size={size} "
+                "spares the attempt"
+            )
+            continue
+        try:
+            parts.append(to_uint8(images))
+        except ValueError as error:
+            raise ValueError(
+                f"{cell.label}, images {a} to {min(a + size, end)}: {error}"
+            ) from error
+        a += len(images)
+    wall_s = time.perf_counter() - began + shared.owed_s - owed_s
+    store.save_shard(cell.sample_key, start, torch.cat(parts), wall_s)
+
+
+def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) -> None:
+    torch.set_num_threads(threads)
+    store = Store(root)
+    method = build_method(cell)
+    found = store.load_state(cell.adapt_key)
+    assert found is not None  # the parent has adapted
+    shared = SharedWork(store, cell.config["precision"]["sample"])
+    sampler = sampler_of(method, found[0], shared)
+    for start, end in ranges:
+        make_shard(cell, sampler, store, start, end, shared)
+
+
+def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor, float]:
+    """uint8 [num_images, 3, h, w] and the seconds they took; only missing shards are drawn."""
+    if process.rank() > 0:
+        return _sample(cell, method, state, store)
+    with store.locked(f"sample-{cell.sample_key[:16]}", what=f"sample {cell.label}"):
+        return _sample(cell, method, state, store)
+
+
+def _sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor, float]:
+    config = cell.config
+    count = config["num_images"]
+    ranges = shard_ranges(count, config["suite"]["shard_size"])
+    todo = [r for r in ranges if not store.shard_path(cell.sample_key, *r).exists()]
+    barrier()
+    todo = todo[process.rank() :: process.size()]
+    if todo:
+        ready = (len(ranges) - len(todo)) * config["suite"]["shard_size"]
+        with Bar(
+            f"sample {cell.label}", len(ranges) * config["suite"]["shard_size"], "images"
+        ) as bar:
+            bar.resume_at(ready)
+            workers = min(config["workers"], len(todo))
+            if workers == 1:
+                shared = SharedWork(store, config["precision"]["sample"])
+                sampler = sampler_of(method, state, shared)
+                for n, (start, end) in enumerate(todo):
+                    make_shard(cell, sampler, store, start, end, shared)
+                    bar.update(ready + (n + 1) * config["suite"]["shard_size"])
+            else:
+                _sample_in_processes(cell, store, todo, workers)
+                bar.update(bar.total)
+    barrier()
+    shards = [store.load_shard(cell.sample_key, *r) for r in ranges]
+    wall_s = sum(w for _, w in shards) * count / ranges[-1][1]
+    return torch.cat([images for images, _ in shards])[:count], wall_s
+
+
+def _sample_in_processes(
+    cell: Cell, store: Store, todo: list[tuple[int, int]], workers: int
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    threads = torch.get_num_threads()  # the same in every worker: the same kernels, the same bytes
+    jobs = [
+        context.Process(target=_worker, args=(cell, str(store.root), todo[w::workers], threads))
+        for w in range(workers)
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    if bad := [job.exitcode for job in jobs if job.exitcode]:
+        raise RuntimeError(
+            f"{len(bad)} of {workers} sampling workers stopped (exit {bad[0]}); run again"
+        )

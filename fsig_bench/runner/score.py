@@ -1,0 +1,110 @@
+"""From samples to numbers: every metric of a protocol on one body of evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import Tensor
+
+from fsig_bench.api.images import pixels_sha256
+from fsig_bench.console import Bar
+from fsig_bench.data.native import read_again
+from fsig_bench.metrics.base import Evidence, missing
+from fsig_bench.networks.base import LazyImages
+from fsig_bench.runner.build import placed
+from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.keys import content
+from fsig_bench.store.keys import STAGE_VERSION, digest
+from fsig_bench.store.store import Store
+
+
+def build_networks(config: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The protocol's feature network and its perceptual one; one object where they are the same."""
+    protocol, device = config["protocol"], resolve_device(config["device"])
+    features = instantiate(placed(protocol["features"], device), _convert_="all")
+    if protocol["perceptual"] == protocol["features"]:
+        return features, features
+    return features, instantiate(placed(protocol["perceptual"], device), _convert_="all")
+
+
+def reference_images(cell: Cell, shots: Tensor) -> Tensor | LazyImages | None:
+    """What the protocol compares samples with; None where the dataset has none."""
+    protocol, k, subset = cell.config["protocol"], cell.config["k"], cell.config["subset"]
+    rule, read = protocol["reference"], protocol["reference_read"]
+    # Drawn images have no files: they are made at the samples' size.
+    if read != "dataset" and hasattr(cell.dataset, "files"):
+        files = {
+            "shots": lambda: cell.dataset.files("shots", k, subset),
+            "held_out": lambda: cell.dataset.files("reference", k, subset),
+        }
+        roles = {"with_shots": ("shots", "held_out")}.get(rule, (rule,))
+        found = [files[r]() for r in roles]
+        if any(f is None for f in found):
+            return None
+        return read_again([p for part in found for p in part], read, cell.config["suite"])
+    if rule == "shots":
+        return shots
+    held_out: Tensor | None = cell.dataset.reference_images(k, subset)
+    if held_out is None or rule == "held_out":
+        return held_out
+    return torch.cat([shots, held_out])
+
+
+def content_digest(images: Tensor | LazyImages) -> str:
+    """Digest of images in order, whatever brought them here."""
+    return pixels_sha256(images) if isinstance(images, Tensor) else images.digest
+
+
+def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
+    """Every metric of the protocol, and the evidence for the pictures."""
+    config = cell.config
+    protocol = config["protocol"]
+    extractor, perceptual = build_networks(config)
+    shots = cell.dataset.shots(config["k"], config["subset"])
+    real = reference_images(cell, shots)
+    images = {"shots": shots, "fake": fake, "real": real}
+    digests: dict[str, str] = {}
+
+    def kept(role: str, what: str, compute: Callable[[], Tensor]) -> Tensor:
+        near = what == "shot_distances"
+        # Drawings of what is read depend on both networks.
+        both = ("features", "perceptual")
+        used = ("perceptual",) if near else both if "redraw" in what else ("features",)
+        roles = (role, "shots") if near else (role,)
+        for r in roles:
+            if r not in digests:
+                digests[r] = content_digest(images[r])
+        networks = [content(protocol[n]) for n in used]
+        key = [STAGE_VERSION, "float32", what, [digests[r] for r in roles], networks]
+        return store.remembered(digest(key), compute)
+
+    metrics = {n: instantiate(m, _convert_="all") for n, m in protocol["metrics"].items()}
+    evidence = Evidence(
+        shots=shots,
+        fake=fake,
+        real=real,
+        extractor=extractor,
+        perceptual=perceptual,
+        seed=config["seed"],
+        batch_size=config["batch_size"],
+        source_domain=cell.dataset.source_domain,
+        kept=kept,
+    )
+    values: dict[str, Any] = {}
+    with Bar(f"score {cell.label}", len(metrics), "metrics") as bar:
+        for n, (name, metric) in enumerate(metrics.items()):
+            if reason := missing(metric, evidence):
+                values[name] = {"value": None, "reason": reason}
+            else:
+                values[name] = metric(evidence)
+                if not math.isfinite(values[name]["value"]):
+                    reason = f"not defined for these {len(fake)} samples"
+                    values[name] |= {"value": None, "reason": reason}
+            values[name]["protocol_hash"] = cell.protocol_hash
+            bar.update(n + 1)
+    return values, evidence

@@ -1,0 +1,36 @@
+"""Work that several runs need: made once, and counted wherever it is used as if made there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the rim imports this file, and starts in a tenth of a second
+    from torch import Tensor
+
+    from fsig_bench.store.store import Store
+
+
+class SharedWork:
+    """A store's `Shared`; `owed_s` is what the finds cost where they were made."""
+
+    def __init__(self, store: Store, precision: str = "fp32") -> None:
+        self.store, self.precision, self.owed_s = store, precision, 0.0
+
+    def keyed(self, key: Sequence[Any]) -> list[Any]:
+        """A method's key with what else decides the numbers: precision, and the code's version.
+
+        Device, batch and compilation are left out, as they are from a stage's key. fp32 and the
+        first version add nothing.
+        """
+        from fsig_bench.store.keys import STAGE_VERSION
+
+        version = [] if STAGE_VERSION == 1 else [f"version {STAGE_VERSION}"]
+        return [*key, *([] if self.precision == "fp32" else [self.precision]), *version]
+
+    def __call__(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        began = time.perf_counter()
+        value, made_s = self.store.shared(self.keyed(key), compute)
+        self.owed_s += made_s - (time.perf_counter() - began)
+        return value

@@ -1,0 +1,109 @@
+"""How a run stands, in status.json of its folder: for people and for `python -m fsig_bench.runs`.
+
+pending: a sweep will come to it; running: with a heartbeat; failed, timeout: with the reason. A
+finished run has its record instead. Nothing decides by this file whether a run may start: the lock
+does (`fsig_bench.store.lock`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+BEAT_S = 15.0
+
+
+class TimeLimit(BaseException):
+    """The scheduler asks the process to end (SIGTERM); no method catches it."""
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """The status file of a run folder; empty where there is none or it cannot be read."""
+    try:
+        found = json.loads((folder / "status.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_status(folder: Path, status: str, command: str, **more: Any) -> None:
+    """Writes the file whole; a full disk is no reason to stop a run for."""
+    from fsig_bench.api.files import write_json
+
+    value = {"status": status, "time": now(), "command": command, **more}
+    value |= {"host": platform.node(), "pid": os.getpid()}
+    with suppress(OSError):
+        write_json(folder / "status.json", value)
+
+
+def command_of(method: str) -> str:
+    """What was typed, for a job of it and a method of its own (a control stands in its place)."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return f"python -m fsig_bench method={method}"
+    words = list(HydraConfig.get().overrides.task)
+    if f"method={method}" not in words:
+        words = [w for w in words if not w.lstrip("+~").startswith("method")] + [f"method={method}"]
+    own = ("on_busy=", "preflight=")
+    return " ".join(["python -m fsig_bench", *(w for w in words if not w.startswith(own))])
+
+
+def _on_terminate(number: int, frame: object) -> None:
+    raise TimeLimit(f"signal {number}")
+
+
+@contextmanager
+def under_way(folder: Path, command: str) -> Iterator[None]:
+    """Keeps the status of a run while it runs, and its reason when it fails."""
+    began, stop = now(), threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(BEAT_S):
+            write_status(folder, "running", command, began=began)
+
+    write_status(folder, "running", command, began=began)
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    ours = False
+    if threading.current_thread() is threading.main_thread():
+        ours = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a launcher may have its own
+        if ours:
+            signal.signal(signal.SIGTERM, _on_terminate)
+    try:
+        yield
+    except BaseException as error:
+        stop.set()
+        heart.join()
+        ended = isinstance(error, TimeLimit | KeyboardInterrupt | SystemExit)
+        said = "ended from outside; the same command continues" if ended else str(error)
+        trace = "".join(traceback.format_exception(error)[-4:])
+        write_status(
+            folder, "timeout" if ended else "failed", command, began=began, error=said, trace=trace
+        )
+        if isinstance(error, TimeLimit):
+            sys.exit(143)  # 128 + SIGTERM, as without a handler
+        raise
+    else:
+        stop.set()
+        heart.join()
+        (folder / "status.json").unlink(missing_ok=True)
+    finally:
+        stop.set()
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,139 @@
+"""What a run leaves on disk: state, uint8 shards, features, record. All writes are atomic.
+
+<results_dir>/store/adapt/<key>/    state.safetensors, checkpoint.safetensors, curve.jsonl
+<results_dir>/store/sample/<key>/   000000-000050.safetensors ...
+<results_dir>/store/features/       features, by content of the images and network
+<results_dir>/store/shared/         what methods make whatever the shots, by what determines it
+<results_dir>/store/locks/          who writes what; see fsig_bench.store.lock
+<results_dir>/runs/...              record.json and pictures; status.json while there is no record
+
+A stage's folder is named by its key, so runs that differ only later in the flow share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.store.files import read_tensors, write_tensors
+from fsig_bench.store.lock import locked
+from fsig_bench.store.records import read_record
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fsig_bench.api.types import State
+
+
+class Store:
+    """The results folder."""
+
+    def __init__(self, results_dir: str | Path) -> None:
+        self.root = Path(results_dir).expanduser()
+
+    def check_writable(self, bytes_needed: int) -> None:
+        """Fails before any work if the folder cannot take the results.
+
+        Raises:
+            OSError: not writable or too little space.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe.{os.getpid()}"
+            probe.write_bytes(b"x")
+            probe.unlink()
+        except OSError as error:
+            raise OSError(
+                f"results_dir={self.root} cannot be written ({error.strerror}); "
+                "choose another with results_dir=FOLDER"
+            ) from error
+        if (free := shutil.disk_usage(self.root).free) < bytes_needed:
+            raise OSError(
+                f"results_dir={self.root} has {free / 2**20:.0f} MiB free and this run needs "
+                f"{bytes_needed / 2**20:.0f} MiB; free some space or choose results_dir=FOLDER"
+            )
+
+    def locked(self, name: str, *, what: str, wait: bool = True) -> AbstractContextManager[None]:
+        """The lock of a piece of the store; see `fsig_bench.store.lock.locked`."""
+        return locked(self.lock_path(name), what=what, wait=wait)
+
+    def lock_path(self, name: str) -> Path:
+        return self.root / "store" / "locks" / f"{name}.lock"
+
+    def adapt_folder(self, key: str) -> Path:
+        return self.root / "store" / "adapt" / key[:16]
+
+    def sample_folder(self, key: str) -> Path:
+        return self.root / "store" / "sample" / key[:16]
+
+    def load_state(self, key: str) -> tuple[State, float] | None:
+        """The adapted state and the seconds it took; None when it is not there yet."""
+        path = self.adapt_folder(key) / "state.safetensors"
+        if not path.exists():
+            return None
+        from fsig_bench.api.types import State
+
+        tensors, metadata = read_tensors(path)
+        plain = json.loads(metadata["state"])
+        return State(tensors=tensors, **plain), float(metadata["wall_s"])
+
+    def save_state(self, key: str, state: State, wall_s: float) -> None:
+        """Keeps the state and drops the checkpoint."""
+        plain = {
+            "seed": state.seed,
+            "trained_params": state.trained_params,
+            "nfe_adapt": state.nfe_adapt,
+            "meta": dict(state.meta),
+        }
+        folder = self.adapt_folder(key)
+        metadata = {"state": json.dumps(plain, sort_keys=True), "wall_s": f"{wall_s:.3f}"}
+        write_tensors(folder / "state.safetensors", state.tensors, metadata)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def shard_path(self, key: str, start: int, end: int) -> Path:
+        return self.sample_folder(key) / f"{start:06d}-{end:06d}.safetensors"
+
+    def save_shard(self, key: str, start: int, images: Tensor, wall_s: float) -> None:
+        """uint8 images of the index range from `start`."""
+        path = self.shard_path(key, start, start + len(images))
+        write_tensors(path, {"images": images}, {"wall_s": f"{wall_s:.3f}"})
+
+    def load_shard(self, key: str, start: int, end: int) -> tuple[Tensor, float]:
+        """Images and the seconds they took."""
+        tensors, metadata = read_tensors(self.shard_path(key, start, end))
+        return tensors["images"], float(metadata["wall_s"])
+
+    def remembered(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        """A tensor that is computed once for all runs, by content key."""
+        path = self.root / "store" / "features" / f"{key[:24]}.safetensors"
+        if not path.exists():
+            with self.locked(f"features-{key[:24]}", what="features"):
+                if not path.exists():  # another process may have made it meanwhile
+                    write_tensors(path, {"value": compute()}, {})
+        return read_tensors(path)[0]["value"]
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
+        """A method's tensor by the values that determine it, and the seconds that it took."""
+        name = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:24]
+        path = self.root / "store" / "shared" / f"{name}.safetensors"
+        if not path.exists():
+            with self.locked(f"shared-{name}", what="shared work"):
+                if not path.exists():
+                    began = time.perf_counter()
+                    value = compute()
+                    wall_s = time.perf_counter() - began
+                    write_tensors(path, {"value": value}, {"wall_s": f"{wall_s:.3f}"})
+        tensors, metadata = read_tensors(path)
+        return tensors["value"], float(metadata["wall_s"])
+
+    def record(self, folder: str) -> dict[str, Any] | None:
+        """The record of a finished run."""
+        path = self.root / folder / "record.json"
+        return read_record(path) if path.exists() else None

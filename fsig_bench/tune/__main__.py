@@ -1,0 +1,184 @@
+r"""`python -m fsig_bench.tune`: settings chosen on the shots alone, never on the reference.
+
+    python -m fsig_bench.tune method=domainstudio dataset=babies \
+        'method.lr=log(1e-5,1e-3)' 'method.iterations=50:400:50' trials=20
+
+    method.KEY=log(LOW,HIGH)      a real number, uniform in its logarithm; lin(LOW,HIGH): uniform
+    method.KEY=LOW:HIGH:STEP      a whole number, both ends included; LOW:HIGH: every one
+    method.KEY=[A,B,...]          one of these; method/GROUP=[A,B]: one of a group's presets
+    trials=20                     settings tried in all, those of earlier calls included
+    samples=40                    drawn in each fold
+    held=2                        shots left out in each fold
+
+Everything else is an override as of `python -m fsig_bench`. A candidate is the better the nearer
+its samples come to shots that it has not seen (fsig_bench.tune.leave_out; docs/tuning.md).
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import HydraException
+
+from fsig_bench.tune.candidates import (
+    Asked,
+    asked,
+    candidate,
+    checked,
+    present,
+    probe,
+    study_name,
+    without_reference,
+)
+from fsig_bench.tune.space import present_point, probes
+
+if TYPE_CHECKING:
+    from fsig_bench.store.store import Store
+    from fsig_bench.tune.leave_out import Fold
+    from fsig_bench.tune.study import Study
+    from fsig_bench.tune.trials import Tried
+
+
+def check_files(config: Mapping[str, Any], fixed: Sequence[str]) -> None:
+    """Raises ValueError or OSError where a file that adapting or measuring needs is not right."""
+    from fsig_bench.api.weights import verified
+    from fsig_bench.runner.cell import absent_assets
+    from fsig_bench.runner.keys import weight_files
+
+    used = {
+        "method": config["method"],
+        "protocol": {"perceptual": config["protocol"]["perceptual"]},
+    }
+    if missing := absent_assets([used]):
+        raise ValueError(
+            f"{missing[0]} is not there; python -m fsig_bench {shlex.join(fixed)} "
+            "fetches it or says where to get it"
+        )
+    for path in sorted(weight_files([*used.values()])):
+        verified(path)
+
+
+def prepared(wanted: Asked, store: Store) -> tuple[Asked, list[str], Study]:
+    """The search with its ranges checked, the overrides without the reference, and the study.
+
+    Raises:
+        ValueError, OSError: something cannot run as it is set; nothing has been done yet.
+    """
+    from fsig_bench.tune.leave_out import folds
+    from fsig_bench.tune.study import Study
+
+    fixed, cfg = without_reference(wanted.fixed)
+    wanted = replace(wanted, space=checked(wanted, cfg))
+    config, dataset = candidate(fixed, {})
+    check_files(config, wanted.fixed)
+    splits = folds(config["k"], wanted.held, config["seed"])
+    for point in probes(wanted.space):
+        probe(fixed, point)
+    study = Study(
+        name=study_name(config, dataset, wanted),
+        space=wanted.space,
+        first=present_point(wanted.space, present(cfg)),
+        steps=len(splits),
+        seed=config["seed"],
+        store=store,
+    )
+    return wanted, fixed, study
+
+
+def command_of(fixed: Sequence[str], best: Tried | None) -> str | None:
+    """The run with the best settings, ready to type."""
+    if best is None:
+        return None
+    return (
+        f"python -m fsig_bench {shlex.join([*fixed, *(f'{k}={v}' for k, v in best.words.items())])}"
+    )
+
+
+def main(words: Sequence[str]) -> int:
+    """Searches, prints the trials and the best settings as a command, writes them as JSON.
+
+    Raises:
+        ValueError, OSError: the words are wrong, or no settings of the space work.
+    """
+    from hydra import initialize_config_dir
+
+    from fsig_bench.api.files import write_json
+    from fsig_bench.api.places import CONF
+    from fsig_bench.console import console
+    from fsig_bench.store.store import Store
+    from fsig_bench.tune.candidates import composed
+    from fsig_bench.tune.leave_out import folds, of_config, perceptual_of, replay
+    from fsig_bench.tune.study import optuna_package
+    from fsig_bench.tune.trials import best_of, line, plain, trials_table
+
+    wanted = asked(words)
+    version = optuna_package().__version__
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        store = Store(composed(wanted.fixed).results_dir)
+        wanted, fixed, study = prepared(wanted, store)
+        store.check_writable(1 << 24)
+        objective = (
+            f"mean LPIPS from shots left out ({wanted.held} at a time, {study.steps} folds) to the "
+            f"nearest of {wanted.samples} samples"
+        )
+        console.print(f"objective: {objective}; it uses the shots only and reads no reference")
+        config, dataset = candidate(fixed, {})
+        splits = folds(config["k"], wanted.held, config["seed"])
+        shots = dataset.shots(config["k"], config["subset"])
+        network, size = perceptual_of(config), config["batch_size"]
+        copying = replay(shots, network, splits=splits, batch_size=size)
+        console.print(f"replaying the shots adapted to would score {copying:.4f}")
+        console.print(f"study {study.journal}")
+
+        def evaluate(point: Mapping[str, str], known: int) -> Iterator[Fold]:
+            made, shown = candidate(fixed, point)
+            return of_config(made, shown, store, splits=splits[known:], samples=wanted.samples)
+
+        whole = study.search(
+            evaluate, wanted.trials, lambda t: console.print(line(t), markup=False)
+        )
+    trials = study.results()
+    if not trials:
+        raise ValueError("no trial has finished; other processes are at those that are left")
+    console.print(trials_table(f"{len(trials)} trials of {study.name}", trials))
+    if not whole:
+        console.print("the sampler found no further settings that are new in this space")
+    best = best_of(trials)
+    command = command_of(wanted.fixed, best)
+    result = {
+        "best": best and best.number,
+        "command": command,
+        "fixed": sorted(wanted.fixed),
+        "held": wanted.held,
+        "objective": objective,
+        "optuna": version,
+        "replay": copying,
+        "samples": wanted.samples,
+        "space": {d.key: str(d) for d in sorted(wanted.space, key=lambda d: d.key)},
+        "study": study.name,
+        "trials": [plain(t) for t in trials],
+        "uses": "shots only",
+    }
+    path = study.journal.with_suffix(".json")
+    write_json(path, result)
+    console.print(f"trials and settings: {path}")
+    if command is None:
+        why = next((t.said for t in trials if t.said), "all were pruned")
+        raise ValueError(f"no settings of this space worked: {why}")
+    console.print("best, chosen on the shots only:")
+    console.print(f"  {command}", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1 or {"--help", "-h"} & set(sys.argv):
+        print(__doc__)
+        raise SystemExit(0)
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except (ValueError, OSError, HydraException) as error:
+        raise SystemExit(f"error: {error}") from error

@@ -1,0 +1,190 @@
+"""From the words of a command to candidates: what is searched, what is fixed, what can run."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.errors import HydraException
+
+from fsig_bench.tune.space import Dimension, fitted, parse
+
+VERSION = 1  # raise when a change of the code changes what the objective measures
+OPTIONS = {"trials": 20, "samples": 40, "held": 2}
+ALL_OF_THEM = "python -m fsig_bench ... --cfg job prints all of them"
+GIVEN_UP = {"dataset": ("reference", "fresh")}  # target images besides the shots
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The words of a command."""
+
+    space: tuple[Dimension, ...]
+    fixed: tuple[str, ...]
+    trials: int
+    samples: int
+    held: int
+
+
+def asked(words: Sequence[str]) -> Asked:
+    """Sorts words into ranges, options and ordinary overrides.
+
+    Raises:
+        ValueError: a word is malformed, or there is nothing to search.
+    """
+    space, fixed, options = [], [], dict(OPTIONS)
+    for word in words:
+        key, eq, value = word.partition("=")
+        if not eq:
+            raise ValueError(f"{word!r}: give key=value")
+        if key in OPTIONS:
+            if not value.isdecimal() or int(value) < 1:
+                raise ValueError(f"{word}: give a whole number of at least 1")
+            options[key] = int(value)
+        elif dimension := parse(word):
+            space.append(dimension)
+        else:
+            fixed.append(word)
+    if not space:
+        raise ValueError("nothing to search: give a range, as in 'method.lr=log(1e-5,1e-3)'")
+    keys = [d.key for d in space] + [w.partition("=")[0] for w in fixed]
+    if twice := sorted({k for k in keys if keys.count(k) > 1}):
+        raise ValueError(f"{twice[0]} is given more than once")
+    return Asked(space=tuple(space), fixed=tuple(fixed), **options)
+
+
+def settings_of(config: Any, above: str = "") -> dict[str, Any]:
+    """Every key of nested mappings with its value, those of mappings too."""
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        out[above + key] = value
+        if isinstance(value, Mapping):
+            out |= settings_of(value, f"{above}{key}.")
+    return out
+
+
+def unknown(key: str, known: Sequence[str]) -> ValueError:
+    """The error for a setting that is not there, with those that are spelled alike."""
+    like = difflib.get_close_matches(key, known, 3)
+    hint = f" (is one of these meant: {', '.join(like)}?)" if like else ""
+    return ValueError(f"there is no setting {key}{hint}; {ALL_OF_THEM}")
+
+
+def composed(words: Sequence[str]) -> Any:
+    """A config from overrides, inside `initialize_config_dir`.
+
+    Raises:
+        ValueError: a key or a choice is not there; it is named.
+    """
+    from hydra import compose
+
+    try:
+        return compose("config", list(words))
+    except HydraException as error:
+        said = str(error)
+        if found := re.match(r"Could not override '([^']+)'", said):
+            raise ValueError(f"there is no setting {found[1]}; {ALL_OF_THEM}") from error
+        raise ValueError(said.split("\n\nConfig search path")[0]) from error
+
+
+def without_reference(words: Sequence[str]) -> tuple[list[str], Any]:
+    """Overrides that leave the dataset its shots only, and the config before that.
+
+    Raises:
+        ValueError: the method draws target images that nobody may look at here.
+    """
+    cfg = composed(words)
+    for group in ("method", "dataset"):
+        if group not in cfg:
+            raise ValueError(f"no {group} is chosen: add {group}=...")
+    name, images = cfg.method.card.name, cfg.method.get("images") or {}
+    if "fresh" in cfg.method.card.get("needs", []):
+        raise ValueError(f"method={name} draws unseen target images; tuning has the shots only")
+    if "files" in images:
+        raise ValueError(f"method={name} shows images that were made elsewhere: nothing to tune")
+    less = [f"{part}.{k}=null" for part, keys in GIVEN_UP.items() for k in keys if k in cfg[part]]
+    return [*words, *less], cfg
+
+
+def present(cfg: Any) -> dict[str, Any]:
+    """The method's settings with references filled in, by full key."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(OmegaConf.create({"method": cfg.method}, parent=None))
+    return settings_of(plain)
+
+
+def checked(asked: Asked, cfg: Any) -> tuple[Dimension, ...]:
+    """The space, with every key looked up and every range in the setting's kind.
+
+    Raises:
+        ValueError: a setting or a group is not there, or a range does not suit it.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    known = present(cfg)
+    space = []
+    for d in asked.space:
+        if "/" in d.key:
+            if not GlobalHydra.instance().config_loader().get_group_options(d.key):
+                raise ValueError(f"there is no group {d.key} below conf/")
+            space.append(d)
+        elif d.key not in known:
+            raise unknown(d.key, list(known))
+        elif isinstance(known[d.key], Mapping):
+            raise ValueError(f"{d.key} is a group of settings: search one of those below it")
+        else:
+            space.append(fitted(d, known[d.key]))
+    return tuple(space)
+
+
+def candidate(words: Sequence[str], point: Mapping[str, str]) -> tuple[dict[str, Any], Any]:
+    """The resolved config and the dataset of a point.
+
+    Raises:
+        ValueError, OSError: it cannot run as it is set.
+    """
+    from fsig_bench.runner.checks import resolved
+
+    config, dataset = resolved(composed([*words, *(f"{k}={v}" for k, v in point.items())]))
+    for key in ("seed", "subset"):
+        if not isinstance(config[key], int):
+            raise ValueError(f"{key}={config[key]}: give one whole number")
+    return config, dataset
+
+
+def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
+    """Builds a candidate's method without loading a network.
+
+    Raises:
+        ValueError: it refuses its settings.
+    """
+    from hydra.errors import InstantiationException
+
+    from fsig_bench.runner.build import build_method
+    from fsig_bench.runner.cell import Cell
+
+    config, dataset = candidate(words, point)
+    plain = config | {"compile": None, "offload": False}
+    cell = Cell(config=plain, dataset=dataset, adapt_key="", sample_key="", run_id="")
+    try:
+        build_method(cell)
+    except InstantiationException as error:
+        said = " ".join(f"{k}={v}" for k, v in point.items())
+        raise ValueError(f"{said}: {error.__cause__ or error}") from error
+
+
+def study_name(config: Mapping[str, Any], dataset: Any, asked: Asked) -> str:
+    """Method, dataset, and a digest of all that the objective depends on."""
+    from fsig_bench.runner.keys import content
+    from fsig_bench.store.keys import STAGE_VERSION, digest
+
+    k, subset = config["k"], config["subset"]
+    keyed = [VERSION, STAGE_VERSION, sorted(map(repr, asked.space)), asked.samples, asked.held]
+    keyed += [content(config["method"]), content(config["protocol"]["perceptual"])]
+    keyed += [dataset.fingerprint(k, subset), config["seed"], config["precision"]]
+    keyed += [config["suite"]["resolution"]]
+    return f"{config['method']['card']['name']}-{config['dataset']['name']}-{digest(keyed)[:10]}"

@@ -1,0 +1,217 @@
+"""How near do samples come to shots that the method has not seen? No reference is needed.
+
+The k shots are split into folds. For each, the method adapts to the other shots and draws n
+samples; the objective is the LPIPS from each shot left out to its nearest sample, averaged over the
+fold's shots and then over folds (lower is better). The same distance from the shots adapted to
+stands beside it: it is 0 for a method that replays its shots, and the same as the objective for one
+that ignores them. `replay` is what copying would score: the objective alone does not rule it out.
+
+Shape legend: n samples, k shots.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.api.types import NoProgress, no_sharing
+from fsig_bench.runner.build import sampler_of
+from fsig_bench.store.shared import SharedWork
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fsig_bench.api.types import Progress, Shared
+    from fsig_bench.store.store import Store
+
+Stage = Callable[[str], AbstractContextManager[Any]]  # "adapt" or "sample" -> its precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What one fold has shown."""
+
+    held: tuple[int, ...]  # indices of the shots left out
+    held_out: float  # mean LPIPS from them to their nearest sample
+    train: float  # the same from the shots adapted to
+
+
+def folds(k: int, held: int, seed: int) -> tuple[tuple[int, ...], ...]:
+    """The shots left out in each fold: every shot once, `held` at a time or one fewer.
+
+    Raises:
+        ValueError: nothing would be left out, or nothing left.
+    """
+    if not 1 <= held < k:
+        raise ValueError(
+            f"held={held} of k={k} shots: leave out at least one and keep at least one "
+            "(k=1 cannot be tuned this way)"
+        )
+    from fsig_bench.api.seeding import derive
+
+    order = sorted(range(k), key=lambda i: derive(seed, "leave out", i))
+    count = math.ceil(k / held)
+    return tuple(tuple(sorted(order[n::count])) for n in range(count))
+
+
+def nearest(distances: Tensor, held: Sequence[int]) -> tuple[float, float]:
+    """Mean distance to the nearest sample from the shots left out, and from the others.
+
+    Args:
+        distances: LPIPS of each sample to each shot, [n, k].
+        held: indices of the shots left out.
+    """
+    near = distances.double().min(0).values
+    kept = [i for i in range(len(near)) if i not in held]
+    return float(near[list(held)].mean()), float(near[kept].mean())
+
+
+def objective(seen: Sequence[Fold]) -> float:
+    """The mean over folds of the distance from the shots left out; lower is better."""
+    return math.fsum(f.held_out for f in seen) / len(seen)
+
+
+def guard(seen: Sequence[Fold]) -> float:
+    """The mean over folds of the distance from the shots adapted to."""
+    return math.fsum(f.train for f in seen) / len(seen)
+
+
+class SharingProgress(NoProgress):
+    """Keeps nothing but what a method makes whatever the shots, once for all folds and trials."""
+
+    def __init__(self, store: Store, precision: str) -> None:
+        self.work = SharedWork(store, precision)
+
+    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+        return self.work(key, compute)
+
+
+def to_shots(shots: Tensor, fake: Tensor, perceptual: Any, batch_size: int) -> Tensor:
+    """LPIPS of each sample to each shot, float64 [n, k], of uint8 images."""
+    from fsig_bench.metrics.base import Evidence
+
+    evidence = Evidence(
+        shots=shots,
+        fake=fake,
+        real=None,  # there is none here, so none can be looked at
+        extractor=None,
+        perceptual=perceptual,
+        seed=0,
+        batch_size=batch_size,
+        source_domain=None,
+    )
+    return evidence.shot_distances("fake")
+
+
+def leave_out(
+    method: Any,
+    shots: Tensor,
+    perceptual: Any,
+    *,
+    splits: Sequence[Sequence[int]],
+    samples: int,
+    seed: int,
+    batch_size: int,
+    progress: Progress | None = None,
+    shared: Shared = no_sharing,
+    stage: Stage = lambda name: nullcontext(),
+) -> Iterator[Fold]:
+    """Adapts, samples and measures fold by fold; yields each fold as it is done.
+
+    Args:
+        method: see `fsig_bench.api.types.Method`.
+        shots: uint8 [k, 3, h, w]; a fold's method sees those that are not left out, in order.
+        perceptual: see `fsig_bench.api.types.Perceptual`.
+        splits: the shots left out in each fold.
+        samples: how many to draw in each fold; they are rounded to uint8 as everything scored is.
+        seed: of every adaptation.
+        batch_size: images drawn or compared at once.
+        progress: what the adaptations report to.
+        shared: asked for what drawing shares with other runs.
+        stage: the context in which to adapt or sample.
+
+    Raises:
+        FloatingPointError: an adaptation diverged, or samples are not images.
+    """
+    import torch
+
+    from fsig_bench.api.images import to_float, to_uint8
+
+    for held in splits:
+        kept = [i for i in range(len(shots)) if i not in held]
+        with stage("adapt"):
+            state = method.adapt(
+                to_float(shots[kept]), seed=seed, progress=progress or NoProgress()
+            )
+        sampler = sampler_of(method, state, shared)
+        with stage("sample"):
+            parts = [
+                sampler(range(a, min(a + batch_size, samples))).float()
+                for a in range(0, samples, batch_size)
+            ]
+        try:
+            fake = to_uint8(torch.cat(parts))
+        except ValueError as error:
+            raise FloatingPointError(f"its samples cannot be scored: {error}") from error
+        held_out, train = nearest(to_shots(shots, fake, perceptual, batch_size), held)
+        yield Fold(held=tuple(held), held_out=held_out, train=train)
+
+
+def replay(
+    shots: Tensor, perceptual: Any, *, splits: Sequence[Sequence[int]], batch_size: int
+) -> float:
+    """The objective of a method that draws nothing but the shots it adapted to, each at least once.
+
+    Args:
+        shots: uint8 [k, 3, h, w].
+        perceptual: see `fsig_bench.api.types.Perceptual`.
+        splits: the shots left out in each fold.
+        batch_size: images compared at once.
+    """
+    distances = to_shots(shots, shots, perceptual, batch_size)
+    kept = [[i for i in range(len(shots)) if i not in held] for held in splits]
+    each = [nearest(distances[rows], held)[0] for rows, held in zip(kept, splits, strict=True)]
+    return math.fsum(each) / len(each)
+
+
+def perceptual_of(config: Mapping[str, Any]) -> Any:
+    """The protocol's perceptual network."""
+    from hydra.utils import instantiate
+
+    from fsig_bench.runner.build import placed
+    from fsig_bench.runner.device import resolve_device
+
+    node = placed(config["protocol"]["perceptual"], resolve_device(config["device"]))
+    return instantiate(node, _convert_="all")
+
+
+def of_config(
+    config: Mapping[str, Any],
+    dataset: Any,
+    store: Store,
+    *,
+    splits: Sequence[Sequence[int]],
+    samples: int,
+) -> Iterator[Fold]:
+    """`leave_out` for a resolved config; of the dataset only its shots are asked for."""
+    from fsig_bench.runner.build import build_method
+    from fsig_bench.runner.cell import Cell
+    from fsig_bench.runner.device import precise, resolve_device
+
+    device, policy = resolve_device(config["device"]), config["precision"]
+    cell = Cell(config=dict(config), dataset=dataset, adapt_key="", sample_key="", run_id="")
+    yield from leave_out(
+        build_method(cell),
+        dataset.shots(config["k"], config["subset"]),
+        perceptual_of(config),
+        splits=splits,
+        samples=samples,
+        seed=config["seed"],
+        batch_size=config["batch_size"],
+        progress=SharingProgress(store, policy["adapt"]),
+        shared=SharedWork(store, policy["sample"]),
+        stage=lambda name: precise(policy[name], device),
+    )

@@ -1,0 +1,210 @@
+"""A study in Optuna: asks for settings, evaluates them, keeps a journal that outlives a kill.
+
+Every trial's draws come from the study's seed and the trial's place, so that a study that was
+killed goes on as it would have, and processes that share one try different settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsig_bench.api.seeding import derive
+from fsig_bench.store.lock import is_held
+from fsig_bench.store.store import Store
+from fsig_bench.tune.leave_out import Fold, objective
+from fsig_bench.tune.space import Dimension, texts, whole_grid
+from fsig_bench.tune.trials import Tried, folds_of, ranked, tried
+
+IN_A_ROW = 100  # suggestions that were tried before; then the space counts as searched through
+
+# Overrides and how many folds are known already -> the other folds, as they are done.
+Evaluate = Callable[[Mapping[str, str], int], Iterator[Fold]]
+
+
+def optuna_package() -> Any:
+    """Optuna, quiet.
+
+    Raises:
+        ValueError: it is not there, or too old.
+    """
+    try:
+        import optuna
+        import optuna.storages.journal  # from 4 on
+    except ImportError as error:
+        raise ValueError(
+            "tuning needs optuna 4 or later: pip install 'fsig-bench[optuna]'"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def placed_tpe(seed: int) -> Any:
+    """TPE that draws from (seed, how many trials came before); those that were lost do not count.
+
+    A sampler of Optuna's own starts its random numbers anew with every process.
+    """
+    optuna = optuna_package()
+    lost, base = optuna.trial.TrialState.FAIL, optuna.samplers.BaseSampler
+
+    class PlacedTPE(base):  # type: ignore[misc,valid-type]
+        def _at(self, study: Any, trial: Any, *more: str) -> Any:
+            before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
+            place = sum(t.state != lost for t in before)
+            drawn = derive(seed, "tune", place, *more) % 2**32
+            return optuna.samplers.TPESampler(seed=drawn)
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+            return self._at(study, trial).infer_relative_search_space(study, trial)
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+            return self._at(study, trial).sample_relative(study, trial, search_space)
+
+        def sample_independent(
+            self, study: Any, trial: Any, param_name: str, param_distribution: Any
+        ) -> Any:
+            sampler = self._at(study, trial, param_name)
+            return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    return PlacedTPE()
+
+
+def distribution(d: Dimension) -> Any:
+    """A dimension as Optuna has it."""
+    kinds = optuna_package().distributions
+    if d.kind == "choice":
+        return kinds.CategoricalDistribution(d.choices)
+    if d.kind == "whole":
+        return kinds.IntDistribution(int(d.low), int(d.high), log=d.log, step=d.step)
+    return kinds.FloatDistribution(d.low, d.high, log=d.log)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One search; processes with the same name and store share it."""
+
+    name: str
+    space: tuple[Dimension, ...]
+    first: Mapping[str, Any] | None  # a point to begin with
+    steps: int  # folds of a trial
+    seed: int
+    store: Store
+
+    @property
+    def journal(self) -> Path:
+        """The file that holds every trial."""
+        return self.store.root / "tune" / f"{self.name}.journal"
+
+    def opened(self) -> Any:
+        """Optuna's study, made or continued."""
+        optuna = optuna_package()
+        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        storages = optuna.storages
+        file = storages.journal.JournalFileBackend(str(self.journal))
+        return optuna.create_study(
+            storage=storages.JournalStorage(file),
+            study_name=self.name,
+            sampler=placed_tpe(self.seed),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+            load_if_exists=True,
+        )
+
+    def _lock(self, number: int | str) -> str:
+        return f"tune-{self.name}-{number}"
+
+    @contextmanager
+    def _asked(self, study: Any, trials: int) -> Iterator[Any]:
+        """The next trial, locked for as long as it is worked on; None when enough are there.
+
+        A trial under way whose lock nobody holds belonged to a process that was killed.
+        """
+        states = optuna_package().trial.TrialState
+        trial, holding = None, ExitStack()
+        with self.store.locked(self._lock("ask"), what=f"study {self.name}"):
+            for t in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+                if not is_held(self.store.lock_path(self._lock(t.number))):
+                    study.tell(t.number, state=states.FAIL)
+            alive = [t for t in study.get_trials(deepcopy=False) if t.state != states.FAIL]
+            new = [t for t in alive if "same_as" not in t.user_attrs]
+            grid = whole_grid(self.space, trials)
+            seen = [dict(t.user_attrs.get("words", {})) for t in alive]
+            left = None if grid is None else [p for p in grid if self.texts(p) not in seen]
+            if len(new) < trials and left != []:
+                if begin := (left[0] if left else None if alive else self.first):
+                    study.enqueue_trial(dict(begin))
+                trial = study.ask({d.key: distribution(d) for d in self.space})
+                trial.set_user_attr("words", self.texts(trial.params))
+                lock = self.store.locked(self._lock(trial.number), what=f"trial {trial.number}")
+                holding.enter_context(lock)
+        with holding:
+            yield trial
+
+    def texts(self, point: Mapping[str, Any]) -> dict[str, str]:
+        """A point as overrides."""
+        return texts(self.space, point)
+
+    def search(self, evaluate: Evaluate, trials: int, said: Callable[[Tried], None]) -> bool:
+        """Goes on until `trials` different settings are tried, by whichever process.
+
+        Returns:
+            False where the space gave no new settings before that.
+        """
+        states = optuna_package().trial.TrialState
+        study, again = self.opened(), 0
+        while again < IN_A_ROW:
+            with self._asked(study, trials) as trial:
+                if trial is None:
+                    return True
+                done = (states.COMPLETE, states.PRUNED)
+                words = trial.user_attrs["words"]
+                same = next(
+                    (t for t in study.get_trials(states=done) if t.user_attrs["words"] == words),
+                    None,
+                )
+                if same is not None:
+                    again += 1
+                    trial.set_user_attr("same_as", same.number)
+                    pruned = same.state == states.PRUNED
+                    study.tell(trial, None if pruned else same.value, state=same.state)
+                    continue
+                again = 0
+                self._evaluated(study, trial, evaluate)
+                said(tried(study.trials[trial.number]))
+        return False
+
+    def _evaluated(self, study: Any, trial: Any, evaluate: Evaluate) -> None:
+        import torch
+
+        states = optuna_package().trial.TrialState
+        words = trial.user_attrs["words"]
+        lost = study.get_trials(states=(states.FAIL,))
+        begun = [list(folds_of(t)) for t in lost if t.user_attrs.get("words") == words]
+        seen: list[Fold] = max(begun, key=lambda done: len(done), default=[])
+        for n in range(len(seen)):
+            trial.report(objective(seen[: n + 1]), n)
+        try:
+            for fold in evaluate(words, len(seen)):
+                seen.append(fold)
+                trial.set_user_attr("folds", [[f.held, f.held_out, f.train] for f in seen])
+                trial.report(objective(seen), len(seen) - 1)
+                if len(seen) < self.steps and trial.should_prune():
+                    study.tell(trial, state=states.PRUNED)
+                    return
+        except (FloatingPointError, torch.OutOfMemoryError) as error:
+            # Settings that cannot be used: pruned, so that the sampler turns away from them.
+            trial.set_user_attr("said", str(error))
+            study.tell(trial, state=states.PRUNED)
+        except BaseException:
+            study.tell(trial, state=states.FAIL)
+            raise
+        else:
+            study.tell(trial, objective(seen))
+
+    def results(self) -> list[Tried]:
+        """The finished trials, best first; then those without all folds."""
+        states = optuna_package().trial.TrialState
+        found = self.opened().get_trials(states=(states.COMPLETE, states.PRUNED))
+        return ranked([tried(t) for t in found if "same_as" not in t.user_attrs])

@@ -1,0 +1,120 @@
+"""Finished trials of a search as plain values, and how they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fsig_bench.tune.leave_out import Fold, guard, objective
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One finished trial."""
+
+    number: int
+    state: str  # complete | pruned | failed
+    words: Mapping[str, str]
+    folds: tuple[Fold, ...]
+    said: str  # why it failed
+    seconds: float
+
+    @property
+    def value(self) -> float | None:
+        """The objective over the folds that were done."""
+        return objective(self.folds) if self.folds else None
+
+    @property
+    def train(self) -> float | None:
+        """The distance from the shots adapted to."""
+        return guard(self.folds) if self.folds else None
+
+
+def folds_of(trial: Any) -> tuple[Fold, ...]:
+    """The folds that a trial of Optuna's holds, finished or not."""
+    found = trial.user_attrs.get("folds", [])
+    return tuple(Fold(held=tuple(h), held_out=out, train=train) for h, out, train in found)
+
+
+def tried(trial: Any) -> Tried:
+    """A finished trial of Optuna's as a plain value."""
+    found = trial.user_attrs
+    return Tried(
+        number=trial.number,
+        state="failed" if "said" in found else trial.state.name.lower(),
+        words=dict(found["words"]),
+        folds=folds_of(trial),
+        said=found.get("said", ""),
+        seconds=trial.duration.total_seconds(),
+    )
+
+
+def best_of(trials: Sequence[Tried]) -> Tried | None:
+    """The complete trial with the smallest objective; of equals the first."""
+    complete = [t for t in trials if t.state == "complete"]
+    return min(complete, key=lambda t: (t.value, t.number), default=None)
+
+
+def ranked(trials: Sequence[Tried]) -> list[Tried]:
+    """Complete trials, best first; then those that were given up, then those that failed."""
+    order = ("complete", "pruned", "failed")
+    return sorted(trials, key=lambda t: (order.index(t.state), t.value or 0.0, t.number))
+
+
+def line(trial: Tried) -> str:
+    """For a log."""
+    words = " ".join(f"{k}={v}" for k, v in trial.words.items())
+    if trial.state == "failed":
+        return f"trial {trial.number}: {words}: failed: {trial.said}"
+    done = "" if trial.state == "complete" else f" (pruned after {len(trial.folds)} folds)"
+    return (
+        f"trial {trial.number}: {words}: left out {trial.value:.4f}, adapted to "
+        f"{trial.train:.4f}, {trial.seconds:.0f} s{done}"
+    )
+
+
+def trials_table(title: str, trials: Sequence[Tried]) -> Table:
+    """A row for each trial in the given order."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("trial", justify="right")
+    for key in trials[0].words:
+        table.add_column(key.removeprefix("method."), justify="right")
+    for head in ("left out ↓", "adapted to", "folds", "s"):
+        table.add_column(head, justify="right")
+    table.add_column("")
+    best = best_of(trials)
+    for t in trials:
+        table.add_row(
+            str(t.number),
+            *map(Text, t.words.values()),  # a list of a choice is no markup
+            "-" if t.value is None else f"{t.value:.4f}",
+            "-" if t.train is None else f"{t.train:.4f}",
+            str(len(t.folds)),
+            f"{t.seconds:.0f}",
+            "" if t.state == "complete" else t.state,
+            style="bold" if t is best else None,
+        )
+    return table
+
+
+def plain(trial: Tried) -> dict[str, Any]:
+    """For JSON; no clock in it."""
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "settings": dict(sorted(trial.words.items())),
+        "left_out": trial.value,
+        "adapted_to": trial.train,
+        "folds": [
+            {"held": list(f.held), "left_out": f.held_out, "adapted_to": f.train}
+            for f in trial.folds
+        ],
+        "said": trial.said,
+    }

@@ -1,0 +1,179 @@
+"""The published protocols: every field does what it says, on folders small enough to check."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT, make_cell
+from PIL import Image
+
+from fsig_bench.data.native import NativeImages
+from fsig_bench.metrics.frechet import frechet_distance
+from fsig_bench.networks.random_trunk import RandomTrunk
+from fsig_bench.runner.run import run
+from fsig_bench.store.store import Store
+
+PUBLISHED = ("cdc2021", "crdi2024", "adam2022", "rsimle2024", "lowshot100")
+TRUNK = RandomTrunk(seed=0, width=16)
+NETWORKS = [f"network@protocol.{role}=random_trunk" for role in ("features", "perceptual")]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Four shots and a full set that holds them, at 96 and 160 px; samples are 64 px."""
+    root = tmp_path_factory.mktemp("photos")
+    g = np.random.default_rng(0)
+    for n in range(12):
+        side = 96 if n < 6 else 160
+        coarse = g.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+        noise = g.integers(-40, 40, (side, side, 3))
+        pixels = (np.asarray(picture) + noise).clip(0, 255).astype(np.uint8)
+        for folder in ("shots", "all") if n < 4 else ("all",):
+            (root / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(root / folder / f"{n:02d}.png")
+    return root
+
+
+def cell_of(photos, *words):
+    folders = [f"dataset.path={photos / 'shots'}", f"dataset.reference={photos / 'all'}"]
+    fixed = ["method=copy", "dataset=folder", *folders, "k=4", "device=cpu", "controls=[]"]
+    networks = [] if "protocol=ours" in words else NETWORKS
+    return make_cell(*fixed, *networks, *words)
+
+
+def opened(folder, names, side=None, resample=None):
+    out = []
+    for name in names:
+        picture = Image.open(folder / name)
+        picture = picture.resize((side, side), resample) if side else picture
+        out.append(torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1))
+    return out
+
+
+def fd_of(photos, tmp_path, *words):
+    cell = cell_of(photos, "num_images=40", "protocol.samples=30", *words)
+    record, _ = run(cell, Store(tmp_path / "results"))
+    return record
+
+
+@pytest.mark.parametrize(
+    ("protocol", "names", "side", "resample"),
+    [
+        ("cdc2021", range(12), None, None),
+        ("crdi2024", range(12), 64, Image.Resampling.BILINEAR),
+        ("adam2022", range(12), 64, Image.Resampling.LANCZOS),
+        ("rsimle2024", range(4), None, None),
+        ("lowshot100", range(4), None, None),
+    ],
+)
+def test_the_distance_is_to_the_stated_reference_read_as_stated(
+    protocol, names, side, resample, photos, tmp_path
+):
+    record = fd_of(photos, tmp_path, f"protocol={protocol}")
+    files = [f"{n:02d}.png" for n in names]
+    reference = opened(photos / "all", files, side, resample)
+    real = torch.cat([TRUNK.features(image[None]) for image in reference])
+    shots = cell_of(photos, "num_images=40", "protocol=ours").dataset.shots(4, 0)
+    fake = TRUNK.features(torch.stack([shots[i % 4] for i in range(30)]))
+    expected = frechet_distance(real=real, fake=fake)
+    assert record["metrics"]["fd"]["value"] == pytest.approx(expected, rel=1e-4)
+    assert record["metrics"]["fd"]["n_real"] == len(files)
+    assert record["metrics"]["fd"]["n_fake"] == 30
+    assert record["protocol"] == protocol
+
+
+def test_the_published_distances_differ_on_one_set_of_samples(photos, tmp_path):
+    values = [
+        fd_of(photos, tmp_path, f"protocol={p}")["metrics"]["fd"]["value"]
+        for p in ("cdc2021", "crdi2024", "adam2022", "rsimle2024")
+    ]
+    for i, a in enumerate(values):
+        assert all(abs(a - b) > 0.01 * abs(a) for b in values[i + 1 :])
+
+
+def test_ours_leaves_the_shots_out_of_the_reference(photos, tmp_path):
+    cell = cell_of(photos, "num_images=20", "protocol=ours")
+    record, _ = run(cell, Store(tmp_path / "results"))
+    assert record["metrics"]["fd"]["n_real"] == 8
+    native = cell_of(photos, "num_images=20", "protocol=ours", "protocol.reference_read=native")
+    assert native.run_id != cell.run_id and native.protocol_hash != cell.protocol_hash
+
+
+@pytest.mark.parametrize("protocol", PUBLISHED)
+def test_every_field_is_stated_and_too_few_samples_are_refused(protocol, photos):
+    cell = cell_of(photos, f"protocol={protocol}", "num_images=5000")
+    rules = cell.config["protocol"]
+    fields = {"name", "version", "features", "perceptual", "reference", "reference_read"}
+    fields |= {"samples", "checkpoint", "aggregation", "metrics"}
+    assert set(rules) == fields and rules["name"] == protocol
+    wanted = cell.scored
+    assert wanted == (20 if protocol == "rsimle2024" else 5000)
+    with pytest.raises(ValueError, match=rf"{protocol} scores {wanted} samples .*set num_images"):
+        cell_of(photos, f"protocol={protocol}", f"num_images={wanted - 1}")
+    with pytest.raises(ValueError, match=r"checkpoint=best_fid: choose one of fixed"):
+        cell_of(photos, f"protocol={protocol}", "protocol.checkpoint=best_fid")
+    with pytest.raises(ValueError, match=r"reference_read=big: choose one of dataset, native"):
+        cell_of(photos, f"protocol={protocol}", "protocol.reference_read=big")
+
+
+def test_more_samples_than_a_protocol_asks_change_nothing(photos, tmp_path):
+    words = ["protocol=rsimle2024"]
+    a = cell_of(photos, *words, "num_images=20")
+    b = cell_of(photos, *words, "num_images=33")
+    assert a.protocol_hash == b.protocol_hash
+    store = Store(tmp_path / "results")
+    one, two = run(a, store)[0], run(b, store)[0]
+    assert one["metrics"] == two["metrics"] and one["pixels_sha256"] == two["pixels_sha256"]
+
+
+@pytest.mark.parametrize("protocol", PUBLISHED)
+def test_absent_weights_are_named_before_any_sampling(protocol, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path))
+    words = [f"protocol={protocol}", "num_images=5000"]
+    folders = [f"dataset.path={photos / 'shots'}", f"dataset.reference={photos / 'all'}"]
+    cell = make_cell("method=copy", "dataset=folder", *folders, "k=4", *words)
+    networks = sorted(a.file for a in cell.assets)
+    inception = {"cdc2021": "pt_inception", "crdi2024": "pt_inception", "adam2022": "inception_v3"}
+    assert networks[0].startswith(inception.get(protocol, "inception-2015"))
+    assert networks[-1] == "vgg16-397923af.pth"
+
+
+def test_weights_of_others_stop_a_run_early_with_the_remedy(photos, tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    words = ["method=copy", "dataset=folder", f"dataset.path={photos / 'shots'}", "k=4"]
+    words += [f"dataset.reference={photos / 'all'}", "protocol=cdc2021", "num_images=5000"]
+    words += ["protocol.features.weights.url=null", "controls=[]"]
+    words += [f"results_dir={tmp_path / 'results'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "fsig_bench", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "400", "FSIG_BENCH_CACHE": str(tmp_path)},
+    )
+    assert done.returncode == 1
+    for part in ("pt_inception-2015-12-05-6726825d.pth", "91 MiB", "Apache-2.0", "put it at"):
+        assert part in done.stderr
+    assert not (tmp_path / "results" / "store").exists()
+
+
+def test_native_images_keep_their_order_and_size(photos):
+    files = tuple(sorted((photos / "all").glob("*.png")))
+    images = NativeImages(files=files)
+    parts = list(images.batches(4))
+    assert [tuple(p.shape) for p in parts] == [
+        (4, 3, 96, 96),
+        (2, 3, 96, 96),
+        (4, 3, 160, 160),
+        (2, 3, 160, 160),
+    ]
+    flat = [image for part in parts for image in part]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(flat, opened(photos / "all", [f.name for f in files]), strict=True)
+    )
+    assert len(images) == 12
+    assert images.digest != NativeImages(files=files[::-1]).digest

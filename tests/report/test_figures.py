@@ -1,0 +1,188 @@
+"""Figures of a paper: what they draw, that bytes repeat, that a method keeps its look."""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT
+from PIL import Image
+
+from fsig_bench.report.figures.clusters import cluster_values
+from fsig_bench.report.figures.factors import coverage_by_factor
+from fsig_bench.report.figures.matrix import EACH, sample_matrix
+from fsig_bench.report.figures.pareto import quality_diversity
+from fsig_bench.report.figures.style import PALETTE, drawing_order, known_methods, look, style
+from fsig_bench.report.figures.summaries import metric, over_shots, pairs, pareto_front, wall_s
+from fsig_bench.report.figures.write import matrix, most_frequent, write_figures
+from fsig_bench.report.records import load
+from fsig_bench.store.store import Store
+
+
+@pytest.fixture(scope="module")
+def records():
+    """Two targets of the reference: one with every method, one with few."""
+    found = load([ROOT / "results" / "reference"])
+    return [r for r in found if r["dataset"] in ("babies", "metfaces")]
+
+
+def test_the_front_by_hand():
+    # quality (lower) against diversity (higher): 1 and 3 are beaten, 4 equals 2
+    points = [(0.2, 10.0), (0.1, 12.0), (0.5, 20.0), (0.4, 30.0), (0.5, 20.0), (0.9, 90.0)]
+    assert pareto_front(points, x_higher_is_better=True) == [0, 2, 4, 5]
+    # quality against cost, both lower: only what no cheaper one matches
+    costs = [(10.0, 50.0), (20.0, 50.0), (30.0, 20.0), (5.0, 90.0), (40.0, 21.0)]
+    assert pareto_front(costs, x_higher_is_better=False) == [3, 0, 2]
+    assert pareto_front([], x_higher_is_better=True) == []
+
+
+def test_means_and_deviations_over_runs_that_have_both_values(records):
+    own = [r for r in records if (r["method"], r["dataset"]) == ("finetune", "babies")]
+    x, y = pairs(own, wall_s, metric("fd"))["babies"]["finetune"]
+    fd = [r["metrics"]["fd"]["value"] for r in own]
+    assert len(fd) == 3
+    assert (y.mean, y.sd) == (pytest.approx(np.mean(fd)), pytest.approx(np.std(fd, ddof=1)))
+    seconds = [r["timing_s"]["adapt"] + r["timing_s"]["sample"] for r in own]
+    assert x.mean == pytest.approx(np.mean(seconds))
+    less = [copy.deepcopy(r) for r in own]
+    less[0]["metrics"]["fd"]["value"] = None
+    assert pairs(less[:1], wall_s, metric("fd")) == {}
+
+
+def test_a_method_looks_the_same_whichever_others_are_there():
+    methods, controls = known_methods()
+    looks = {m: look(m, "method") for m in methods}
+    assert len({(v.colour, v.marker) for v in looks.values()}) == len(methods)
+    assert len({v.colour for v in looks.values()}) == min(len(methods), len(PALETTE))
+    greys = [look(m, "control") for m in controls]
+    assert {v.control for v in greys} == {True} and len({v.colour for v in greys}) == 1
+    assert not {v.colour for v in looks.values()} & {v.colour for v in greys}
+    one = look("a_method_of_someone_else", "method")
+    assert one == look("a_method_of_someone_else", "method") and one.colour in PALETTE
+    cards = {m: {"kind": "method"} for m in methods} | {m: {"kind": "control"} for m in controls}
+    order = drawing_order(cards)
+    assert order == [*methods, *controls]
+    for missing in methods[:3]:
+        rest = drawing_order({m: c for m, c in cards.items() if m != missing})
+        assert rest == [m for m in order if m != missing]
+
+
+def test_colours_in_the_file_stay_when_a_method_is_missing(records, tmp_path):
+    own = [r for r in records if r["dataset"] == "babies" and r["seed"] == 0]
+    quality_diversity(own, tmp_path / "all")
+    gone = "crdi"
+    quality_diversity([r for r in own if r["method"] != gone], tmp_path / "less")
+    texts = {n: (tmp_path / f"{n}.svg").read_text() for n in ("all", "less")}
+    kept = {look(r["method"], "method").colour for r in own if r["method"] != gone
+            and r["config"]["method"]["card"]["kind"] == "method"}  # fmt: skip
+    assert all(c in texts["all"] and c in texts["less"] for c in kept)
+    mine = look(gone, "method").colour
+    assert mine in texts["all"] and (mine in texts["less"]) == (mine in kept)
+
+
+def test_the_reference_gives_all_plots_and_the_bytes_repeat(records, tmp_path, capsys):
+    names = ["quality_diversity", "quality_cost"]
+    names += ["clusters-metfaces", "factors-metfaces"]
+    own = [r for r in records if r["dataset"] == "metfaces"]
+    stems = [f"{n}-mini-ours-k10.{kind}" for n in names for kind in ("pdf", "svg")]
+    made = write_figures(own, results=None, out=tmp_path / "a")
+    assert sorted(p.name for p in made) == sorted(stems)
+    out = capsys.readouterr().out
+    assert "left out: shots: no two records differ in k alone" in out
+    assert "left out: samples: no results folder" in out
+    write_figures(own[::-1], results=None, out=tmp_path / "b")
+    for path in made:
+        data = path.read_bytes()
+        assert data == (tmp_path / "b" / path.name).read_bytes(), path.name
+        assert data.startswith(b"%PDF" if path.suffix == ".pdf" else b"<?xml")
+        assert b"Date" not in data
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(stems)
+
+
+def with_k(records, k):
+    """The same runs at another number of shots."""
+    changed = []
+    for r in records:
+        new = copy.deepcopy(r) | {"k": k, "run_id": f"{r['run_id']}-{k}"}
+        new["metrics"]["fd"]["value"] *= 10 / k
+        changed.append(new)
+    return changed
+
+
+def test_curves_over_shots_need_records_that_differ_in_k_alone(records, tmp_path):
+    own = [r for r in records if r["dataset"] == "metfaces"]
+    several = [*own, *with_k(own, 5), *with_k(own, 1)]
+    assert over_shots(own) == [] and len(over_shots(several)) == 3 * len(own)
+    other = [r | {"protocol_hash": "other"} for r in with_k(own, 5)]
+    assert over_shots([*own, *other]) == []
+    assert {r["k"] for r in most_frequent([*own, *with_k(own[:2], 5)])} == {10}
+    names = {p.name for p in write_figures(several, results=None, out=tmp_path)}
+    assert {"shots-mini-ours-k1_5_10.pdf", "shots-mini-ours-k1_5_10.svg"} <= names
+
+
+def test_clusters_and_factors_are_the_records_own_numbers(records):
+    seeds = [r for r in records if (r["method"], r["dataset"]) == ("source", "metfaces")]
+    assert len(cluster_values(seeds)["source"][1]) == 10 * len(seeds) == 30
+    own = [r for r in seeds if r["seed"] == 0]
+    means, sizes, empty = cluster_values(own)["source"]
+    held = own[0]["metrics"]["intra_lpips"]
+    assert sizes == [n / 5 for n in held["cluster_sizes"]] and sum(sizes) == pytest.approx(100)
+    assert empty == held["empty_clusters"] == 1 and len(means) == 9
+    assert np.mean(means) == pytest.approx(held["value"], abs=1e-5)
+    by = coverage_by_factor(own)["source"]
+    assert np.mean(list(by.values())) == pytest.approx(
+        own[0]["metrics"]["factor_coverage"]["value"], abs=1e-4
+    )
+
+
+def test_the_matrix_shows_stored_samples_under_the_shots(records, tmp_path):
+    own = [r for r in records if r["dataset"] == "babies" and r["seed"] == 0]
+    own = [r for r in own if r["method"] in ("copy", "crdi", "finetune")]
+    store, colours = Store(tmp_path / "results"), {"copy": 40, "crdi": 90}
+    for name, level in colours.items():
+        record = next(r for r in own if r["method"] == name)
+        images = torch.full((50, 3, 64, 64), level, dtype=torch.uint8)
+        store.save_shard(record["stages"]["sample"], 0, images, 0.0)
+    (path,), (left,) = matrix(own, tmp_path / "results", tmp_path / "out")
+    assert "not stored below" in left and left.endswith(": finetune on babies")
+    assert path.name == "samples-mini-ours-k10.png"
+    with Image.open(path) as image:
+        sheet = np.asarray(image)
+    rows = {level: np.flatnonzero((sheet == level).all(2).mean(1) > 0.5) for level in (40, 90)}
+    assert rows[90].size and rows[90].max() < rows[40].min()  # methods above controls
+    assert (sheet[: rows[90].min()] != 255).any((1, 2)).sum() > 64  # the shots above both
+    shutil.rmtree(tmp_path / "results")
+    made, (left,) = matrix(own, tmp_path / "results", tmp_path / "none")
+    assert made == [] and "no run of these records has samples stored" in left
+
+
+def test_the_matrix_holds_each_image_once_and_a_dash_where_none_is(tmp_path):
+    levels = [30 + 20 * n for n in range(EACH + 2)]
+    images = torch.stack([torch.tensor([v, 0, 0]).view(3, 1, 1).expand(3, 16, 16) for v in levels])
+    cells = {("shots", "a"): images.to(torch.uint8)}
+    sample_matrix(tmp_path / "m.png", cells, ["shots", "x"], ["a", "b"])
+    with Image.open(tmp_path / "m.png") as image:
+        sheet = np.asarray(image)
+    scale = 2000 // (2 * EACH * 19)
+    counts = [int((sheet == (v, 0, 0)).all(2).sum()) for v in levels]
+    assert counts == [(16 * scale) ** 2] * EACH + [0, 0]
+    places = [np.argwhere((sheet == (v, 0, 0)).all(2)).min(0) for v in levels[:EACH]]
+    assert len({y for y, _ in places}) == 1 and np.all(np.diff([x for _, x in places]) > 16 * scale)
+    grey = np.argwhere((sheet == 0x99).all(2))  # dashes: row x twice, target b of the shots once
+    assert len(grey) > 0
+
+
+def test_no_record_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no record"):
+        write_figures([], results=None, out=tmp_path)
+
+
+def test_the_style_leaves_the_users_settings_alone():
+    import matplotlib
+
+    before = json.dumps({k: str(v) for k, v in matplotlib.rcParams.items()})
+    with style():
+        assert matplotlib.rcParams["svg.hashsalt"] == "fsig_bench"
+    assert json.dumps({k: str(v) for k, v in matplotlib.rcParams.items()}) == before

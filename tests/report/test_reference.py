@@ -1,0 +1,39 @@
+"""The committed records, the tables that they give, and the settings that made them."""
+
+import json
+
+import pytest
+from helpers import ROOT, make_cell
+
+from fsig_bench.api.weights import manifest_entry
+from fsig_bench.report.markdown import report, table
+from fsig_bench.report.records import load
+
+FOLDER = ROOT / "results" / "reference"
+PATHS = sorted(FOLDER.rglob("record.json"))
+
+
+@pytest.fixture(scope="module")
+def records():
+    return load([FOLDER])
+
+
+def test_the_tables_are_rebuilt_to_the_byte(records):
+    assert (FOLDER / "tables.md").read_text() == report(records)
+
+
+@pytest.mark.parametrize("metric", ["fd", "intra_lpips"])
+def test_the_readme_shows_them(records, metric):
+    shown = [r for r in records if r["k"] == 10]
+    assert table(shown, metric) in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: "-".join(p.parts[-4:-1]))
+def test_the_committed_settings_are_the_run(path):
+    record = json.loads(path.read_text())
+    words = [f"{key}={record[key]}" for key in ("method", "dataset", "k", "seed", "subset")]
+    cell = make_cell(*words, f"num_images={record['num_images']}")
+    assert cell.run_id == record["run_id"]
+    assert all(manifest_entry(w)["sha256"] == sha for w, sha in record["weights"].items())
+    numbers = [m["value"] for m in record["metrics"].values()]
+    assert numbers and all(v is None or v == v for v in numbers)

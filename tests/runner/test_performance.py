@@ -1,0 +1,227 @@
+"""Precision, compilation, offload, memory and teams: what may change numbers, and what may not."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+
+import pytest
+import torch
+from helpers import ROOT, cli, make_cell, records
+
+from baselines.common.data_parallel import own_parts
+from fsig_bench.api.images import to_float
+from fsig_bench.api.types import NoProgress
+from fsig_bench.console import duration
+from fsig_bench.runner.build import build_method, networks, tuned
+from fsig_bench.runner.device import precise, resolve_device
+from fsig_bench.runner.preflight import check_memory, memory_floor_gib, warm_up, work
+from fsig_bench.store.store import Store
+
+SMALL = ["dataset=babies", "k=4", "controls=[]", "num_images=20", "suite.shard_size=10"]
+SMALL += ["batch_size=10", "dataset.n_ref=150", "figures.tsne_points=40"]
+TUNED = ["method=finetune", "method.iterations=2", "method.groups=2", "method.sample.num_steps=3"]
+STUDIO = ["method=domainstudio", *TUNED[1:]]
+
+
+def adapted(*words):
+    cell = make_cell(*SMALL, *words)
+    shots = to_float(cell.dataset.shots(4, 0))
+    return build_method(cell).adapt(shots, seed=0, progress=NoProgress()).tensors
+
+
+def share_changed(a, b):
+    """Adam divides by the gradient's size: where that is rounding, a step of lr has either sign."""
+    return float(torch.cat([((a[n] - b[n]).abs() > 1e-5).flatten() for n in a]).float().mean())
+
+
+@pytest.mark.parametrize("word", ["method.groups_at_once=1", "method.checkpointing=true"])
+def test_what_saves_memory_does_not_change_the_step(word):
+    assert make_cell(*SMALL, *STUDIO).run_id == make_cell(*SMALL, *STUDIO, word).run_id
+    plain = adapted(*STUDIO)
+    assert share_changed(plain, adapted(*STUDIO, word)) < 0.001
+    # What the comparison would see: another objective.
+    assert share_changed(plain, adapted(*STUDIO, "method.objective.l_img=0")) > 0.01
+
+
+def test_groups_are_shared_out_without_loss(monkeypatch):
+    batch = torch.arange(15)[:, None], torch.arange(15)
+    for size in (1, 2, 4, 7):
+        seen = []
+        for rank in range(size):
+            monkeypatch.setattr(
+                "baselines.common.data_parallel.members", lambda r=rank, s=size: (r, s)
+            )
+            for x, t in own_parts(batch, groups=5, at_once=2):
+                assert len(x) in (3, 6) and torch.equal(x[:, 0], t)
+                seen += [tuple(part) for part in t.view(-1, 3).tolist()]
+        assert sorted(seen) == [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11), (12, 13, 14)]
+
+
+def test_precision_is_part_of_the_keys_it_can_change():
+    plain = make_cell(*SMALL, "method=source")
+    for stage, value in (("adapt", "bf16"), ("sample", "bf16"), ("sample", "tf32")):
+        other = make_cell(*SMALL, "method=source", f"precision.{stage}={value}")
+        assert (other.adapt_key != plain.adapt_key) is (stage == "adapt")
+        assert other.sample_key != plain.sample_key and other.run_id != plain.run_id
+    for word in ("precision.adapt=fp16", "precision.sample=fp8", "compile=fast"):
+        with pytest.raises(ValueError, match="choose"):
+            make_cell(*SMALL, "method=source", word)
+    for word in ("compile=default", "offload=true", "device=cpu"):
+        assert make_cell(*SMALL, "method=source", word).run_id == plain.run_id
+
+
+def test_a_policy_is_in_force_inside_and_gone_outside():
+    x = torch.randn(8, 8)
+    before = torch.backends.cudnn.allow_tf32
+    with precise("bf16", "cpu"):
+        assert (x @ x).dtype == torch.bfloat16
+    with precise("fp32", "cpu"):
+        assert (x @ x).dtype == torch.float32 and not torch.backends.cudnn.allow_tf32
+    with precise("tf32", "cpu"):
+        assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_training_in_half_precision_goes_on_from_its_own_steps():
+    w, x = torch.ones(4, 4, requires_grad=True), torch.eye(4)
+    with precise("bf16", "cpu"):
+        assert float((x @ w).mean().detach()) == 1
+        with torch.no_grad():
+            w.add_(1)  # an optimiser's step, within the stage
+        assert float((x @ w).mean().detach()) == 2
+
+
+def test_half_precision_runs_and_says_so(tmp_path):
+    words = [*SMALL, "method=source", "method.num_steps=4"]
+    cli(*words, f"results_dir={tmp_path}")
+    cli(*words, f"results_dir={tmp_path}", "precision.sample=bf16")
+    found = sorted(
+        (r["config"]["precision"]["sample"], r["pixels_sha256"], r["metrics"]["fd"]["value"])
+        for p in tmp_path.glob("runs/**/record.json")
+        for r in [json.loads(p.read_text())]
+    )
+    (half, a, fd_half), (full, b, fd_full) = found
+    assert (half, full) == ("bf16", "fp32") and a != b
+    assert fd_half == pytest.approx(fd_full, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["method=source", "method.num_steps=3"], 1),
+        (["method=gan_inversion", "method.projector.steps=2", "method.space_count=500"], 2),
+        (
+            "method=d2c method.num_steps=2 method.unlabelled_count=40 "
+            "method.held_out_count=40 method.sample.budget=2".split(),
+            2,
+        ),
+    ],
+)
+def test_offloaded_networks_draw_the_same_images(words, count):
+    pytest.importorskip("accelerate", reason="accelerate is not installed (extra `gpu`)")
+    images = []
+    for word in ("offload=false", "offload=true"):
+        cell = make_cell(*SMALL, *words, word)
+        method = build_method(cell)
+        assert len(networks(method)) == count
+        shots = to_float(cell.dataset.shots(cell.config["k"], 0))
+        state = method.adapt(shots, seed=0, progress=NoProgress())
+        images.append(method.sampler(state)(range(3)))
+    assert torch.equal(*images)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A method's part with a network, as methods have them."""
+
+    @cached_property
+    def net(self):
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.SiLU())
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler here")
+def test_compiled_networks_give_the_same_up_to_rounding():
+    x, plain = torch.randn(2, 4), Holder()
+    config = {"compile": "default", "offload": False, "device": "cpu"}
+    compiled = tuned(Holder(), config)
+    assert plain.net._compiled_call_impl is None and compiled.net._compiled_call_impl is not None
+    with torch.no_grad():
+        torch.testing.assert_close(plain.net(x), compiled.net(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_team_leaves_one_record_of_the_same_images(tmp_path):
+    args = [*SMALL, *STUDIO, "controls=[source]"]
+    cli(*args, f"results_dir={tmp_path / 'one'}")
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    done = subprocess.run(
+        [*start, "-m", "fsig_bench", *args, f"results_dir={tmp_path / 'two'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("record ") == 2  # one a cell, not one a process
+    one, two = (records(tmp_path / name) for name in ("one", "two"))
+    assert one.keys() == two.keys() and len(one) == 2
+    for key in one:
+        assert one[key]["run_id"] == two[key]["run_id"]
+    drawn = ("source", "babies", 20, 0)
+    assert one[drawn]["pixels_sha256"] == two[drawn]["pixels_sha256"]
+    key = make_cell(*args).sample_key  # DomainStudio adds its groups in another order
+    a, b = (Store(tmp_path / n).load_shard(key, 10, 20)[0].float() for n in ("one", "two"))
+    assert (a - b).abs().mean() < 2 < (a - a.flip(0)).abs().mean()  # grey levels
+
+
+def test_what_is_left_to_do_is_counted(tmp_path):
+    words = [*SMALL, "method=crdi", "method.draws=2", "method.card.reconstruct_sweep=null"]
+    cell, store = make_cell(*words), Store(tmp_path)
+    method = build_method(cell)
+    before = work(cell, method, store)
+    assert (before.nfe_adapt, before.images_done, before.images) == (4 * 2 * 15, 0, 20)
+    assert before.nfe_left == 4 * 2 * 15 + 20 * method.nfe_per_image
+    state = method.adapt(to_float(cell.dataset.shots(4, 0)), seed=0, progress=NoProgress())
+    assert state.nfe_adapt == before.nfe_adapt
+    store.save_state(cell.adapt_key, state, 1.0)
+    store.save_shard(cell.sample_key, 0, torch.zeros(10, 3, 64, 64, dtype=torch.uint8), 1.0)
+    after = work(cell, method, store)
+    assert after.adapted and after.images_done == 10
+    assert after.nfe_left == 10 * method.nfe_per_image
+    assert "10 of 20 images drawn" in str(after)
+
+
+def test_a_warm_up_extrapolates_and_keeps_nothing(tmp_path):
+    words = [*SMALL, "method=finetune", "method.iterations=400", "method.groups=1"]
+    cell, store = make_cell(*words, "method.sample.num_steps=3"), Store(tmp_path)
+    seen = warm_up(cell, build_method(cell), store, limit_s=1.0)
+    assert seen.adapt_s > 3 and seen.sample_s is None and seen.peak_gib > 0
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_too_little_memory_is_said_before_any_work(monkeypatch):
+    cell = make_cell(*SMALL, *STUDIO)
+    assert 0.01 < memory_floor_gib(cell) < 1
+    check_memory(cell, "cpu")
+    monkeypatch.setattr("fsig_bench.runner.preflight.memory_gib", lambda device: 1e-3)
+    with pytest.raises(ValueError, match=r"needs at least .*groups_at_once=1"):
+        check_memory(cell, "cpu")
+
+
+def test_durations_read_well():
+    told = [duration(s) for s in (3.2, 600, 3600 * 5)]
+    assert told == ["3 s", "10 min", "5.0 h"] and "unknown" in duration(None)
+
+
+def test_a_member_of_a_team_takes_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == "cuda"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert resolve_device("auto") == "cuda:1" and resolve_device("cpu") == "cpu"

@@ -1,0 +1,316 @@
+"""Whole runs through the command line: files, repetition, kills, shards, bad input."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from helpers import ROOT, cli, command, make_cell, records
+
+from fsig_bench.api.images import to_float
+from fsig_bench.runner.sample import make_shard
+from fsig_bench.store.files import read_tensors, write_tensors
+from fsig_bench.store.shared import SharedWork
+from fsig_bench.store.store import Store
+
+SMALL = ["dataset=babies", "k=3", "dataset.n_ref=150", "suite.shard_size=10", "num_images=30"]
+SMALL += ["batch_size=10", "figures.tsne_points=40", "controls=[]", "method=crdi"]
+SMALL += ["method.draws=2", "method.card.reconstruct_sweep=null"]
+KEY = ("crdi", "babies", 30, 0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = cli(*SMALL, f"results_dir={folder}")
+    return folder, records(folder)[KEY], done.stdout
+
+
+def test_a_run_leaves_what_it_promises(whole):
+    folder, record, out = whole
+    path = next(folder.glob("runs/mini/crdi/babies/k3-seed0-*"))
+    assert path.name.endswith(record["run_id"])
+    for picture in ("samples.png", "nearest.png", "tsne.png", "tsne.csv", "reconstruction.png"):
+        assert (path / picture).stat().st_size > 500
+    names = {"fd", "kid", "intra_lpips", "precision", "recall", "density", "coverage", "vendi"}
+    names |= {"nearest_shot", "copy_rate", "factor_coverage", "source_leakage"}
+    names |= {"authpct", "lpips_diversity", "sliced_w2", "rendered_precision"}
+    assert set(record["metrics"]) == names
+    for metric in record["metrics"].values():
+        assert metric["value"] is not None and metric["extractor"] == "faceworld-reader"
+        assert metric["n_fake"] == 30 and metric["n_real"] == 150
+        assert metric["protocol_hash"] == record["protocol_hash"]
+    assert set(record["timing_s"]) == {"adapt", "sample", "score"}
+    assert record["nfe_per_image"] == 20 and record["nfe_adapt"] == 3 * 15 * 2
+    assert record["trained_params"] == 3 * 15 * 3 * 64 * 64
+    assert 0 < record["peak_mem_gib"] < 8
+    assert str(ROOT) not in str(record["config"])
+    assert "CRDI" in out and str(path) in out
+
+
+def test_a_second_run_does_nothing_and_says_the_same(whole):
+    folder, _, out = whole
+    stamps = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+    again = cli(*SMALL, f"results_dir={folder}")
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()} == stamps
+    assert out[out.index("babies, 3 shots") :] == again.stdout
+
+
+def test_more_images_reuse_the_shards(whole, tmp_path):
+    folder, record, _ = whole
+    shutil.copytree(folder, tmp_path / "r")
+    shards = sorted((tmp_path / "r" / "store" / "sample").glob("*/*.safetensors"))
+    stamps = [p.stat().st_mtime_ns for p in shards]
+    cli(*SMALL, f"results_dir={tmp_path / 'r'}", "num_images=40")
+    found = records(tmp_path / "r")
+    assert [p.stat().st_mtime_ns for p in shards] == stamps
+    more = found[("crdi", "babies", 40, 0)]
+    assert more["timing_s"]["adapt"] == record["timing_s"]["adapt"]
+    assert more["pixels_sha256"] != record["pixels_sha256"]
+
+
+def test_exported_pngs_score_to_the_same_numbers(whole, tmp_path):
+    folder, record, _ = whole
+    shutil.copytree(folder, tmp_path / "r")
+    out = cli(*SMALL, f"results_dir={tmp_path / 'r'}", "png=true").stdout
+    png = next((tmp_path / "r").glob("runs/mini/crdi/babies/*/png"))
+    assert "30 PNG files" in out and len(list(png.glob("*.png"))) == 30
+    shared = [word for word in SMALL if not word.startswith("method")]
+    cli(
+        *shared, "method=from_folder", f"method.images.files={png}", f"results_dir={tmp_path / 'r'}"
+    )
+    again = records(tmp_path / "r")[("from_folder", "babies", 30, 0)]
+    assert again["pixels_sha256"] == record["pixels_sha256"]
+    assert again["metrics"] == record["metrics"]
+    few = cli(
+        *shared, "method=from_folder", f"method.images.files={png}", "num_images=31", check=False
+    )
+    assert few.returncode and "holds 30 images" in few.stderr + few.stdout
+
+
+def test_workers_give_the_same_bytes(whole, tmp_path):
+    folder, record, _ = whole
+    shutil.copytree(folder / "store" / "adapt", tmp_path / "store" / "adapt")
+    cli(*SMALL, f"results_dir={tmp_path}", "workers=2")
+    assert records(tmp_path)[KEY]["pixels_sha256"] == record["pixels_sha256"]
+
+
+def kill_when(condition, *overrides):
+    process = subprocess.Popen(
+        command(*overrides), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.time() + 120
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.time() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_while_adapting_it_continues_to_the_same_bytes(whole, tmp_path):
+    checkpoint = tmp_path / "store" / "adapt"
+    args = [*SMALL, f"results_dir={tmp_path}", "checkpoint_s=0"]
+    kill_when(lambda: list(checkpoint.glob("*/checkpoint.safetensors")), *args)
+    assert not list(checkpoint.glob("*/state.safetensors")) and not records(tmp_path)
+    out = cli(*args).stdout
+    assert "continuing from the checkpoint" in out
+    assert records(tmp_path)[KEY]["pixels_sha256"] == whole[1]["pixels_sha256"]
+
+
+def test_killed_while_sampling_it_continues_to_the_same_bytes(whole, tmp_path):
+    shards = tmp_path / "store" / "sample"
+    args = [*SMALL, f"results_dir={tmp_path}"]
+    kill_when(lambda: list(shards.glob("*/0*.safetensors")), *args)
+    first = {p: p.stat().st_mtime_ns for p in shards.glob("*/0*.safetensors")}
+    assert 1 <= len(first) < 3 and not records(tmp_path)
+    cli(*args)
+    assert {p: p.stat().st_mtime_ns for p in first} == first
+    assert records(tmp_path)[KEY]["pixels_sha256"] == whole[1]["pixels_sha256"]
+
+
+def test_other_batch_sizes_change_rounding_only(whole, tmp_path):
+    folder, record, _ = whole
+    base = make_cell(*SMALL, f"results_dir={folder}")
+    ranges = [(0, 10), (10, 20), (20, 30)]
+
+    def pixels(root):
+        shards = [Store(root).load_shard(base.sample_key, *r)[0] for r in ranges]
+        return torch.cat(shards).int()
+
+    for size in (1, 7, 64):
+        root = tmp_path / str(size)
+        shutil.copytree(folder / "store" / "adapt", root / "store" / "adapt")
+        cli(*SMALL, f"results_dir={root}", f"batch_size={size}")
+        gap = (pixels(root) - pixels(folder)).abs()
+        assert gap.max() <= 1 and (gap > 0).float().mean() <= 1e-3, size
+        other = records(root)[KEY]
+        for name, metric in record["metrics"].items():
+            assert other["metrics"][name]["value"] == pytest.approx(
+                metric["value"], rel=2e-3, abs=1e-4
+            )
+
+
+def test_a_damaged_shard_is_named(whole, tmp_path):
+    shutil.copytree(whole[0] / "store", tmp_path / "store")
+    shard = next((tmp_path / "store" / "sample").glob("*/000010-*.safetensors"))
+    data = bytearray(shard.read_bytes())
+    data[-100] ^= 4
+    shard.write_bytes(bytes(data))
+    done = cli(*SMALL, f"results_dir={tmp_path}", check=False)
+    assert done.returncode == 1 and shard.name in done.stderr and "delete it" in done.stderr
+    shard.unlink()
+    cli(*SMALL, f"results_dir={tmp_path}")
+    assert records(tmp_path)[KEY]["pixels_sha256"] == whole[1]["pixels_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["dataset=babies"], ["no method", "crdi", "rs_imle"]),
+        (["method=copy"], ["no dataset", "babies", "folder"]),
+        (["method=crdy", "dataset=babies"], ["crdi", "source", "copy", "real"]),
+        (["method=copy", "dataset=dogs"], ["babies", "sketches", "folder"]),
+        (["method=copy", "dataset=babies", "k=500"], ["k=500", "100"]),
+        (["method=copy", "dataset=babies", "k=0"], ["k=0"]),
+        (["method=copy", "dataset=babies", "dataset.n_ref=5"], ["n_ref=5", "100"]),
+        (["method=crdi", "dataset=babies", "method.ettta=3"], ["ettta"]),
+        (["method=crdi", "dataset=babies", "method.t_end=40"], ["40"]),
+        (["method=real", "dataset=folder", "dataset.path=tests"], ["real", "folder"]),
+        (["method=copy", "dataset=folder", "dataset.path=nowhere"], ["nowhere"]),
+        (["method=copy", "dataset=folder"], ["dataset.path=..."]),
+        (["method=domainstudio", "dataset=babies", "method.group_size=1"], ["group_size=1"]),
+        (["method=copy", "dataset=babies", "device=cuda:9"], ["cuda"]),
+    ],
+)
+def test_bad_input_is_refused_with_the_value_and_the_remedy(overrides, words, tmp_path):
+    done = cli(*overrides, f"results_dir={tmp_path}", "num_images=2", "controls=[]", check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert all(w in text for w in words), text
+    assert "Traceback" not in text
+    assert not list(tmp_path.glob("runs/**/record.json"))
+
+
+def test_a_sweep_may_choose_methods_and_datasets(tmp_path):
+    shared = ["controls=[]", "preflight=only", f"results_dir={tmp_path}"]
+    by_hand = cli("-m", "method=copy,crdi", "dataset=babies,sketches", *shared)
+    lines = by_hand.stdout.split()
+    pairs = [(m, d) for m in ("copy", "crdi") for d in ("babies", "sketches")]
+    assert [any(f"/{m}/{d}/" in w for w in lines) for m, d in pairs] == [True] * 4
+    narrowed = cli("-m", "experiment=mini_grid", "method=copy,real", "seed=0,1", *shared)
+    assert narrowed.stdout.count("to do") == 2 * 6 * 2
+
+
+def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_path):
+    shared = ["-m", "dataset=babies", "dataset.n_ref=150", "num_images=10", "suite.shard_size=10"]
+    shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
+    first = cli(*shared, "method=crdy,copy,real", check=False)
+    assert first.returncode == 1
+    assert "3 cells: 0 finished, 2 to run" in first.stdout
+    assert "1 of 3 cells failed" in first.stdout and "Could not find 'method/crdy'" in first.stdout
+    assert {key[0] for key in records(tmp_path)} == {"copy", "real"}
+    times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    again = cli(*shared, "method=copy,real")
+    assert "2 cells: 2 finished, 0 to run" in again.stdout and "sample" not in again.stdout
+    more = cli(*shared, "method=copy,real", "seed=0,1", "preflight=only")
+    assert "4 cells: 2 finished, 2 to run" in more.stdout
+    assert more.stdout.count("done ") == 2 and more.stdout.count("to do ") == 2
+    assert {p: p.stat().st_mtime_ns for p in times} == times
+    # A cell whose controls are not all there is not finished.
+    shared[shared.index("controls=[]")] = "controls=[copy,source]"
+    partly = cli(*shared, "method=real", "preflight=only")
+    assert "1 cells: 0 finished, 1 to run" in partly.stdout
+    shared[shared.index("controls=[copy,source]")] = "controls=[copy]"
+    assert "1 cells: 1 finished" in cli(*shared, "method=real", "preflight=only").stdout
+
+
+def test_a_cell_that_breaks_while_running_is_named_at_the_end(tmp_path):
+    shared = ["-m", "dataset=babies", "dataset.n_ref=150", "num_images=10", "suite.shard_size=10"]
+    shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
+    done = cli(*shared, "method=copy,real", check=False)
+    assert done.returncode == 0
+    store = tmp_path / "store" / "sample"
+    shard = next(store.rglob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-7])
+    for record in tmp_path.rglob("record.json"):
+        record.unlink()
+    broken = cli(*shared, "method=copy,real", check=False)
+    assert broken.returncode == 1 and "1 of 2 cells failed" in broken.stdout
+    assert "is damaged" in broken.stdout and "delete it" in broken.stdout
+    assert len(records(tmp_path)) == 1  # the other one ran to its end
+
+
+def test_preflight_only_does_no_work(tmp_path):
+    words = [w for w in SMALL if w != "controls=[]"]
+    done = cli(*words, "preflight=only", f"results_dir={tmp_path}")
+    assert done.stdout.count("to do: ") == 4 and "to adapt (90 network evaluations)" in done.stdout
+    assert done.stdout.count("time     adapt 0 s") == 3 and "warm-up peaked at" in done.stdout
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "store").exists()
+
+
+def test_help_is_quick_and_needs_no_torch():
+    began = time.perf_counter()
+    done = cli("--help")
+    assert time.perf_counter() - began < 2
+    for word in ("method=", "babies", "crdi", "record.json", "-m"):
+        assert word in done.stdout
+    check = (
+        "import sys, fsig_bench.__main__, fsig_bench.runner.cell; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([command()[0], "-c", check], cwd=ROOT).returncode == 0
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(tmp_path, capsys):
+    cell = make_cell("method=copy", "dataset=babies", "device=cpu", "controls=[]", "batch_size=8")
+    store, shots = Store(tmp_path), cell.dataset.shots(10, 0)
+    asked = []
+
+    def small(indices):
+        asked.append(len(indices))
+        if len(indices) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return to_float(shots[[i % 10 for i in indices]])
+
+    make_shard(cell, small, store, 0, 10, SharedWork(store))
+    images, _ = store.load_shard(cell.sample_key, 0, 10)
+    assert torch.equal(images, shots) and asked == [8, 4, 2, 2, 2, 2, 2]
+    assert "batches of 4 images from image 0" in capsys.readouterr().out
+
+    def never(indices):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        make_shard(cell, never, store, 10, 20, SharedWork(store))
+    assert not store.shard_path(cell.sample_key, 10, 20).exists()
+
+
+def test_values_that_are_not_finite_name_the_images(tmp_path):
+    cell = make_cell("method=copy", "dataset=babies", "device=cpu", "controls=[]", "batch_size=4")
+
+    def broken(indices):
+        return torch.full((len(indices), 3, 8, 8), float("nan"))
+
+    with pytest.raises(ValueError, match=r"copy on babies, images 4 to 8: .*NaN"):
+        make_shard(cell, broken, Store(tmp_path), 4, 8, SharedWork(Store(tmp_path)))
+
+
+def test_a_shard_counts_shared_work_that_another_run_did(tmp_path):
+    cell = make_cell("method=copy", "dataset=babies", "device=cpu", "controls=[]", "batch_size=4")
+    store = Store(tmp_path)
+    store.shared(["proposals"], lambda: torch.zeros(4, 3, 8, 8))
+    for path in (tmp_path / "store" / "shared").iterdir():
+        write_tensors(path, read_tensors(path)[0], {"wall_s": "50.000"})
+    shared = SharedWork(store)
+
+    def draw(indices):
+        return shared(["proposals"], lambda: pytest.fail("it is there"))
+
+    for start, expected in ((0, 50), (8, 100)):  # 4 images, then two batches of 4
+        make_shard(cell, draw, store, start, start + expected // 12, shared)
+        wall_s = store.load_shard(cell.sample_key, start, start + expected // 12)[1]
+        assert wall_s == pytest.approx(expected, abs=5)

@@ -1,0 +1,156 @@
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from fsig_bench.api.types import State
+from fsig_bench.api.weights import record_in_manifest, verified, write_safetensors
+from fsig_bench.console import Bar
+from fsig_bench.runner.keys import content, weight_files
+from fsig_bench.runner.progress import StageProgress
+from fsig_bench.store.files import read_tensors, write_tensors
+from fsig_bench.store.keys import digest
+from fsig_bench.store.store import Store
+
+
+def test_state_survives_the_store(tmp_path):
+    state = State(
+        tensors={"a": torch.randn(2, 3)},
+        seed=7,
+        trained_params=6,
+        nfe_adapt=12,
+        meta={"note": [1, "x"]},
+    )
+    store = Store(tmp_path)
+    assert store.load_state("key") is None
+    store.save_state("key", state, 1.25)
+    found, wall_s = store.load_state("key")
+    assert torch.equal(found.tensors["a"], state.tensors["a"])
+    assert (found.seed, found.nfe_adapt, found.meta) == (7, 12, {"note": [1, "x"]})
+    assert wall_s == 1.25
+
+
+def test_every_flipped_byte_of_a_shard_is_found_and_named(tmp_path):
+    store = Store(tmp_path)
+    store.save_shard("key", 0, torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8), 0.5)
+    path = store.shard_path("key", 0, 4)
+    good = path.read_bytes()
+    for position in (0, 9, len(good) // 2, len(good) - 1):
+        bad = bytearray(good)
+        bad[position] ^= 1
+        path.write_bytes(bytes(bad))
+        with pytest.raises(ValueError, match="000000-000004.*delete it"):
+            store.load_shard("key", 0, 4)
+    path.write_bytes(good[:-10])
+    with pytest.raises(ValueError, match="damaged"):
+        store.load_shard("key", 0, 4)
+    path.write_bytes(good)
+    assert store.load_shard("key", 0, 4)[1] == 0.5
+
+
+def test_writes_are_atomic_and_leave_no_litter(tmp_path):
+    write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(3)}, {})
+    with pytest.raises(AttributeError):
+        write_tensors(tmp_path / "x.safetensors", {"a": "not a tensor"}, {})
+    assert torch.equal(read_tensors(tmp_path / "x.safetensors")[0]["a"], torch.zeros(3))
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_features_are_computed_once(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return torch.ones(2)
+
+    for _ in range(3):
+        assert torch.equal(Store(tmp_path).remembered("k" * 64, compute), torch.ones(2))
+    assert calls == [1]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OSError, match="results_dir"):
+        Store(tmp_path / "r").check_writable(1)
+
+
+def test_a_results_dir_that_cannot_be_a_folder_and_a_full_disk_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"results_dir=.*results_dir=FOLDER"):
+        Store(tmp_path / "file").check_writable(1)
+    with pytest.raises(OSError, match="MiB free and this run needs"):
+        Store(tmp_path).check_writable(2**62)
+
+
+def test_weights_are_believed_only_with_their_sha256(tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_safetensors(path, {"a": torch.arange(5.0)}, {})
+    record_in_manifest(path, {"command": "make it again"})
+    assert verified(str(path)) == path
+    verified.cache_clear()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 255
+    path.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"w\.safetensors are corrupt.*make it again"):
+        verified(str(path))
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="make it again"):
+        verified(str(path))
+    (tmp_path / "manifest.json").write_text(json.dumps({}))
+    with pytest.raises(FileNotFoundError, match="are not among"):
+        verified(str(path))
+
+
+def test_keys_ignore_order_and_place_but_not_values(tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_safetensors(path, {"a": torch.zeros(1)}, {})
+    record_in_manifest(path, {"command": "x"})
+    a = {"x": 1, "source": {"weights": str(path), "device": "cpu"}, "card": {"label": "A"}}
+    b = {"card": {"label": "B"}, "source": {"device": "cuda", "weights": str(path)}, "x": 1}
+    assert digest(content(a)) == digest(content(b))
+    assert digest(content(a)) != digest(content(a | {"x": 2}))
+    assert weight_files(a) == [str(path)]
+    before = digest(content(a))
+    write_safetensors(path, {"a": torch.ones(1)}, {})
+    record_in_manifest(path, {"command": "x"})
+    assert digest(content(a)) != before
+
+
+def test_shared_work_is_done_once_and_keeps_its_cost(tmp_path):
+    store, calls = Store(tmp_path), []
+
+    def compute():
+        calls.append(1)
+        return torch.arange(3.0)
+
+    first, wall_s = store.shared(["bank", 1], compute)
+    again, same_s = Store(tmp_path).shared(["bank", 1], compute)
+    assert torch.equal(first, again) and len(calls) == 1 and wall_s == same_s >= 0
+    store.shared(["bank", 2], compute)
+    assert len(calls) == 2
+    for path in (tmp_path / "store" / "shared").iterdir():
+        write_tensors(path, read_tensors(path)[0], {"wall_s": "100.000"})
+    progress = StageProgress(store, "a" * 64, Bar("adapt", 1, "steps"), 10)
+    progress.shared(["bank", 1], compute)
+    assert progress.wall_s == pytest.approx(100, abs=5)  # what it cost where it was made
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(("takes_s", "written_at"), [(0, [10, 20, 30, 40]), (3, [10, 43])])
+def test_checkpoints_leave_most_of_the_time_to_the_work(takes_s, written_at, tmp_path, monkeypatch):
+    now, seen = [0.0], []
+
+    def write(path, tensors, metadata):
+        seen.append(round(now[0]))
+        now[0] += takes_s
+
+    monkeypatch.setattr("fsig_bench.console.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("fsig_bench.store.files.write_tensors", write)
+    progress = StageProgress(Store(tmp_path), "a" * 64, Bar("adapt", 1, "steps"), 10)
+    while now[0] < 45:
+        now[0] += 1
+        progress.save(1, {})
+    assert seen == written_at

@@ -1,0 +1,575 @@
+"""Tuning: the objective sees the shots alone, and a study goes on where it was stopped."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import ROOT, composed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fsig_bench.faceworld.images
+import fsig_bench.faceworld.render
+from fsig_bench.api.images import to_uint8
+from fsig_bench.api.types import State
+from fsig_bench.faceworld.dataset import FaceworldDataset
+from fsig_bench.store.lock import is_held
+from fsig_bench.store.shared import SharedWork
+from fsig_bench.store.store import Store
+from fsig_bench.tune import __main__ as tune
+from fsig_bench.tune.candidates import (
+    asked,
+    candidate,
+    checked,
+    present,
+    study_name,
+    without_reference,
+)
+from fsig_bench.tune.leave_out import (
+    Fold,
+    SharingProgress,
+    folds,
+    guard,
+    leave_out,
+    nearest,
+    objective,
+    replay,
+)
+from fsig_bench.tune.space import (
+    Dimension,
+    fitted,
+    parse,
+    present_point,
+    probes,
+    split_list,
+    texts,
+    whole_grid,
+)
+from fsig_bench.tune.study import Study
+from fsig_bench.tune.trials import best_of, ranked
+
+
+class TestSpace:
+    @pytest.mark.parametrize(
+        ("word", "kind", "ends", "count"),
+        [
+            ("method.lr=log(1e-5,1e-3)", "real", (1e-5, 1e-3), None),
+            ("method.l=lin( -1, .5 )", "real", (-1.0, 0.5), None),
+            ("method.n=50:400:50", "whole", (50, 400), 8),
+            ("method.n=50:420:50", "whole", (50, 400), 8),
+            ("method.n=-1:1", "whole", (-1, 1), 3),
+            ("method.a.kind=[ddim,ancestral]", "choice", ("ddim", "ancestral"), 2),
+            ("method/objective=[paper,code]", "choice", ("paper", "code"), 2),
+            ("method.betas=[[0.9,0.9],[0.5,0.9]]", "choice", ("[0.9,0.9]", "[0.5,0.9]"), 2),
+        ],
+    )
+    def test_ranges(self, word, kind, ends, count):
+        d = parse(word)
+        assert (d.key, d.kind, d.count) == (word.partition("=")[0], kind, count)
+        assert (d.ends if kind == "choice" else (d.low, d.high)) == ends
+        assert d.log == ("log" in word)
+        assert parse(f"{d.key}={d}") == d  # as it is written, so it is read
+
+    @pytest.mark.parametrize(
+        "word", ["k=5", "method=crdi", "controls=[source,copy]", "dataset.shots_list=[a,b]"]
+    )
+    def test_everything_else_is_an_override(self, word):
+        assert parse(word) is None
+
+    @pytest.mark.parametrize(
+        ("word", "said"),
+        [
+            ("method.lr=log(0,1)", "above 0"),
+            ("method.lr=log(1e-3,1e-5)", "range is empty"),
+            ("method.lr=log(1e-3)", "two numbers"),
+            ("method.lr=lin(a,b)", "two numbers"),
+            ("method.n=4:4", "range is empty"),
+            ("method.n=1:4:0", "step"),
+            ("method.a=[x,x]", "different"),
+            ("method.a=[x,]", "empty"),
+            ("method.a=[[x,y]", "not closed"),
+            ("seed=0:2", "one value of each"),
+            ("protocol.version=lin(1,2)", "one value of each"),
+        ],
+    )
+    def test_malformed_ranges_are_named(self, word, said):
+        with pytest.raises(ValueError, match=said) as error:
+            parse(word)
+        assert word.partition("=")[2] in str(error.value)
+
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.lists(st.text("abc0.", min_size=1, max_size=3), min_size=1, max_size=4),
+        st.sampled_from(["{}", "[{}]", "[{},x]", "'{},'"]),
+    )
+    def test_lists_split_at_their_own_commas(self, parts, wrap):
+        wrapped = [wrap.format(p) for p in parts]
+        assert split_list(f"[{','.join(wrapped)}]") == tuple(wrapped)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.floats(1e-6, 1e3), st.floats(1e-6, 1e3), st.floats(0, 1))
+    def test_reals_are_typed_as_they_are_run(self, a, b, t):
+        low, high = sorted((a, b))
+        if low == high:
+            return
+        d = Dimension(key="method.x", kind="real", low=low, high=high)
+        value = min(high, low + t * (high - low))
+        text = d.text(value)
+        assert low <= float(text) <= high and float(text) == pytest.approx(value, rel=1e-3)
+        assert d.text(float(text)) == text
+
+    def test_whole_settings_stay_whole_and_lists_stay_lists(self):
+        d = fitted(parse("method.n=log(50,400)"), 150)
+        assert (d.kind, d.low, d.high, d.log, d.text(77)) == ("whole", 50, 400, True, "77")
+        assert fitted(parse("method.n=log(50,400)"), 1.5).kind == "real"
+        assert fitted(parse("method.flag=lin(0,1)"), True).kind == "real"
+        with pytest.raises(ValueError, match="whole number"):
+            fitted(parse("method.n=lin(0.5,4)"), 150)
+        with pytest.raises(ValueError, match="method.n=x: it is a number"):
+            fitted(parse("method.n=[2,null,x]"), 150)
+        with pytest.raises(ValueError, match="double brackets"):
+            fitted(parse("method.betas=[0.9,0.5]"), [0.9, 0.9])
+        listed = parse("method.betas=[[0.9,0.5],[0.9,0.9]]")
+        assert fitted(listed, [0.9, 0.9]) == listed
+
+    def test_points(self):
+        space = [parse("method.n=1:3"), parse("method.a=[x,null]")]
+        assert len(whole_grid(space, 6)) == 6 and whole_grid(space, 5) is None
+        assert whole_grid([*space, parse("method.l=lin(0,1)")], 10**6) is None
+        seen = [(p["method.n"], p["method.a"]) for p in probes(space)]
+        assert {n for n, _ in seen} == {"1", "3"} and {a for _, a in seen} == {"x", "null"}
+        assert present_point(space, {"method.n": 2, "method.a": None}) == {
+            "method.n": 2,
+            "method.a": "null",
+        }
+        assert present_point(space, {"method.n": 9, "method.a": None}) is None
+        assert present_point(space, {"method.n": "${k}", "method.a": None}) is None
+        assert texts(space, {"method.n": 2, "method.a": "x"}) == {"method.n": "2", "method.a": "x"}
+
+
+class Flat:
+    """A perceptual network for which an image is its first pixel."""
+
+    name = "flat"
+
+    def perceive(self, images):
+        return images[:, :, 0, 0].mean(1, keepdim=True)
+
+
+class Replay:
+    """Image i is shot i mod k; remembers what it was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def adapt(self, shots, *, seed, progress):
+        self.shown.append(to_uint8(shots))
+        return State(tensors={"shots": shots}, seed=seed, trained_params=0, nfe_adapt=0)
+
+    def sampler(self, state):
+        shots = state.tensors["shots"]
+        return lambda indices: shots[[i % len(shots) for i in indices]]
+
+
+def grey(*levels):
+    """Images of one grey each, uint8 [n, 3, 4, 4]."""
+    return torch.tensor(levels, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
+
+
+class TestObjective:
+    @settings(max_examples=100, deadline=None)
+    @given(st.integers(2, 40), st.data())
+    def test_folds_leave_every_shot_out_once(self, k, data):
+        held = data.draw(st.integers(1, k - 1))
+        found = folds(k, held, seed=data.draw(st.integers(0, 99)))
+        assert sorted(i for fold in found for i in fold) == list(range(k))
+        assert len(found) == -(-k // held)
+        sizes = {len(fold) for fold in found}
+        assert max(sizes) <= held and max(sizes) - min(sizes) <= 1
+
+    def test_folds_follow_the_seed(self):
+        assert folds(10, 2, 0) == folds(10, 2, 0) != folds(10, 2, 1)
+        assert len(folds(10, 2, 0)) == 5
+
+    @pytest.mark.parametrize(("k", "held"), [(1, 1), (1, 2), (5, 5), (5, 0)])
+    def test_nothing_to_leave_out_is_refused(self, k, held):
+        with pytest.raises(ValueError, match=f"held={held} of k={k}"):
+            folds(k, held, 0)
+
+    def test_nearest(self):
+        distances = torch.tensor([[1.0, 5.0, 2.0], [3.0, 4.0, 0.0]])
+        assert nearest(distances, [1]) == (4.0, 0.5)
+        assert nearest(distances, [0, 1]) == (2.5, 0.0)
+
+    def test_a_replay_is_far_from_what_it_has_not_seen(self):
+        """Greys 0, 51, 153 and 255 are -1, -0.6, 0.2 and 1: by hand."""
+        method, shots = Replay(), grey(0, 51, 153, 255)
+        seen = list(
+            leave_out(method, shots, Flat(), splits=[(0,), (1, 3)], samples=5, seed=0, batch_size=2)
+        )
+        assert torch.equal(method.shown[0], shots[1:])
+        assert torch.equal(method.shown[1], shots[[0, 2]])
+        assert seen[0].held_out == pytest.approx(0.4**2, abs=1e-6)
+        assert seen[1].held_out == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
+        assert guard(seen) == pytest.approx(0, abs=1e-6)
+        assert objective(seen) == pytest.approx((0.16 + 0.4) / 2, abs=1e-6)
+
+    def test_a_replay_scores_as_it_was_foretold(self):
+        shots, splits = grey(0, 51, 153, 255), folds(4, 1, 0)
+        seen = leave_out(Replay(), shots, Flat(), splits=splits, samples=6, seed=0, batch_size=4)
+        foretold = replay(shots, Flat(), splits=splits, batch_size=4)
+        assert objective(list(seen)) == pytest.approx(foretold, abs=1e-9)
+        assert foretold == pytest.approx((0.16 + 0.16 + 0.64 + 0.64) / 4, abs=1e-6)
+
+    def test_a_generous_method_beats_the_replay(self):
+        class Spread(Replay):
+            def sampler(self, state):
+                return lambda indices: torch.stack(
+                    [torch.full((3, 4, 4), i / 20 - 1) for i in indices]
+                )
+
+        shots = grey(0, 51, 153, 255)
+        by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "batch_size": 7}
+        spread, replay = (list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay))
+        assert objective(spread) < 0.01 < objective(replay)
+        assert guard(replay) < 1e-6
+
+    def test_samples_that_are_no_images_count_as_divergence(self):
+        class Broken(Replay):
+            def sampler(self, state):
+                return lambda indices: torch.full((len(indices), 3, 4, 4), torch.nan)
+
+        with pytest.raises(FloatingPointError, match="NaN"):
+            list(
+                leave_out(
+                    Broken(), grey(0, 9), Flat(), splits=[(0,)], samples=2, seed=0, batch_size=2
+                )
+            )
+
+    def test_what_shots_do_not_change_is_made_once(self, tmp_path):
+        calls = []
+
+        def compute():
+            calls.append(1)
+            return torch.ones(2)
+
+        for _ in range(2):
+            assert torch.equal(
+                SharingProgress(Store(tmp_path), "fp32").shared(["a", 1], compute), torch.ones(2)
+            )
+        assert len(calls) == 1
+
+    def test_what_was_made_in_another_precision_is_not_taken(self, tmp_path):
+        """Each stage's own: a bank of bf16 must never serve a run in fp32."""
+
+        class Sharing(Replay):
+            def adapt(self, shots, *, seed, progress):
+                found["adapt"] = float(progress.shared(["bank"], lambda: torch.ones(1)))
+                return super().adapt(shots, seed=seed, progress=progress)
+
+            def sharing_sampler(self, state, shared):
+                found["sample"] = float(shared(["bank"], lambda: torch.zeros(1)))
+                return self.sampler(state)
+
+        store, found = Store(tmp_path), {}
+        store.shared(["bank"], lambda: torch.full((1,), 7.0))  # of a run in fp32
+        for adapt, drawn, expected in (("bf16", "fp16", (1, 0)), ("fp32", "bf16", (7, 1))):
+            list(
+                leave_out(
+                    Sharing(),
+                    grey(0, 9),
+                    Flat(),
+                    splits=[(0,)],
+                    samples=2,
+                    seed=0,
+                    batch_size=2,
+                    progress=SharingProgress(store, adapt),
+                    shared=SharedWork(store, drawn),
+                )
+            )
+            assert (found["adapt"], found["sample"]) == expected
+
+
+def folds_of(value, count=3):
+    return [Fold(held=(n,), held_out=value, train=value / 2) for n in range(count)]
+
+
+def study_of(tmp_path, *words, first=None, seed=0):
+    space = tuple(map(parse, words))
+    return Study(name="toy", space=space, first=first, steps=3, seed=seed, store=Store(tmp_path))
+
+
+class TestStudy:
+    def search(self, study, trials, value=lambda w: float(w["method.x"])):
+        """The words of the trials that were evaluated, in order."""
+        asked = []
+
+        def evaluate(words, known):
+            asked.append(dict(words))
+            return iter(folds_of(value(words))[known:])
+
+        study.search(evaluate, trials, lambda t: None)
+        return asked
+
+    def test_stopped_and_continued_it_is_the_study_that_was_not_stopped(self, tmp_path):
+        word = "method.x=lin(0,1)"
+        whole = self.search(study_of(tmp_path / "a", word), 13)
+        parts = [self.search(study_of(tmp_path / "b", word), n) for n in (4, 4, 13)]
+        assert [len(p) for p in parts] == [4, 0, 9]
+        assert parts[0] + parts[2] == whole
+        assert len({w["method.x"] for w in whole}) == 13
+        assert self.search(study_of(tmp_path / "c", word, seed=1), 4) != whole[:4]
+
+    def test_a_trial_whose_process_died_is_tried_again(self, tmp_path):
+        """SIGKILL in the second trial leaves it under way in the journal."""
+        word = "method.x=lin(0,1)"
+        script = (
+            "import os, signal, sys\n"
+            "from test_tune import study_of, folds_of\n"
+            "def evaluate(words, known):\n"
+            "    print(words['method.x'], flush=True)\n"
+            "    if evaluate.calls: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "    evaluate.calls += 1\n"
+            "    return iter(folds_of(1.0))\n"
+            "evaluate.calls = 0\n"
+            f"study_of(sys.argv[1], {word!r}).search(evaluate, 5, lambda t: None)\n"
+        )
+        died = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)],
+            cwd=ROOT / "tests",
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+        )
+        assert died.returncode == -9, died.stderr
+        first, killed = died.stdout.split()
+        study = study_of(tmp_path, word)
+        assert not is_held(study.store.lock_path("tune-toy-1"))
+        again = [w["method.x"] for w in self.search(study, 3)]
+        assert len(again) == 2 and again[0] == killed and first not in again
+
+    def test_a_trial_that_another_process_is_at_is_left_alone(self, tmp_path):
+        study = study_of(tmp_path, "method.x=1:3")
+        seen = []
+
+        def evaluate(words, known):
+            if not seen:  # in the midst of the first trial, another process goes on with the rest
+                seen.append(words["method.x"])
+                seen.extend(
+                    w["method.x"] for w in self.search(study_of(tmp_path, "method.x=1:3"), 3)
+                )
+            return iter(folds_of(1.0))
+
+        assert study.search(evaluate, 3, lambda t: None)
+        assert sorted(seen) == ["1", "2", "3"] and len(study.results()) == 3
+
+    def test_small_spaces_are_gone_through_whole_and_once(self, tmp_path):
+        words = ["method.x=1:3", "method.a=[p,q]"]
+        asked = self.search(study_of(tmp_path, *words), 50)
+        assert len({tuple(w.items()) for w in asked}) == len(asked) == 6
+        assert not self.search(study_of(tmp_path, *words), 60)
+
+    def test_settings_that_were_tried_cost_nothing(self, tmp_path):
+        """A space of 12 values and 8 trials: the sampler repeats itself, the work does not."""
+        asked = self.search(study_of(tmp_path, "method.x=1:12"), 8)
+        assert len({w["method.x"] for w in asked}) == len(asked) == 8
+
+    def test_it_begins_with_the_settings_as_they_are(self, tmp_path):
+        study = study_of(tmp_path, "method.x=lin(0,1)", first={"method.x": 0.25})
+        assert self.search(study, 2)[0] == {"method.x": "0.25"}
+
+    def test_bad_candidates_are_given_up_early(self, tmp_path):
+        study, drawn = study_of(tmp_path, "method.x=lin(0,1)"), []
+
+        def evaluate(words, known):
+            bad = len(drawn) >= 6
+            drawn.append(0)
+            for fold in folds_of(9.0 if bad else 1.0):
+                drawn[-1] += 1
+                yield fold
+
+        study.search(evaluate, 7, lambda t: None)
+        assert drawn == [3] * 6 + [2]
+        assert [t.state for t in study.results()] == ["complete"] * 6 + ["pruned"]
+
+    def test_divergence_ends_a_trial_and_not_the_study(self, tmp_path):
+        def value(words):
+            if float(words["method.x"]) == 2:
+                raise FloatingPointError("loss is NaN")
+            return float(words["method.x"])
+
+        study = study_of(tmp_path, "method.x=1:3")
+        assert len(self.search(study, 3, value)) == 3
+        done = study.results()
+        assert [t.state for t in done] == ["complete", "complete", "failed"]
+        assert done[-1].said == "loss is NaN" and done[-1].value is None
+        assert best_of(done).words == {"method.x": "1"} and ranked(done) == done
+        assert not self.search(study, 3, value)  # it is not tried again
+
+    def test_a_trial_that_was_cut_short_keeps_its_folds(self, tmp_path):
+        def cut(words, known):
+            yield from folds_of(4.0)[:2]
+            raise KeyboardInterrupt
+
+        study, known_folds = study_of(tmp_path, "method.x=lin(0,1)"), []
+        with pytest.raises(KeyboardInterrupt):
+            study.search(cut, 2, lambda t: None)
+
+        def rest(words, known):
+            known_folds.append(known)
+            return iter(folds_of(1.0)[known:])
+
+        study.search(rest, 2, lambda t: None)
+        assert known_folds == [2, 0]
+        values = sorted(t.value for t in study.results())
+        assert values == [1.0, pytest.approx((4 + 4 + 1) / 3)]
+
+    def test_other_errors_stop_it_and_are_tried_again(self, tmp_path):
+        def value(words):
+            raise RuntimeError("no luck")
+
+        study = study_of(tmp_path, "method.x=lin(0,1)")
+        with pytest.raises(RuntimeError, match="no luck"):
+            self.search(study, 1, value)
+        assert len(self.search(study, 1)) == 1 and len(study.results()) == 1
+
+
+QUICK = ["method=source", "dataset=babies", "k=4", "samples=3", "batch_size=3"]
+
+
+def run(tmp_path, *words):
+    assert tune.main([*QUICK, f"results_dir={tmp_path}", *words]) == 0
+    (path,) = (tmp_path / "tune").glob("*.json")
+    return json.loads(path.read_text()), path.read_bytes()
+
+
+class TestCommand:
+    def test_a_study_ends_with_a_command_that_composes(self, tmp_path, capsys):
+        result, written = run(tmp_path, "method.num_steps=2:4", "trials=3")
+        out = capsys.readouterr().out
+        assert [t["settings"]["method.num_steps"] for t in result["trials"]] != []
+        assert {t["settings"]["method.num_steps"] for t in result["trials"]} == {"2", "3", "4"}
+        scores = [t["left_out"] for t in result["trials"]]
+        assert scores == sorted(scores) and result["best"] == result["trials"][0]["number"]
+        # The source model never looks at the shots: all folds together leave each out once.
+        assert all(t["left_out"] == pytest.approx(t["adapted_to"]) for t in result["trials"])
+        assert "shots only" in out and result["uses"] == "shots only"
+        assert result["command"] in out and result["study"] in out
+        words = shlex.split(result["command"])
+        assert words[:3] == ["python", "-m", "fsig_bench"]
+        steps = str(composed(*words[3:]).method.num_steps)
+        assert steps == result["trials"][0]["settings"]["method.num_steps"]
+        again, same = run(tmp_path, "method.num_steps=2:4", "trials=3")
+        assert again == result and same == written
+        assert "trial 0:" not in capsys.readouterr().out  # nothing was evaluated
+
+    def test_a_study_is_named_by_what_its_numbers_depend_on(self):
+        def name(*words):
+            keys = {w.partition("=")[0] for w in words}
+            base = [w for w in [*QUICK, "method.num_steps=2:4"] if w.partition("=")[0] not in keys]
+            wanted = asked([*base, *words])
+            made = self.in_hydra(lambda: candidate(wanted.fixed, {}))
+            return study_name(*made, wanted)
+
+        first = name()
+        assert first.startswith("source-babies-")
+        for same in (["trials=9"], ["png=true"], ["num_images=100"], ["batch_size=2"]):
+            assert name(*same) == first, same
+        other = [["seed=1"], ["subset=1"], ["k=5"], ["samples=4"], ["held=1"]]
+        other += [["method.num_steps=2:5"], ["precision.sample=bf16"], ["dataset=obama"]]
+        assert len({first, *(name(*words) for words in other)}) == 1 + len(other)
+
+    def test_the_reference_is_never_read(self, tmp_path, monkeypatch):
+        """Every way to the reference raises, and the renderer draws no target but the shots."""
+
+        def barred(*words, **more):
+            raise AssertionError("the reference was asked for")
+
+        for way in ("reference_images", "reference_at", "reference_fingerprint"):
+            monkeypatch.setattr(FaceworldDataset, way, barred)
+        monkeypatch.setattr("fsig_bench.runner.score.reference_images", barred)
+        drawn = []
+        for module in (fsig_bench.faceworld.render, fsig_bench.faceworld.images):
+
+            def render(domain, split, indices, draw=module.render):
+                drawn.append((domain, split, len(indices)))
+                assert split == "shots", (domain, split)
+                return draw(domain, split, indices)
+
+            monkeypatch.setattr(module, "render", render)
+        result, _ = run(tmp_path, "method.num_steps=[2,3]", "trials=2")
+        assert len(result["trials"]) == 2 and set(drawn) == {("babies", "shots", 4)}
+
+    def test_a_folder_of_references_need_not_be_there(self, tmp_path):
+        from PIL import Image
+
+        for n in range(4):
+            Image.new("RGB", (64, 64), (60 * n, 0, 0)).save(tmp_path / f"{n}.png")
+        words = ["method=source", "dataset=folder", f"dataset.path={tmp_path}"]
+        words += ["dataset.reference=/nowhere", "k=4"]
+        composed(*words)
+        with_hydra = self.in_hydra(lambda: candidate(without_reference(words)[0], {}))
+        assert with_hydra[1].reference is None
+
+    @staticmethod
+    def in_hydra(fn):
+        from hydra import initialize_config_dir
+
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return fn()
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["method.num_stepz=2:4"], "no setting method.num_stepz .*method.num_steps"),
+            (["methdo.x=1", "method.num_steps=2:4"], "no setting methdo.x"),
+            (["method.card=[a,b]"], "method.card is a group"),
+            (["method/nothing=[a,b]"], "no group method/nothing"),
+            (["method.num_steps=[2,x]"], "num_steps=x"),
+            (["k=2"], "nothing to search"),
+            (["k=1", "method.num_steps=2:4"], "held=2 of k=1"),
+            (["method.num_steps=2:4", "trials=0"], "trials=0"),
+            (["method.num_steps=2:4", "method.num_steps=3"], "more than once"),
+            (["method.num_steps=2:4", "seed=[0,1]"], "seed"),
+            (["method.num_steps=2:4", "k"], "key=value"),
+            (["method=real", "method.x=1:2"], "draws unseen target images"),
+            (["method=from_folder", "method.images.files=x", "method.x=1:2"], "made elsewhere"),
+        ],
+    )
+    def test_errors_come_before_any_work(self, words, said, tmp_path):
+        keys = {w.partition("=")[0] for w in words}
+        base = [w for w in QUICK if w.partition("=")[0] not in keys]
+        with pytest.raises(ValueError, match=said):
+            tune.main([*base, *words, f"results_dir={tmp_path / 'none'}"])
+        assert not (tmp_path / "none").exists()
+
+    def test_a_choice_that_the_method_refuses_is_named(self):
+        words = ["method=domainstudio", "dataset=babies", "method.sample.kind=[ddim,foo]"]
+        with pytest.raises(ValueError, match="method.sample.kind=foo: kind='foo'"):
+            tune.main(words)
+        with pytest.raises(ValueError, match="method/objective/nope"):
+            tune.main([*words[:2], "method/objective=[paper,nope]"])
+
+    def test_presets_and_whole_numbers_are_found_in_the_config(self):
+        words = ["method=domainstudio", "dataset=babies", "method/objective=[paper,code]"]
+        wanted = asked([*words, "method.iterations=log(50,400)", "method.lr=log(1e-5,1e-3)"])
+
+        def look():
+            fixed, cfg = without_reference(wanted.fixed)
+            space = checked(wanted, cfg)
+            made = candidate(fixed, {"method/objective": "code", "method.lr": "1e-05"})[0]
+            return space, present(cfg), made
+
+        space, now, made = self.in_hydra(look)
+        assert [d.kind for d in space] == ["choice", "whole", "real"]
+        assert now["method.iterations"] == 100 and made["method"]["lr"] == 1e-5
+        assert made["method"]["objective"]["kl_reduction"] == "mean"
+        assert made["dataset"]["fresh"] is None
+
+    def test_without_optuna_it_says_what_to_install(self, monkeypatch, tmp_path):
+        monkeypatch.setitem(sys.modules, "optuna", None)
+        with pytest.raises(ValueError, match=r"fsig-bench\[optuna\]"):
+            run(tmp_path, "method.num_steps=2:4")

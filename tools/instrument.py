@@ -1,0 +1,134 @@
+"""Is the instrument finer than what it measures?  python -m tools.instrument
+
+Compares, in the factor reader's features: samples of every source model with real source images,
+two sets of real source images at the same n (the floor), and the source domain with every target.
+Writes the figures into the weights' manifest and the pictures of README and docs.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from rich.table import Table
+from torch import Tensor
+
+from fsig_bench.api.images import to_uint8
+from fsig_bench.api.weights import ROOT, locate
+from fsig_bench.console import console
+from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS
+from fsig_bench.faceworld.render import render
+from fsig_bench.faceworld.train_reader import held_out_quality
+from fsig_bench.metrics.frechet import frechet_distance
+from fsig_bench.metrics.psnr import psnr
+from fsig_bench.pictures.grid import labelled_rows
+from fsig_bench.runner.adapt import adapt
+from fsig_bench.runner.build import build_method
+from fsig_bench.runner.cell import Cell, cell
+from fsig_bench.runner.sample import sample
+from fsig_bench.runner.score import build_networks
+from fsig_bench.store.store import Store
+
+N, N_REF = 2000, 2500
+NEAR = ("babies", "sunglasses", "sketches", "metfaces")
+# A source model alone, as a run of the harness; the weights that its distance speaks for.
+SOURCES = {
+    "diffusion": (["method=source"], "diffusion"),
+    "GAN": (
+        ["method=gan_inversion", "method.sample.kind=prior", "method.projector.steps=1", "k=1"],
+        "gan",
+    ),
+    "latent prior": (
+        ["method=d2c_prior", "method.unlabelled_count=200", "method.held_out_count=200", "k=100"],
+        "prior",
+    ),
+}
+
+
+def _note(weights: str, quality: dict[str, Any]) -> None:
+    """Adds quality figures to a weight file's manifest entry."""
+    file = locate(weights)
+    manifest = file.parent / "manifest.json"
+    entries = json.loads(manifest.read_text())
+    entries[file.name]["quality"] = quality
+    manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+
+
+def source_samples(words: list[str], results_dir: str) -> tuple[Tensor, Tensor, Cell]:
+    """N samples and the rebuilt shots of a source model through the harness, and its cell."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        fixed = ["dataset=adults", f"num_images={N}", f"results_dir={results_dir}"]
+        job = cell(compose("config", [*words, *fixed]))
+    store, method = Store(results_dir), build_method(job)
+    state = adapt(job, method, store)[0]
+    rebuilt = method.reconstruct(state) if hasattr(method, "reconstruct") else torch.empty(0)
+    return sample(job, method, state, store)[0], rebuilt, job
+
+
+def main() -> None:
+    """Prints the table and writes manifest and pictures."""
+    drawn = {name: source_samples(words, "results") for name, (words, _) in SOURCES.items()}
+    job = drawn["diffusion"][2]
+    extractor = build_networks(job.config)[0]
+
+    def features(images: Tensor) -> Tensor:
+        return torch.cat([extractor.features(part) for part in images.split(100)])
+
+    def real(domain: str, split: str, n: int) -> Tensor:
+        return features(render(domain, split, range(n))[0])
+
+    adults = real("adults", "reference", N_REF)
+
+    def distance(fake: Tensor) -> float:
+        return round(frechet_distance(real=adults, fake=fake), 4)
+
+    models = {name: distance(features(fake)) for name, (fake, _, _) in drawn.items()}
+    floor = distance(real("adults", "fresh", N))
+    targets = {d: distance(real(d, "reference", N)) for d in DOMAIN_NAMES if d != "adults"}
+    nearest = min(targets[d] for d in NEAR)
+    table = Table(title=f"Frechet distance to adults (n={N_REF}), {extractor.name}")
+    table.add_column("set")
+    table.add_column("FD", justify="right")
+    table.add_column("of the nearest target's", justify="right")
+    table.add_row(f"adults again, {N} images (floor)", f"{floor:.2f}", f"{floor / nearest:.3f}")
+    for name, value in (models | targets).items():
+        table.add_row(name, f"{value:.2f}", f"{value / nearest:.3f}")
+    console.print(table)
+    weights = str(Path(job.config["method"]["source"]["weights"]).parent)
+    for name, (_, file) in SOURCES.items():
+        quality = {
+            "fd_to_adults": models[name],
+            "fd_floor": floor,
+            "fd_targets": targets,
+            "fd_over_nearest_target": round(models[name] / nearest, 4),
+            "n_fake": N,
+            "n_real": N_REF,
+        }
+        _note(f"{weights}/{file}.safetensors", quality)
+    _, rebuilt, latent = drawn["latent prior"]
+    shots = latent.dataset.shots(latent.config["k"], 0)
+    decibels = psnr(real=shots, fake=to_uint8(rebuilt)).mean()
+    seen = {"psnr_db_adults": round(float(decibels), 2), "n": len(shots)}
+    console.print(f"autoencoder: {seen}")
+    _note(f"{weights}/autoencoder.safetensors", seen)
+    reader = held_out_quality(extractor)
+    console.print(f"reader: domain accuracy {reader['domain_accuracy']}, R2 per visible factor:")
+    worst_first = sorted(reader["r2"].items(), key=lambda p: p[1])
+    console.print("  " + "  ".join(f"{k} {v:.3f}" for k, v in worst_first))
+    _note(job.config["suite"]["extractor"]["weights"], reader)
+    pictures({name: fake for name, (fake, _, _) in drawn.items()}, Path("docs"))
+
+
+def pictures(fakes: dict[str, Tensor], folder: Path) -> None:
+    """The contact sheet of all domains, and unselected samples of the source models."""
+    rows = [(name, render(name, "held_out", range(9))[0]) for name in DOMAINS]
+    labelled_rows(folder / "faceworld.png", rows, title="")
+    rows = [(name, fake[:9]) for name, fake in fakes.items()]
+    labelled_rows(folder / "source_models.png", rows, title="")
+
+
+if __name__ == "__main__":
+    main()
