@@ -23,10 +23,10 @@ CHOICES |= {"on_failed": ("retry", "skip"), "dry_run": (True, False)}
 
 def control_configs(cfg: DictConfig) -> list[DictConfig]:
     """The cell with each possible control in the method's place."""
-    from fsig_bench.runner.controls import control_words, possible
+    from fsig_bench.runner.controls import applies, control_overrides
 
-    words = control_words(HydraConfig.get().overrides.task, cfg)
-    return [c for c in (compose("config", w) for w in words) if possible(c)]
+    words = control_overrides(HydraConfig.get().overrides.task, cfg)
+    return [c for c in (compose("config", w) for w in words) if applies(c)]
 
 
 def options(group: str) -> list[str]:
@@ -34,10 +34,10 @@ def options(group: str) -> list[str]:
     return sorted(GlobalHydra.instance().config_loader().get_group_options(group))
 
 
-def bytes_needed(config: dict[str, Any]) -> int:
+def bytes_needed(cell: Cell) -> int:
     """A generous guess of what one run writes."""
-    side = config["suite"]["resolution"]
-    return int(config["num_images"] * side * side * 3 + 64 * side * side * 3 * config["k"] + 2**25)
+    image = 3 * cell.suite.resolution**2
+    return cell.draws.num_images * image + 64 * image * cell.shots.k + 2**25
 
 
 def get_asset(asset: Asset) -> None:
@@ -80,12 +80,12 @@ def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: St
     from fsig_bench.runner.preflight import account
     from fsig_bench.sweep.plan import Planned, plan
 
-    runs = [Planned.of(c.config, c.folder) for c in cells]
+    runs = [Planned.of(c) for c in cells]
     for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
         console.print(line)
     for c in cells if cfg.preflight == "only" else ():
         read_all(c)
-        for line in account(c, store, bytes_needed(c.config)):
+        for line in account(c, store, bytes_needed(c)):
             console.print(line)
 
 
@@ -97,7 +97,7 @@ def work(cells: Sequence[Cell], cfg: DictConfig, store: Store) -> list[dict[str,
     from fsig_bench.runner.preflight import check_memory
     from fsig_bench.runner.run import run
 
-    store.check_writable(len(cells) * bytes_needed(cells[0].config))
+    store.check_writable(len(cells) * bytes_needed(cells[0]))
     for path in sorted({p for c in cells for p in c.weights}):
         verified(path)
     for asset in dict.fromkeys(a for c in cells for a in c.assets):
@@ -131,17 +131,17 @@ def perform(cfg: DictConfig) -> None:
     from fsig_bench.api import process
     from fsig_bench.api.assets import check_space
     from fsig_bench.console import console
-    from fsig_bench.runner.cell import absent_assets, cell
-    from fsig_bench.runner.checks import resolved
+    from fsig_bench.runner.cell import absent_assets
     from fsig_bench.runner.device import member_device
     from fsig_bench.runner.distributed import barrier, join
+    from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.store import Store
 
     check_choices(cfg)
     store = Store(cfg.results_dir)
     join(member_device(cfg.device))
-    configs = [cfg, *control_configs(cfg)]
-    missing = absent_assets([resolved(c)[0] for c in configs])
+    cells = [resolve(c) for c in (cfg, *control_configs(cfg))]
+    missing = absent_assets(cells)
     only_look = cfg.preflight == "only" or cfg.dry_run
     if only_look and missing:
         for asset in missing:
@@ -152,7 +152,6 @@ def perform(cfg: DictConfig) -> None:
     for asset in missing if process.rank() == 0 else ():
         get_asset(asset)  # keys hold digests of what is there, so this comes first
     barrier()
-    cells = [cell(c) for c in configs]
     found = [store.record(c.folder) for c in cells]
     if only_look:
         look(cells, [r is not None for r in found], cfg, store)

@@ -119,13 +119,13 @@ def why(words: Sequence[str], store: Store) -> list[str]:
     from hydra import compose, initialize_config_dir
 
     from fsig_bench.api.places import CONF
-    from fsig_bench.runner.cell import cell
+    from fsig_bench.runner.resolve import resolve
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        asked = cell(compose("config", [*words, f"results_dir={store.root}"]))
+        asked = resolve(compose("config", [*words, f"results_dir={store.root}"]))
     if (store.root / asked.folder / "record.json").exists():
         return [f"reused: {store.root / asked.folder}"]
-    name = asked.config["method"]["card"]["name"], asked.config["dataset"]["name"]
+    name = asked.method.name, asked.dataset.name
     near = [r for r in found_runs(store) if r.record and (r.method, r.dataset) == name]
     lines = [f"{asked.run_id} is not there: {asked.label} would run"]
     if there := look_if_there(asked.folder, store):

@@ -9,7 +9,8 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from fsig_bench.runner.cell import cell
+from fsig_bench.runner.build import build_method
+from fsig_bench.runner.resolve import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,7 +22,11 @@ def composed(*overrides):
 
 
 def make_cell(*overrides):
-    return cell(composed(*overrides))
+    return resolve(composed(*overrides))
+
+
+def build(cell):
+    return build_method(cell.method, cell.place)
 
 
 def command(*overrides):

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from helpers import make_cell
+from helpers import build, make_cell
 
 from fsig_bench.api.images import to_float, upload
 from fsig_bench.api.types import NoProgress
-from fsig_bench.runner.build import build_method
 from fsig_bench.runner.run import run
 from fsig_bench.store.store import Store
 
@@ -20,7 +19,7 @@ SMALL += ["batch_size=10", "dataset.n_ref=150", "figures.tsne_points=40"]
 
 def drawn(*words):
     cell = make_cell(*SMALL, "method=source", "method.num_steps=10", *words)
-    method = build_method(cell)
+    method = build(cell)
     return method.sampler(method.adapt(None, seed=0, progress=NoProgress()))(range(8))
 
 
@@ -35,7 +34,7 @@ def test_rs_imle_finds_the_same_codes_as_on_the_cpu():
     for device in ("cpu", "cuda"):
         cell = make_cell(*words, f"device={device}")
         shots = to_float(cell.dataset.shots(4, 0))
-        found.append(build_method(cell).adapt(shots, seed=0, progress=NoProgress()).tensors)
+        found.append(build(cell).adapt(shots, seed=0, progress=NoProgress()).tensors)
     torch.testing.assert_close(found[0]["codes"], found[1]["codes"])
 
 
@@ -53,7 +52,7 @@ def test_what_saves_memory_does(word):
         cell = make_cell(*words, *extra)
         torch.cuda.reset_peak_memory_stats()
         shots = to_float(cell.dataset.shots(4, 0))
-        build_method(cell).adapt(shots, seed=0, progress=NoProgress())
+        build(cell).adapt(shots, seed=0, progress=NoProgress())
         peaks.append(torch.cuda.max_memory_allocated())
     assert peaks[1] < 0.8 * peaks[0]
 
@@ -105,7 +104,7 @@ def test_every_method_adapts_and_draws_as_on_the_cpu_up_to_rounding(words):
     images = []
     for device in ("cpu", "cuda"):
         cell = make_cell(*SMALL, *words, f"device={device}")
-        method = build_method(cell)
+        method = build(cell)
         state = method.adapt(to_float(cell.dataset.shots(4, 0)), seed=0, progress=NoProgress())
         assert all(x.device.type == "cpu" for x in state.tensors.values())
         images.append(method.sampler(state)(range(8)))

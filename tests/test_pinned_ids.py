@@ -5,9 +5,8 @@ import json
 import pytest
 from helpers import ROOT, composed, make_cell
 
-from fsig_bench.runner.checks import samples_asked
-from fsig_bench.runner.keys import content
-from fsig_bench.store.keys import digest
+from fsig_bench.runner.checks import samples_to_score
+from fsig_bench.runner.keys import protocol_hash
 
 PINNED = json.loads((ROOT / "tests" / "pinned_ids.json").read_text())
 
@@ -22,8 +21,7 @@ def protocol_id(name):
 
     words = ["suite=paper", "method=copy", "dataset=babies", f"protocol={name}"]
     config = OmegaConf.to_container(composed(*words), resolve=True)
-    scored = samples_asked(config) or int(config["num_images"])
-    return digest([content(config["protocol"]), scored])[:8]
+    return protocol_hash(protocol=config["protocol"], num_scored=samples_to_score(config))
 
 
 def test_every_method_and_protocol_is_pinned():

@@ -27,7 +27,9 @@ from fsig_bench.metrics.psnr import psnr
 from fsig_bench.pictures.grid import labelled_rows
 from fsig_bench.runner.adapt import adapt
 from fsig_bench.runner.build import build_method
-from fsig_bench.runner.cell import Cell, cell
+from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.resolve import resolve
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import build_networks
 from fsig_bench.store.store import Store
@@ -61,8 +63,8 @@ def source_samples(words: list[str], results_dir: str) -> tuple[Tensor, Tensor, 
     """N samples and the rebuilt shots of a source model through the harness, and its cell."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         fixed = ["dataset=adults", f"num_images={N}", f"results_dir={results_dir}"]
-        job = cell(compose("config", [*words, *fixed]))
-    store, method = Store(results_dir), build_method(job)
+        job = resolve(compose("config", [*words, *fixed]))
+    store, method = Store(results_dir), build_method(job.method, job.place)
     state = adapt(job, method, store)[0]
     rebuilt = method.reconstruct(state) if hasattr(method, "reconstruct") else torch.empty(0)
     return sample(job, method, state, store)[0], rebuilt, job
@@ -72,7 +74,7 @@ def main() -> None:
     """Prints the table and writes manifest and pictures."""
     drawn = {name: source_samples(words, "results") for name, (words, _) in SOURCES.items()}
     job = drawn["diffusion"][2]
-    extractor = build_networks(job.config)[0]
+    extractor = build_networks(job.protocol, resolve_device(job.place.device))[0]
 
     def features(images: Tensor) -> Tensor:
         return torch.cat([extractor.features(part) for part in images.split(100)])
@@ -97,7 +99,7 @@ def main() -> None:
     for name, value in (models | targets).items():
         table.add_row(name, f"{value:.2f}", f"{value / nearest:.3f}")
     console.print(table)
-    weights = str(Path(job.config["method"]["source"]["weights"]).parent)
+    weights = str(Path(job.method.spec["source"]["weights"]).parent)
     for name, (_, file) in SOURCES.items():
         quality = {
             "fd_to_adults": models[name],
@@ -109,7 +111,7 @@ def main() -> None:
         }
         _note(f"{weights}/{file}.safetensors", quality)
     _, rebuilt, latent = drawn["latent prior"]
-    shots = latent.dataset.shots(latent.config["k"], 0)
+    shots = latent.dataset.shots(latent.shots.k, 0)
     decibels = psnr(real=shots, fake=to_uint8(rebuilt)).mean()
     seen = {"psnr_db_adults": round(float(decibels), 2), "n": len(shots)}
     console.print(f"autoencoder: {seen}")
@@ -118,7 +120,7 @@ def main() -> None:
     console.print(f"reader: domain accuracy {reader['domain_accuracy']}, R2 per visible factor:")
     worst_first = sorted(reader["r2"].items(), key=lambda p: p[1])
     console.print("  " + "  ".join(f"{k} {v:.3f}" for k, v in worst_first))
-    _note(job.config["suite"]["extractor"]["weights"], reader)
+    _note(job.protocol.features["weights"], reader)
     pictures({name: fake for name, (fake, _, _) in drawn.items()}, Path("docs"))
 
 

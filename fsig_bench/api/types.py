@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -68,20 +68,23 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
 class PlansWork(Protocol):
     """A method that can say beforehand how long adapting takes."""
 
-    def planned_nfe(self, k: int) -> int:
-        """Network evaluations of adapting to k shots, counted per image."""
+    def planned_nfe(self, k: int) -> int | None:
+        """Network evaluations of adapting to k shots, counted per image; None: not known."""
         ...
 
 
+@runtime_checkable
 class AdaptsInTeam(Protocol):
     """A method that adapts in all processes of a torchrun, sharing its gradients."""
 
     adapts_in_team: bool
 
 
+@runtime_checkable
 class SharesWork(Protocol):
     """A method whose images rest on work that runs on other shots need as well."""
 
@@ -90,6 +93,7 @@ class SharesWork(Protocol):
         ...
 
 
+@runtime_checkable
 class Annotates(Protocol):
     """A method whose record says more than the state's meta.
 
@@ -102,6 +106,7 @@ class Annotates(Protocol):
         ...
 
 
+@runtime_checkable
 class Reconstructs(Protocol):
     """A method that can also rebuild the shots themselves from its state."""
 

@@ -6,10 +6,9 @@ Shape legend: n images.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,12 +46,12 @@ class NativeImages:
             yield torch.stack(run)
 
 
-def read_again(files: Sequence[Path], read: str, suite: Mapping[str, Any]) -> Tensor | NativeImages:
-    """Image files under a protocol's `reference_read`; a recipe brings them to the suite's size.
+def read_again(files: Sequence[Path], read: str, resolution: int) -> Tensor | NativeImages:
+    """Image files under a protocol's `reference_read`; a recipe brings them to `resolution` pixels.
 
     Raises:
         ValueError: an unknown recipe, or files that cannot be read.
     """
     if read == "native":
         return NativeImages(files=tuple(files))
-    return read_images(files, resolution=suite["resolution"], resize=read)
+    return read_images(files, resolution=resolution, resize=read)

@@ -17,7 +17,7 @@ from typing import Any
 
 from fsig_bench.api.places import CONF
 from fsig_bench.report.records import Record
-from fsig_bench.store.keys import PLACE_ONLY
+from fsig_bench.store.keys import NOT_IN_KEY
 
 SCALARS = ("k", "seed", "subset", "num_images")
 PARTS = ("suite", "dataset", "method", "protocol")  # in the order in which they refer to each other
@@ -66,7 +66,7 @@ def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]
         out = []
         for key in [*own, *(k for k in default if k not in own)]:
             at = f"{path}.{key}"
-            if key in PLACE_ONLY:
+            if key in NOT_IN_KEY:
                 continue
             if key not in default:
                 out.append(f"+{at}={hydra_value(own[key])}")

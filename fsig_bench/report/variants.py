@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsig_bench.store.keys import PLACE_ONLY
+from fsig_bench.store.keys import NOT_IN_KEY
 from fsig_bench.store.records import flat
 
 Record = dict[str, Any]
@@ -27,7 +27,7 @@ def settings_of(
         nodes["precision"] = {k: v for k, v in policy.items() if v != "fp32"}
     if "dataset" in parts:
         nodes["dataset"] = {k: v for k, v in config.get("dataset", {}).items() if k != "fresh"}
-    own = {k: v for k, v in flat(nodes).items() if k.rpartition(".")[2] not in PLACE_ONLY}
+    own = {k: v for k, v in flat(nodes).items() if k.rpartition(".")[2] not in NOT_IN_KEY}
     used = {v for v in own.values() if isinstance(v, str)}
     return own | {
         f"sha256 of {path}": sha[:8]

@@ -1,7 +1,6 @@
 """Where and how networks run: device, precision, compilation, offload.
 
-Precision changes numbers beyond rounding, so it is part of a stage's key; device, compilation and
-offload are not, as batch size is not.
+Device, compilation and offload change nothing beyond rounding, so they enter no key.
 """
 
 from __future__ import annotations
@@ -9,24 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from fsig_bench.runner.cell import Cell
+from fsig_bench.api.types import Annotates, Method, Sampler, Shared, SharesWork, State
+from fsig_bench.runner.cell import MethodSettings, Place
 from fsig_bench.runner.device import resolve_device
 
-if TYPE_CHECKING:
-    from fsig_bench.api.types import Sampler, Shared, State
 
-
-def placed(node: Any, device: str) -> Any:
-    """A config node with every `device` set."""
+def with_device(node: Any, device: str) -> Any:
+    """A YAML value with every `device` in it set."""
     if isinstance(node, Mapping):
-        return {k: device if k == "device" else placed(v, device) for k, v in node.items()}
-    return [placed(v, device) for v in node] if isinstance(node, list) else node
+        return {k: device if k == "device" else with_device(v, device) for k, v in node.items()}
+    return [with_device(v, device) for v in node] if isinstance(node, list) else node
 
 
 def networks(node: Any) -> dict[int, nn.Module]:
@@ -46,49 +43,47 @@ def networks(node: Any) -> dict[int, nn.Module]:
     return found
 
 
-def tuned(method: Any, config: Mapping[str, Any]) -> Any:
-    """The method with its frozen networks compiled or offloaded, as the config asks.
+def compile_or_offload(method: Method, place: Place) -> Method:
+    """The method with its frozen networks compiled or offloaded, as the place says.
 
     Args:
-        method: a method; its networks are changed in place.
-        config: with `compile` (null or a mode of torch.compile; reduce-overhead records CUDA
-            graphs), `offload` (weights stay in the host's memory but for the layer at work) and
-            `device`.
+        method: its networks are changed in place.
+        place: `compile` is a mode of torch.compile (reduce-overhead records CUDA graphs);
+            `offload` keeps weights in the host's memory but for the layer that computes.
 
     Raises:
-        ValueError: the mode is unknown, or offload's package is not there.
+        ValueError: offload's package is not installed.
     """
-    mode, device = config["compile"], resolve_device(config["device"])
-    if mode is not None:
+    if place.compile is not None:
         for net in networks(method).values():
-            net.compile(mode=mode)
-    if config["offload"]:
+            net.compile(mode=place.compile)
+    if place.offload:
         try:
             from accelerate import cpu_offload
         except ImportError as error:
             raise ValueError(
                 "offload=true needs accelerate: pip install 'fsig-bench[gpu]'"
             ) from error
+        device = torch.device(resolve_device(place.device))
         for net in networks(method).values():
-            cpu_offload(net, execution_device=torch.device(device))
+            cpu_offload(net, execution_device=device)
     return method
 
 
-def build_method(cell: Cell) -> Any:
-    """The method of a cell, from its `_target_`."""
-    spec = {k: v for k, v in cell.config["method"].items() if k != "card"}
-    method = instantiate(placed(spec, resolve_device(cell.config["device"])), _convert_="all")
-    return tuned(method, cell.config)
+def build_method(settings: MethodSettings, place: Place) -> Method:
+    """The method that its settings name, on its device."""
+    spec = with_device(settings.spec, resolve_device(place.device))
+    method: Method = instantiate(spec, _convert_="all")
+    return compile_or_offload(method, place)
 
 
-def notes_of(method: Any, state: State) -> dict[str, Any]:
-    """What a record says about a state: the method's word (`types.Annotates`), else its meta."""
-    notes = getattr(method, "notes", None)
-    return dict(notes(state) if notes else state.meta)
+def notes_of(method: Method, state: State) -> dict[str, Any]:  # plain JSON values
+    """What a record says about a state: the method's notes (`Annotates`), else its meta."""
+    return dict(method.notes(state) if isinstance(method, Annotates) else state.meta)
 
 
-def sampler_of(method: Any, state: State, shared: Shared) -> Sampler:
-    """A method's sampler; one that can share its work (`types.SharesWork`) is given `shared`."""
-    share = getattr(method, "sharing_sampler", None)
-    sampler: Sampler = share(state, shared) if share else method.sampler(state)
-    return sampler
+def sampler_of(method: Method, state: State, shared: Shared) -> Sampler:
+    """A method's sampler; one that can share its work (`SharesWork`) is given `shared`."""
+    if isinstance(method, SharesWork):
+        return method.sharing_sampler(state, shared)
+    return method.sampler(state)

@@ -1,53 +1,51 @@
-"""Settings that cannot work, refused with the value and the remedy."""
+"""Settings that cannot work are refused, with the value and the remedy, before any work."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
+from typing import Any
 
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.data.reading import RECIPES
 
+Config = Mapping[str, Any]  # a composed config as plain YAML values
+
 REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared with
-
-
-READS = ("dataset", "native", *RECIPES)  # how its reference is read
-
-
+READS = ("dataset", "native", *RECIPES)  # how the reference is read
 PRECISIONS = {"adapt": ("fp32", "tf32", "bf16"), "sample": ("fp32", "tf32", "bf16", "fp16")}
-
-
 COMPILE = (None, "default", "reduce-overhead", "max-autotune")
+LEAST = {"k": 1, "num_images": 2, "batch_size": 1, "workers": 1}
+SUITE_PARTS = ("source", "generator", "backend", "source_images", "perceptual")
 
 
-class Dataset(Protocol):
-    """What the runner asks of a target domain; construction and fingerprints are cheap."""
-
-    name: str
-    source_domain: str | None
-
-    def check(self, k: int, subset: int) -> None: ...
-    def shots(self, k: int, subset: int) -> Any: ...
-    def shot_names(self, k: int, subset: int) -> list[str]: ...
-    def reference_images(self, k: int, subset: int) -> Any: ...
-    def fingerprint(self, k: int, subset: int) -> str: ...
-    def reference_fingerprint(self) -> str | None: ...
+def check_numbers(config: Config) -> None:
+    """Raises ValueError where a count is no whole number or too small."""
+    for name, least in LEAST.items():
+        if not isinstance(config[name], int) or config[name] < least:
+            raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
 
 
-def samples_asked(config: Mapping[str, Any]) -> int | None:
-    """How many samples the protocol scores; None: all there are."""
-    asked = config["protocol"]["samples"]
-    if isinstance(asked, Mapping):
-        return int(min(asked["at_most"], asked["per_shot"] * config["k"]))
-    return None if asked is None else int(asked)
+def check_choices(config: Config) -> None:
+    """Raises ValueError where a precision or a compilation mode is unknown."""
+    for stage, known in PRECISIONS.items():
+        if (policy := config["precision"][stage]) not in known:
+            # fp16 gradients underflow without a loss scale, which no method here has.
+            raise ValueError(f"precision.{stage}={policy}: choose one of {', '.join(known)}")
+    if config["compile"] not in COMPILE:
+        modes = ", ".join(mode for mode in COMPILE if mode)
+        raise ValueError(f"compile={config['compile']}: choose null, {modes}")
 
 
-def check_protocol(config: Mapping[str, Any]) -> None:
-    """Raises ValueError, with the remedy, for a protocol's unknown or unmet rules."""
+def samples_to_score(config: Config) -> int:
+    """How many samples the protocol scores: all of num_images unless it names a number."""
+    rule = config["protocol"]["samples"]
+    if isinstance(rule, Mapping):
+        return int(min(rule["at_most"], rule["per_shot"] * config["k"]))
+    return int(config["num_images"] if rule is None else rule)
+
+
+def check_protocol(config: Config) -> None:
+    """Raises ValueError for a protocol's unknown or unmet rules."""
     protocol = config["protocol"]
     for field, known in (
         ("reference", REFERENCES),
@@ -59,23 +57,23 @@ def check_protocol(config: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"protocol.{field}={protocol[field]}: choose one of {', '.join(known)}"
             )
-    asked, there = samples_asked(config), config["num_images"]
-    if asked is not None and there < asked:
+    needed, there = samples_to_score(config), config["num_images"]
+    if there < needed:
         raise ValueError(
-            f"protocol={protocol['name']} scores {asked} samples and num_images={there}; "
-            f"set num_images={asked}, or protocol.samples={there} for numbers under another hash"
+            f"protocol={protocol['name']} scores {needed} samples and num_images={there}; "
+            f"set num_images={needed}, or protocol.samples={there} for numbers under another hash"
         )
 
 
-def check_suite(config: Mapping[str, Any]) -> None:
-    """Raises ValueError where a suite has not what the dataset or the method needs."""
+def check_suite(config: Config) -> None:
+    """Raises ValueError where a suite lacks what the dataset or the method needs."""
     suite, method = config["suite"]["name"], config["method"]
     if "_target_" not in config["dataset"]:
         raise ValueError(
             f"dataset={config['dataset']['name']} is not in suite={suite}; choose another dataset "
             "or suite, or dataset=folder for images of your own"
         )
-    for part in ("source", "generator", "backend", "source_images", "perceptual"):
+    for part in SUITE_PARTS:
         if part in method and method[part] is None:
             raise ValueError(
                 f"method={method['card']['name']} needs `{part}`, and suite={suite} has none; "
@@ -83,31 +81,9 @@ def check_suite(config: Mapping[str, Any]) -> None:
             )
 
 
-def resolved(cfg: DictConfig) -> tuple[dict[str, Any], Dataset]:
-    """A composed config as plain values, and its dataset, after every check that needs no asset.
-
-    Raises:
-        ValueError, FileNotFoundError: a setting or an asset is wrong; the message says which.
-    """
-    try:
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    except MissingMandatoryValue as error:
-        key = error.full_key
-        raise ValueError(f"{key} has no value; give one on the command line: {key}=...") from error
-    for name, least in (("k", 1), ("num_images", 2), ("batch_size", 1), ("workers", 1)):
-        if not isinstance(config[name], int) or config[name] < least:
-            raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
-    for stage, known in PRECISIONS.items():
-        if (asked := config["precision"][stage]) not in known:
-            # fp16 gradients underflow without a loss scale, which no method here has.
-            raise ValueError(f"precision.{stage}={asked}: choose one of {', '.join(known)}")
-    if config["compile"] not in COMPILE:
-        raise ValueError(f"compile={config['compile']}: choose null, {', '.join(COMPILE[1:])}")  # type: ignore[arg-type]
-    check_protocol(config)
-    check_suite(config)
+def check_method(config: Config) -> None:
+    """Raises ValueError where the dataset or a folder lacks the images that a method draws."""
     method = config["method"]
-    spec = {key: v for key, v in config["dataset"].items() if key != "fresh"}
-    dataset: Dataset = instantiate(spec, _convert_="all")
     if "fresh" in method["card"].get("needs", []) and not config["dataset"].get("fresh"):
         raise ValueError(
             f"method={method['card']['name']} needs fresh target images, and "
@@ -121,5 +97,3 @@ def resolved(cfg: DictConfig) -> tuple[dict[str, Any], Dataset]:
                 f"num_images={config['num_images']}, but {folder} holds {found} images; "
                 f"set num_images={found} or add images"
             )
-    dataset.check(config["k"], config["subset"])
-    return config, dataset

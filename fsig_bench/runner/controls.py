@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 
-def control_words(words: Sequence[str], cfg: DictConfig) -> list[list[str]]:
+def control_overrides(words: Sequence[str], cfg: DictConfig) -> list[list[str]]:
     """The overrides of the cell's controls; what belongs to the method stays behind."""
     kept = [w for w in words if not w.lstrip("+~").startswith("method")]
     chosen = [c for c in cfg.controls if c != cfg.method.card.name]
     return [[*kept, f"method={c}"] for c in chosen]
 
 
-def possible(cfg: DictConfig) -> bool:
+def applies(cfg: DictConfig) -> bool:
     """A folder has no unseen target images to draw from, so `real` does not run on it."""
     return "fresh" not in cfg.method.card.get("needs", []) or cfg.dataset.get("fresh") is not None

@@ -33,7 +33,7 @@ def resolve_device(name: str) -> str:
 
 
 @contextmanager
-def precise(name: str, device: str) -> Iterator[None]:
+def precision_policy(name: str, device: str) -> Iterator[None]:
     """Runs a stage in one of the policies of `runner.checks.PRECISIONS`.
 
     fp32: IEEE single precision, convolutions too (torch's own default on a GPU is TF32 for these);

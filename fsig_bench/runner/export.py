@@ -14,8 +14,8 @@ def export_png(cell: Cell, store: Store) -> None:
 
     folder = store.root / cell.folder / "png"
     folder.mkdir(parents=True, exist_ok=True)
-    count = cell.config["num_images"]
-    for start, end in shard_ranges(count, cell.config["suite"]["shard_size"]):
+    count = cell.draws.num_images
+    for start, end in shard_ranges(count, cell.suite.shard_size):
         images, _ = store.load_shard(cell.sample_key, start, end)
         for n, image in enumerate(images[: count - start], start=start):
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{n:06d}.png")

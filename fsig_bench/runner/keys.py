@@ -1,4 +1,8 @@
-"""What of a config enters a key."""
+"""A key hashes exactly what can change a stage's output.
+
+Not in any key: device, batch size, workers, paths of results, tracker. Weights enter by their
+sha256, images by a fingerprint of their content.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,87 @@ from typing import Any
 from fsig_bench.api.assets import assets_in, is_asset
 from fsig_bench.api.weights import manifest_entry
 from fsig_bench.data.folder import folder_digest
-from fsig_bench.store.keys import PLACE_ONLY
+from fsig_bench.store.keys import NOT_IN_KEY, STAGE_VERSION, digest
 
 
-def content(node: Any) -> Any:
-    """A config node without what cannot change its output; weights and files by their content."""
+def key_content(node: Any) -> Any:
+    """A YAML value without what cannot change its output; weights and files by their content."""
     if is_asset(node):
         return {"sha256": assets_in(node)[0].digest}
     if isinstance(node, Mapping):
-        out = {k: content(v) for k, v in node.items() if k not in PLACE_ONLY}
+        out = {k: key_content(v) for k, v in node.items() if k not in NOT_IN_KEY}
         if isinstance(path := node.get("weights"), str):
             out["weights"] = manifest_entry(path)["sha256"]
         if isinstance(path := node.get("files"), str):
             out["files"] = folder_digest(path)[0]
         return out
-    return [content(v) for v in node] if isinstance(node, list) else node
+    return [key_content(v) for v in node] if isinstance(node, list) else node
 
 
 def weight_files(node: Any) -> list[str]:
-    """Every path under a key `weights`, at any depth."""
+    """Every path under a key `weights` of a YAML value, at any depth."""
     if isinstance(node, Mapping):
         own = [node["weights"]] if isinstance(node.get("weights"), str) else []
         return own + [p for k, v in node.items() if k != "weights" for p in weight_files(v)]
     return [p for v in node for p in weight_files(v)] if isinstance(node, list) else []
+
+
+def precision_part(policy: str) -> list[str]:
+    """What a floating-point policy adds to a key; fp32 adds nothing."""
+    return [] if policy == "fp32" else [policy]
+
+
+def adapt_key(*, method: Mapping[str, Any], shots: str | None, seed: int, precision: str) -> str:
+    """The key of a state.
+
+    Args:
+        method: the method's arguments without `sample`.
+        shots: the fingerprint of the shots; None for a method that does not use them.
+        seed: the run's seed.
+        precision: the policy of adapting.
+    """
+    parts = [key_content(method), shots, seed, *precision_part(precision)]
+    return digest([STAGE_VERSION, "adapt", *parts])
+
+
+def sample_key(
+    *, adapt_key: str, sample: Any, resolution: int, shard_size: int, precision: str
+) -> str:
+    """The key of the samples of a state.
+
+    Args:
+        adapt_key: the state's key.
+        sample: the method's argument of that name, a YAML value or None.
+        resolution: pixels.
+        shard_size: images in a shard: batches start at its edges.
+        precision: the policy of sampling.
+    """
+    parts = [key_content(sample), resolution, shard_size, *precision_part(precision)]
+    return digest([STAGE_VERSION, "sample", adapt_key, parts])
+
+
+def run_id(
+    *,
+    sample_key: str,
+    num_images: int,
+    protocol: Mapping[str, Any],
+    shots: str,
+    reference: str | None,
+    dataset: str,
+    suite: str,
+) -> str:
+    """The ten digits that name a record."""
+    scored = {
+        "num_images": num_images,
+        "protocol": key_content(protocol),
+        "shots": shots,
+        "reference": reference,
+        "dataset": dataset,
+        "suite": suite,
+    }
+    return digest([STAGE_VERSION, sample_key, scored])[:10]
+
+
+def protocol_hash(*, protocol: Mapping[str, Any], num_scored: int) -> str:
+    """The eight digits that name the rules of a number."""
+    return digest([key_content(protocol), num_scored])[:8]

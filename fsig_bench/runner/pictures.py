@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.runner.cell import Cell
 from fsig_bench.store.store import Store
 
+if TYPE_CHECKING:
+    from fsig_bench.metrics.base import Evidence
 
-def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dict[str, str]:
+
+def write_pictures(folder: Path, cell: Cell, evidence: Evidence, store: Store) -> dict[str, str]:
     """Samples, each shot's nearest samples and the t-SNE plot (CRDI's figure 4)."""
     from hydra.utils import instantiate
 
@@ -17,9 +20,8 @@ def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dic
     from fsig_bench.pictures.nearest import visual_recall
     from fsig_bench.pictures.tsne import NAMES, tsne_coordinates, tsne_figure
 
-    config = cell.config
-    card, name = config["method"]["card"], config["dataset"]["name"]
-    what = f"{card['label']} on {name}, {config['k']} shots, seed {config['seed']}"
+    method, policy = cell.method, cell.policy
+    what = f"{method.label} on {cell.dataset.name}, {cell.shots.k} shots, seed {cell.seed}"
     sample_grid(
         folder / "samples.png", shots=evidence.shots, samples=evidence.fake[:60], title=what
     )
@@ -31,14 +33,14 @@ def write_pictures(folder: Path, cell: Cell, evidence: Any, store: Store) -> dic
         title=f"Each shot, LPIPS to its nearest sample, nearest samples: {what}",
     )
     features = {"shots": evidence.features("shots"), "generated": evidence.features("fake")}
-    limit = config["figures"]["tsne_points"]
-    if source := config["suite"].get("source_images"):
+    limit = policy.tsne_points
+    if source := cell.suite.source_images:
         pixels = instantiate(source, _convert_="all").load(range(limit))
         features["source"] = evidence.extractor.features(pixels)
     if evidence.real is not None:
         features["target"] = evidence.features("real")
     arrays = {role: f.numpy() for role, f in features.items()}
-    kind = config["figures"]["embedding"]
-    coordinates = tsne_coordinates(arrays, seed=config["seed"], limit=limit, kind=kind)
+    kind = policy.embedding
+    coordinates = tsne_coordinates(arrays, seed=cell.seed, limit=limit, kind=kind)
     tsne_figure(folder / "tsne.png", coordinates, title=f"{NAMES[kind]}: {what}", kind=kind)
     return {"samples": "samples.png", "nearest": "nearest.png", "tsne": "tsne.png"}

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsig_bench.api.places import ROOT
+from fsig_bench.api.types import Method, PlansWork
 from fsig_bench.console import duration
-from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.cell import Cell, MethodSettings
 from fsig_bench.store.store import Store
 
 WARM_UP_S = 20.0  # of adapting; sampling is one small batch
@@ -62,13 +63,11 @@ class Measured:
     peak_gib: float
 
 
-def work(cell: Cell, method: Any, store: Store) -> Work:
+def work(cell: Cell, method: Method, store: Store) -> Work:
     """What the store already has of a cell."""
-    config = cell.config
-    size = config["suite"]["shard_size"]
-    shards = range(0, config["num_images"], size)
+    size = cell.suite.shard_size
+    shards = range(0, cell.draws.num_images, size)
     there = sum(store.shard_path(cell.sample_key, a, a + size).exists() for a in shards)
-    planned = getattr(method, "planned_nfe", None)
     return Work(
         label=cell.label,
         finished=store.record(cell.folder) is not None,
@@ -76,7 +75,7 @@ def work(cell: Cell, method: Any, store: Store) -> Work:
         images_done=there * size,
         images=len(shards) * size,
         nfe_per_image=method.nfe_per_image,
-        nfe_adapt=None if planned is None else planned(config["k"]),
+        nfe_adapt=method.planned_nfe(cell.shots.k) if isinstance(method, PlansWork) else None,
     )
 
 
@@ -112,7 +111,7 @@ class _Watch:
         return compute()
 
 
-def warm_up(cell: Cell, method: Any, store: Store, limit_s: float = WARM_UP_S) -> Measured:
+def warm_up(cell: Cell, method: Method, store: Store, limit_s: float = WARM_UP_S) -> Measured:
     """Adapts for `limit_s` seconds and draws one small batch; stores nothing.
 
     Raises:
@@ -121,9 +120,9 @@ def warm_up(cell: Cell, method: Any, store: Store, limit_s: float = WARM_UP_S) -
     import torch
 
     from fsig_bench.api.images import to_float
-    from fsig_bench.runner.device import peak_mem_gib, precise, resolve_device
+    from fsig_bench.runner.device import peak_mem_gib, precision_policy, resolve_device
 
-    config, device = cell.config, resolve_device(cell.config["device"])
+    device, policy = resolve_device(cell.place.device), cell.precision
     found = store.load_state(cell.adapt_key)
     state, adapt_s, sample_s = (found[0] if found else None), 0.0 if found else None, None
     todo = work(cell, method, store)
@@ -131,18 +130,18 @@ def warm_up(cell: Cell, method: Any, store: Store, limit_s: float = WARM_UP_S) -
         if state is None:
             watch, shots = (
                 _Watch(limit_s),
-                to_float(cell.dataset.shots(config["k"], config["subset"])),
+                to_float(cell.dataset.shots(cell.shots.k, cell.shots.subset)),
             )
             try:
-                with precise(config["precision"]["adapt"], device):
-                    state = method.adapt(shots, seed=config["seed"], progress=watch)
+                with precision_policy(policy.adapt, device):
+                    state = method.adapt(shots, seed=cell.seed, progress=watch)
                 adapt_s = time.perf_counter() - watch.began
             except _Enough:
                 adapt_s = watch.estimate_s
         if state is not None:
-            count = config["batch_size"] if device.startswith("cuda") else 2
+            count = cell.place.batch_size if device.startswith("cuda") else 2
             began = time.perf_counter()
-            with precise(config["precision"]["sample"], device):
+            with precision_policy(policy.sample, device):
                 sampler = method.sampler(state)
                 sampler(range(count))
                 began = time.perf_counter()
@@ -151,19 +150,20 @@ def warm_up(cell: Cell, method: Any, store: Store, limit_s: float = WARM_UP_S) -
             sample_s = each * (todo.images - todo.images_done)
     except torch.OutOfMemoryError as error:
         raise ValueError(
-            f"{cell.label} does not fit into the memory of {device}: {error}; {remedies(config)}"
+            f"{cell.label} does not fit into the memory of {device}: {error}; "
+            f"{remedies(cell.method)}"
         ) from error
     return Measured(adapt_s=adapt_s, sample_s=sample_s, peak_gib=peak_mem_gib())
 
 
-def remedies(config: Mapping[str, Any]) -> str:
+def remedies(method: MethodSettings) -> str:
     """The settings that save memory, as far as this method has them."""
     words = ["batch_size=1 (sampling)", "precision.sample=bf16", "offload=true"]
-    method = config["method"]
-    if "groups_at_once" in method:
+    settings = method.spec
+    if "groups_at_once" in settings:
         words = ["method.groups_at_once=1", "method.checkpointing=true", "precision.adapt=bf16"]
-    if "decode_batch" in method:
-        words.insert(0, f"method.decode_batch={max(1, method['decode_batch'] // 4)}")
+    if "decode_batch" in settings:
+        words.insert(0, f"method.decode_batch={max(1, settings['decode_batch'] // 4)}")
     return "try " + ", ".join(words)
 
 
@@ -175,7 +175,7 @@ def memory_floor_gib(cell: Cell) -> float:
     # Our own weights are stored in half precision.
     own = sum(2 * (ROOT / path).stat().st_size for path in cell.weights)
     others = sum(asset.mib * 2**20 for asset in cell.assets)
-    return (own + others) * cell.config["method"]["card"].get("weight_copies", 1) / GIB
+    return (own + others) * cell.method.weight_copies / GIB
 
 
 def memory_gib(device: str) -> float:
@@ -193,7 +193,7 @@ def check_memory(cell: Cell, device: str) -> None:
     if need > there:
         raise ValueError(
             f"{cell.label} needs at least {need:.1f} GiB for its weights and {device} has "
-            f"{there:.1f} GiB; {remedies(cell.config)}, or a larger device"
+            f"{there:.1f} GiB; {remedies(cell.method)}, or a larger device"
         )
 
 
@@ -202,8 +202,8 @@ def account(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
     from fsig_bench.runner.build import build_method
     from fsig_bench.runner.device import resolve_device
 
-    config, device = cell.config, resolve_device(cell.config["device"])
-    method = build_method(cell)
+    device, policy = resolve_device(cell.place.device), cell.precision
+    method = build_method(cell.method, cell.place)
     todo = work(cell, method, store)
     lines = [str(todo), f"  folder   {store.root / cell.folder}"]
     if todo.finished:
@@ -212,7 +212,6 @@ def account(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
     seen = warm_up(cell, method, store)
     free = shutil.disk_usage(store.root if store.root.exists() else ".").free
     files = len(cell.assets) + len(cell.weights)
-    policy = config["precision"]
     times = f"adapt {duration(seen.adapt_s)}, sample {duration(seen.sample_s)}"
     return [
         *lines,
@@ -221,5 +220,5 @@ def account(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
         f"  memory   {device}: warm-up peaked at {seen.peak_gib:.1f} GiB (process so far), "
         f"weights {memory_floor_gib(cell):.1f}, {memory_gib(device):.0f} there",
         f"  time     {times}; then scoring",
-        f"  numbers  precision {policy['adapt']} adapting, {policy['sample']} sampling",
+        f"  numbers  precision {policy.adapt} adapting, {policy.sample} sampling",
     ]

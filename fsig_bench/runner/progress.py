@@ -38,7 +38,7 @@ class StageProgress:
     @property
     def wall_s(self) -> float:
         """Seconds of this adaptation, those before a kill and of shared work included."""
-        return self.before_s + self.shared.owed_s + time.perf_counter() - self.start
+        return self.before_s + self.shared.borrowed_s + time.perf_counter() - self.start
 
     def report(self, done: int, total: int, **values: float) -> None:
         self.bar.update(done, total)

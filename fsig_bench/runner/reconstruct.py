@@ -9,58 +9,65 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from operator import getitem
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api.images import to_uint8
-from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.keys import content
+from fsig_bench.api.types import Reconstructs
+from fsig_bench.runner.cell import Cell, MethodSettings
+from fsig_bench.runner.keys import key_content
 from fsig_bench.store.keys import digest
 from fsig_bench.store.store import Store
 
+if TYPE_CHECKING:
+    from fsig_bench.metrics.base import Evidence
 
-def with_settings(cell: Cell, settings: Mapping[str, Any]) -> Cell:
-    """The same cell with other method settings ("a" or "a.b"): other stages, same shots."""
-    config = copy.deepcopy(cell.config)
-    for key, value in settings.items():
+
+def with_settings(method: MethodSettings, changes: Mapping[str, Any]) -> MethodSettings:
+    """The same method under other settings, given by dotted keys ("a" or "a.b")."""
+    spec = copy.deepcopy(dict(method.spec))
+    for key, value in changes.items():
         *path, last = key.split(".")
-        reduce(getitem, path, config["method"])[last] = value
-    adapting = content({k: v for k, v in config["method"].items() if k != "sample"})
-    adapt_key = digest(["reconstruct", cell.adapt_key, adapting])
-    if adapting == content({k: v for k, v in cell.config["method"].items() if k != "sample"}):
-        adapt_key = cell.adapt_key
-    return Cell(
-        config=config,
-        dataset=cell.dataset,
-        adapt_key=adapt_key,
-        sample_key=cell.sample_key,
-        run_id=cell.run_id,
-    )
+        reduce(getitem, path, spec)[last] = value
+    return replace(method, spec=spec)
 
 
-def reconstruct(cell: Cell, store: Store, evidence: Any) -> dict[str, Any]:
-    """Per sweep value and shot: PSNR (dB) and perceptual distance; writes the panel."""
+def variants(cell: Cell) -> list[tuple[str, Cell, str]]:
+    """The label, the cell and the key of the state of each rebuilding."""
+    sweep = cell.method.reconstruct_sweep
+    if sweep is None:
+        return [("rebuilt", cell, cell.adapt_key)]
+    out = []
+    for value in sweep.values:
+        method = with_settings(cell.method, {**sweep.fixed, sweep.key: value})
+        variant, key = replace(cell, method=method), cell.adapt_key
+        content = key_content(variant.adapts_by)
+        if content != key_content(cell.adapts_by):
+            key = digest(["reconstruct", cell.adapt_key, content])
+        out.append((sweep.label.format(value), variant, key))
+    return out
+
+
+def reconstruct(cell: Cell, store: Store, evidence: Evidence) -> dict[str, Any]:
+    """Rebuilds the shots and writes the panel.
+
+    Returns:
+        For the record: PSNR (dB) and perceptual distance of each shot, by setting of the sweep.
+    """
     from fsig_bench.metrics.lpips import paired_distances
     from fsig_bench.metrics.psnr import psnr
     from fsig_bench.pictures.reconstruction import reconstruction_panel
     from fsig_bench.runner.adapt import adapt
     from fsig_bench.runner.build import build_method
 
-    shots = cell.dataset.shots(cell.config["k"], cell.config["subset"])
-    plan = [("rebuilt", cell)]
-    if sweep := cell.config["method"]["card"].get("reconstruct_sweep"):
-        plan = [
-            (
-                sweep["label"].format(v),
-                with_settings(cell, {**sweep.get("fixed", {}), sweep["key"]: v}),
-            )
-            for v in sweep["values"]
-        ]
+    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     rebuilt, errors, out = {}, {}, {}
-    for label, variant in plan:
-        method = build_method(variant)
-        state, _ = adapt(variant, method, store)
+    for label, variant, key in variants(cell):
+        method = build_method(variant.method, variant.place)
+        assert isinstance(method, Reconstructs)
+        state, _ = adapt(variant, method, store, key=key)
         images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
         lpips = paired_distances(

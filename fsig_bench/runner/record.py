@@ -13,7 +13,7 @@ from fsig_bench.api.places import ROOT
 from fsig_bench.api.types import State
 from fsig_bench.api.weights import manifest_entry, sha256_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.store.records import identity, kept_settings
+from fsig_bench.store.records import recorded_settings
 
 PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn")
 
@@ -58,12 +58,11 @@ def make_record(
     reconstruction: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """All fields of record.json; `results/README.md` says what each means."""
-    config = cell.config
     return {
         "record_version": 2,  # since 2: sealed
         "run_id": cell.run_id,
-        **identity(config),
-        "num_images": config["num_images"],
+        **cell.identity,
+        "num_images": cell.draws.num_images,
         "protocol_hash": cell.protocol_hash,
         "metrics": metrics,
         "reconstruction": reconstruction,
@@ -74,13 +73,13 @@ def make_record(
         "trained_params": state.trained_params,
         "notes": dict(notes),
         "pixels_sha256": pixels,
-        "shots": cell.dataset.shot_names(config["k"], config["subset"]),
+        "shots": cell.dataset.shot_names(cell.shots.k, cell.shots.subset),
         "pictures": pictures,
         "stages": {"adapt": cell.adapt_key[:16], "sample": cell.sample_key[:16]},
         "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights},
         "assets": {
             a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets
         },
-        "config": kept_settings(config),
+        "config": recorded_settings(cell.config),
         "environment": environment(),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from fsig_bench.api import process
 from fsig_bench.api.images import pixels_sha256
+from fsig_bench.api.types import Reconstructs
 from fsig_bench.console import console
 from fsig_bench.runner.adapt import Curve, adapt
 from fsig_bench.runner.build import build_method, notes_of
@@ -17,7 +18,7 @@ from fsig_bench.runner.device import peak_mem_gib
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import score
-from fsig_bench.store.records import identity, kept_settings, read_record, write_record
+from fsig_bench.store.records import read_record, recorded_settings, write_record
 from fsig_bench.store.status import command_of, under_way
 from fsig_bench.store.store import Store
 from fsig_bench.trackers.base import TrackedRun, tracking
@@ -38,7 +39,7 @@ def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any],
             # Another process may have finished it meanwhile; members of a team are all at work.
             found = store.record(cell.folder) if process.size() == 1 else None
             return (found, True) if found else (_begin(cell, store), False)
-    if cell.config["tracker"].get("resend"):
+    if cell.policy.tracker.get("resend"):
         with tracking(*tracked(cell, store)) as tracker:
             tracker.finish(record, store.root / cell.folder)
     return record, True
@@ -48,18 +49,18 @@ def tracked(cell: Cell, store: Store) -> tuple[TrackedRun, Mapping[str, Any], Pa
     """The arguments of `tracking` for a cell."""
     run = TrackedRun(
         run_id=cell.run_id,
-        identity=identity(cell.config),
-        kind=cell.config["method"]["card"]["kind"],
-        settings=kept_settings(cell.config),
+        identity=cell.identity,
+        kind=cell.method.kind,
+        settings=recorded_settings(cell.config),
         protocol_hash=cell.protocol_hash,
         folder=cell.folder,
     )
     curve_file = store.adapt_folder(cell.adapt_key) / "curve.jsonl"
-    return run, cell.config["tracker"], curve_file
+    return run, cell.policy.tracker, curve_file
 
 
 def _begin(cell: Cell, store: Store) -> dict[str, Any]:
-    command = command_of(cell.config["method"]["card"]["name"])
+    command = command_of(cell.method.name)
     with under_way(store.root / cell.folder, command), tracking(*tracked(cell, store)) as tracker:
         record = _run(cell, store, tracker.curve)
         tracker.finish(record, store.root / cell.folder)
@@ -70,8 +71,8 @@ def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
     from fsig_bench.runner.pictures import write_pictures
     from fsig_bench.runner.record import make_record
 
-    method = build_method(cell)
-    state, adapt_s = adapt(cell, method, store, curve)
+    method = build_method(cell.method, cell.place)
+    state, adapt_s = adapt(cell, method, store, curve=curve)
     fake, sample_s = sample(cell, method, state, store)
     if process.rank() > 0:  # the first scores and writes
         barrier()
@@ -79,12 +80,12 @@ def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
         if made is None:
             raise RuntimeError(f"{cell.label}: the first process left no record; see its message")
         return made
-    fake = fake[: cell.scored]
+    fake = fake[: cell.draws.num_scored]
     began = time.perf_counter()
     values, evidence = score(cell, fake, store)
     score_s = time.perf_counter() - began
     rebuilt = None
-    if hasattr(method, "reconstruct"):
+    if isinstance(method, Reconstructs):
         from fsig_bench.runner.reconstruct import reconstruct
 
         rebuilt = reconstruct(cell, store, evidence)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from fsig_bench.api import process
 from fsig_bench.api.images import to_uint8
-from fsig_bench.api.types import Sampler, State
+from fsig_bench.api.types import Method, Sampler, State
 from fsig_bench.console import Bar, console
 from fsig_bench.runner.build import build_method, sampler_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import precise, resolve_device
+from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
@@ -34,13 +33,13 @@ def make_shard(
     Where the device runs out of memory the batch is halved, and said so: image i stays the same up
     to rounding.
     """
-    began, size = time.perf_counter(), min(cell.config["batch_size"], end - start)
-    owed_s = shared.owed_s
+    began, size = time.perf_counter(), min(cell.place.batch_size, end - start)
+    borrowed_s = shared.borrowed_s
     parts: list[Tensor] = []
     a = start
     while a < end:
         try:
-            with precise(shared.precision, resolve_device(cell.config["device"])):
+            with precision_policy(shared.precision, resolve_device(cell.place.device)):
                 images = sampler(range(a, min(a + size, end))).float()
         except torch.OutOfMemoryError:
             if size == 1:
@@ -60,23 +59,23 @@ def make_shard(
                 f"{cell.label}, images {a} to {min(a + size, end)}: {error}"
             ) from error
         a += len(images)
-    wall_s = time.perf_counter() - began + shared.owed_s - owed_s
+    wall_s = time.perf_counter() - began + shared.borrowed_s - borrowed_s
     store.save_shard(cell.sample_key, start, torch.cat(parts), wall_s)
 
 
 def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) -> None:
     torch.set_num_threads(threads)
     store = Store(root)
-    method = build_method(cell)
+    method = build_method(cell.method, cell.place)
     found = store.load_state(cell.adapt_key)
     assert found is not None  # the parent has adapted
-    shared = SharedWork(store, cell.config["precision"]["sample"])
+    shared = SharedWork(store, cell.precision.sample)
     sampler = sampler_of(method, found[0], shared)
     for start, end in ranges:
         make_shard(cell, sampler, store, start, end, shared)
 
 
-def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor, float]:
+def sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Tensor, float]:
     """uint8 [num_images, 3, h, w] and the seconds they took; only missing shards are drawn."""
     if process.rank() > 0:
         return _sample(cell, method, state, store)
@@ -84,26 +83,23 @@ def sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor,
         return _sample(cell, method, state, store)
 
 
-def _sample(cell: Cell, method: Any, state: State, store: Store) -> tuple[Tensor, float]:
-    config = cell.config
-    count = config["num_images"]
-    ranges = shard_ranges(count, config["suite"]["shard_size"])
+def _sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Tensor, float]:
+    count, shard_size = cell.draws.num_images, cell.suite.shard_size
+    ranges = shard_ranges(count, shard_size)
     todo = [r for r in ranges if not store.shard_path(cell.sample_key, *r).exists()]
     barrier()
     todo = todo[process.rank() :: process.size()]
     if todo:
-        ready = (len(ranges) - len(todo)) * config["suite"]["shard_size"]
-        with Bar(
-            f"sample {cell.label}", len(ranges) * config["suite"]["shard_size"], "images"
-        ) as bar:
+        ready = (len(ranges) - len(todo)) * shard_size
+        with Bar(f"sample {cell.label}", len(ranges) * shard_size, "images") as bar:
             bar.resume_at(ready)
-            workers = min(config["workers"], len(todo))
+            workers = min(cell.place.workers, len(todo))
             if workers == 1:
-                shared = SharedWork(store, config["precision"]["sample"])
+                shared = SharedWork(store, cell.precision.sample)
                 sampler = sampler_of(method, state, shared)
                 for n, (start, end) in enumerate(todo):
                     make_shard(cell, sampler, store, start, end, shared)
-                    bar.update(ready + (n + 1) * config["suite"]["shard_size"])
+                    bar.update(ready + (n + 1) * shard_size)
             else:
                 _sample_in_processes(cell, store, todo, workers)
                 bar.update(bar.total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,31 +11,31 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from fsig_bench.api.images import pixels_sha256
+from fsig_bench.api.types import Perceptual
 from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
 from fsig_bench.metrics.base import Evidence, missing
-from fsig_bench.networks.base import LazyImages
-from fsig_bench.runner.build import placed
-from fsig_bench.runner.cell import Cell
+from fsig_bench.networks.base import Extractor, LazyImages
+from fsig_bench.runner.build import with_device
+from fsig_bench.runner.cell import Cell, ProtocolSettings
 from fsig_bench.runner.device import resolve_device
-from fsig_bench.runner.keys import content
+from fsig_bench.runner.keys import key_content
 from fsig_bench.store.keys import STAGE_VERSION, digest
 from fsig_bench.store.store import Store
 
 
-def build_networks(config: Mapping[str, Any]) -> tuple[Any, Any]:
+def build_networks(protocol: ProtocolSettings, device: str) -> tuple[Extractor, Perceptual]:
     """The protocol's feature network and its perceptual one; one object where they are the same."""
-    protocol, device = config["protocol"], resolve_device(config["device"])
-    features = instantiate(placed(protocol["features"], device), _convert_="all")
-    if protocol["perceptual"] == protocol["features"]:
+    features = instantiate(with_device(protocol.features, device), _convert_="all")
+    if protocol.perceptual == protocol.features:
         return features, features
-    return features, instantiate(placed(protocol["perceptual"], device), _convert_="all")
+    return features, instantiate(with_device(protocol.perceptual, device), _convert_="all")
 
 
 def reference_images(cell: Cell, shots: Tensor) -> Tensor | LazyImages | None:
     """What the protocol compares samples with; None where the dataset has none."""
-    protocol, k, subset = cell.config["protocol"], cell.config["k"], cell.config["subset"]
-    rule, read = protocol["reference"], protocol["reference_read"]
+    rule, read = cell.protocol.reference, cell.protocol.reference_read
+    k, subset = cell.shots.k, cell.shots.subset
     # Drawn images have no files: they are made at the samples' size.
     if read != "dataset" and hasattr(cell.dataset, "files"):
         files = {
@@ -46,7 +46,7 @@ def reference_images(cell: Cell, shots: Tensor) -> Tensor | LazyImages | None:
         found = [files[r]() for r in roles]
         if any(f is None for f in found):
             return None
-        return read_again([p for part in found for p in part], read, cell.config["suite"])
+        return read_again([p for part in found for p in part], read, cell.suite.resolution)
     if rule == "shots":
         return shots
     held_out: Tensor | None = cell.dataset.reference_images(k, subset)
@@ -60,12 +60,11 @@ def content_digest(images: Tensor | LazyImages) -> str:
     return pixels_sha256(images) if isinstance(images, Tensor) else images.digest
 
 
-def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
+def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evidence]:
     """Every metric of the protocol, and the evidence for the pictures."""
-    config = cell.config
-    protocol = config["protocol"]
-    extractor, perceptual = build_networks(config)
-    shots = cell.dataset.shots(config["k"], config["subset"])
+    protocol = cell.protocol
+    extractor, perceptual = build_networks(protocol, resolve_device(cell.place.device))
+    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     real = reference_images(cell, shots)
     images = {"shots": shots, "fake": fake, "real": real}
     digests: dict[str, str] = {}
@@ -79,19 +78,19 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Any]:
         for r in roles:
             if r not in digests:
                 digests[r] = content_digest(images[r])
-        networks = [content(protocol[n]) for n in used]
+        networks = [key_content(getattr(protocol, n)) for n in used]
         key = [STAGE_VERSION, "float32", what, [digests[r] for r in roles], networks]
         return store.remembered(digest(key), compute)
 
-    metrics = {n: instantiate(m, _convert_="all") for n, m in protocol["metrics"].items()}
+    metrics = {n: instantiate(m, _convert_="all") for n, m in protocol.metrics.items()}
     evidence = Evidence(
         shots=shots,
         fake=fake,
         real=real,
         extractor=extractor,
         perceptual=perceptual,
-        seed=config["seed"],
-        batch_size=config["batch_size"],
+        seed=cell.seed,
+        batch_size=cell.place.batch_size,
         source_domain=cell.dataset.source_domain,
         kept=kept,
     )

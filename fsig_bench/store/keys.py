@@ -8,12 +8,11 @@ from typing import Any
 
 STAGE_VERSION = 1  # raise when a change of the code changes what a stage makes
 
-
-# Config keys that never change pixels beyond rounding.
-PLACE_ONLY = ("device", "card", "groups_at_once", "checkpointing")
+# Keys of a config that never change pixels beyond rounding.
+NOT_IN_KEY = ("device", "card", "groups_at_once", "checkpointing")
 
 
 def digest(value: Any) -> str:
-    """sha256 of a JSON value, independent of key order."""
+    """sha256 of any JSON value, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -36,7 +36,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     write_json(path, whole | {"seal": seal(whole)})
 
 
-NO_PLACE = (
+NOT_IN_RECORD = (
     "results_dir",
     "device",
     "batch_size",
@@ -51,9 +51,9 @@ NO_PLACE = (
 )
 
 
-def kept_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """A cell's settings without those that say only where and how fast it ran."""
-    return {k: v for k, v in config.items() if k not in NO_PLACE}
+    return {k: v for k, v in config.items() if k not in NOT_IN_RECORD}
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:  # the rim imports this file, and starts in a tenth of a secon
 
 
 class SharedWork:
-    """A store's `Shared`; `owed_s` is what the finds cost where they were made."""
+    """A store's `Shared`; `borrowed_s` is what the finds cost where they were made."""
 
     def __init__(self, store: Store, precision: str = "fp32") -> None:
-        self.store, self.precision, self.owed_s = store, precision, 0.0
+        self.store, self.precision, self.borrowed_s = store, precision, 0.0
 
-    def keyed(self, key: Sequence[Any]) -> list[Any]:
+    def full_key(self, key: Sequence[Any]) -> list[Any]:
         """A method's key with what else decides the numbers: precision, and the code's version.
 
         Device, batch and compilation are left out, as they are from a stage's key. fp32 and the
@@ -31,6 +31,6 @@ class SharedWork:
 
     def __call__(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
         began = time.perf_counter()
-        value, made_s = self.store.shared(self.keyed(key), compute)
-        self.owed_s += made_s - (time.perf_counter() - began)
+        value, made_s = self.store.shared(self.full_key(key), compute)
+        self.borrowed_s += made_s - (time.perf_counter() - began)
         return value

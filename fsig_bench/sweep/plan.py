@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.runner.cell import Cell
 from fsig_bench.store.records import read_record
 
 
@@ -25,16 +26,16 @@ class Planned:
     folder: str  # below the results folder
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], folder: str) -> Planned:
-        """From a resolved config."""
+    def of(cls, cell: Cell) -> Planned:
+        """From a cell."""
         return cls(
-            suite=config["suite"]["name"],
-            method=config["method"]["card"]["name"],
-            dataset=config["dataset"]["name"],
-            k=config["k"],
-            seed=config["seed"],
-            num_images=config["num_images"],
-            folder=folder,
+            suite=cell.suite.name,
+            method=cell.method.name,
+            dataset=cell.dataset.name,
+            k=cell.shots.k,
+            seed=cell.seed,
+            num_images=cell.draws.num_images,
+            folder=cell.folder,
         )
 
     def __str__(self) -> str:

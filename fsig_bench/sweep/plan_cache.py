@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.api.assets import assets_in
 from fsig_bench.api.places import ROOT
+from fsig_bench.runner.cell import Cell
 from fsig_bench.store.keys import STAGE_VERSION
 from fsig_bench.sweep.plan import Planned
 
@@ -29,10 +29,10 @@ def stamps(root: Path = ROOT) -> str:
     return hashlib.sha256(json.dumps([STAGE_VERSION, seen, os.getcwd()]).encode()).hexdigest()
 
 
-def may_be_kept(config: Mapping[str, Any], dataset: Any) -> bool:
+def cacheable(cell: Cell) -> bool:
     """Whether nothing but conf/ and the repository's own files decides this job's runs."""
-    files = [v for v in (config["method"].get("images") or {}).values() if isinstance(v, str)]
-    return getattr(dataset, "is_computed", False) and not assets_in(config) and not files
+    files = [v for v in (cell.method.spec.get("images") or {}).values() if isinstance(v, str)]
+    return getattr(cell.dataset, "is_computed", False) and not cell.assets and not files
 
 
 class Memo:

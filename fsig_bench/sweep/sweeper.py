@@ -23,16 +23,16 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fsig_bench.console import console, fail
-from fsig_bench.runner.cell import absent_assets, cell
-from fsig_bench.runner.checks import resolved
-from fsig_bench.runner.controls import control_words, possible
+from fsig_bench.runner.cell import absent_assets
+from fsig_bench.runner.controls import applies, control_overrides
+from fsig_bench.runner.resolve import resolve
 from fsig_bench.store.lock import Busy
 from fsig_bench.store.status import read_status, write_status
 from fsig_bench.store.store import Store
 from fsig_bench.sweep.jobs import at_once, check_installed, shared_threads
 from fsig_bench.sweep.launchers import RayLauncher, SubmititLauncher
 from fsig_bench.sweep.plan import Planned, plan
-from fsig_bench.sweep.plan_cache import Memo, may_be_kept
+from fsig_bench.sweep.plan_cache import Memo, cacheable
 
 USERS = (ValueError, OSError, FloatingPointError, HydraException)  # errors that a user can mend
 
@@ -95,13 +95,13 @@ class CellSweeper(BasicSweeper):
         for group in ("method", "dataset"):
             if group not in cfg:
                 raise ValueError(f"no {group} is chosen: add {group}=...")
-        config, dataset = resolved(cfg)
+        cell = resolve(cfg)
         root = Store(cfg.results_dir).root
-        if absent_assets([config]):
+        if absent_assets([cell]):
             return [], root
-        configs = [cfg, *filter(possible, map(self.composed, control_words(words, cfg)))]
-        runs = [Planned.of(c.config, c.folder) for c in map(cell, configs)]
-        if may_be_kept(config, dataset) and cfg.results_dir == self.config.results_dir:
+        controls = filter(applies, map(self.composed, control_overrides(words, cfg)))
+        runs = [Planned.of(c) for c in (cell, *map(resolve, controls))]
+        if cacheable(cell) and cfg.results_dir == self.config.results_dir:
             memo.put(words, runs)
         return runs, root
 

@@ -20,7 +20,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
 
@@ -37,28 +37,26 @@ from fsig_bench.tune.candidates import (
 from fsig_bench.tune.space import present_point, probes
 
 if TYPE_CHECKING:
+    from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
     from fsig_bench.tune.leave_out import Fold
     from fsig_bench.tune.study import Study
     from fsig_bench.tune.trials import Tried
 
 
-def check_files(config: Mapping[str, Any], fixed: Sequence[str]) -> None:
+def check_files(cell: Cell, fixed: Sequence[str]) -> None:
     """Raises ValueError or OSError where a file that adapting or measuring needs is not right."""
+    from fsig_bench.api.assets import assets_in
     from fsig_bench.api.weights import verified
-    from fsig_bench.runner.cell import absent_assets
     from fsig_bench.runner.keys import weight_files
 
-    used = {
-        "method": config["method"],
-        "protocol": {"perceptual": config["protocol"]["perceptual"]},
-    }
-    if missing := absent_assets([used]):
+    used = [cell.method.spec, cell.protocol.perceptual]
+    if missing := [asset for asset in assets_in(used) if not asset.target.exists()]:
         raise ValueError(
             f"{missing[0]} is not there; python -m fsig_bench {shlex.join(fixed)} "
             "fetches it or says where to get it"
         )
-    for path in sorted(weight_files([*used.values()])):
+    for path in sorted(weight_files(used)):
         verified(path)
 
 
@@ -73,17 +71,17 @@ def prepared(wanted: Asked, store: Store) -> tuple[Asked, list[str], Study]:
 
     fixed, cfg = without_reference(wanted.fixed)
     wanted = replace(wanted, space=checked(wanted, cfg))
-    config, dataset = candidate(fixed, {})
-    check_files(config, wanted.fixed)
-    splits = folds(config["k"], wanted.held, config["seed"])
+    cell = candidate(fixed, {})
+    check_files(cell, wanted.fixed)
+    splits = folds(cell.shots.k, wanted.held, cell.seed)
     for point in probes(wanted.space):
         probe(fixed, point)
     study = Study(
-        name=study_name(config, dataset, wanted),
+        name=study_name(cell, wanted),
         space=wanted.space,
         first=present_point(wanted.space, present(cfg)),
         steps=len(splits),
-        seed=config["seed"],
+        seed=cell.seed,
         store=store,
     )
     return wanted, fixed, study
@@ -111,7 +109,7 @@ def main(words: Sequence[str]) -> int:
     from fsig_bench.console import console
     from fsig_bench.store.store import Store
     from fsig_bench.tune.candidates import composed
-    from fsig_bench.tune.leave_out import folds, of_config, perceptual_of, replay
+    from fsig_bench.tune.leave_out import copying_score, folds, leave_out_cell, perceptual_of
     from fsig_bench.tune.study import optuna_package
     from fsig_bench.tune.trials import best_of, line, plain, trials_table
 
@@ -126,17 +124,17 @@ def main(words: Sequence[str]) -> int:
             f"nearest of {wanted.samples} samples"
         )
         console.print(f"objective: {objective}; it uses the shots only and reads no reference")
-        config, dataset = candidate(fixed, {})
-        splits = folds(config["k"], wanted.held, config["seed"])
-        shots = dataset.shots(config["k"], config["subset"])
-        network, size = perceptual_of(config), config["batch_size"]
-        copying = replay(shots, network, splits=splits, batch_size=size)
+        cell = candidate(fixed, {})
+        splits = folds(cell.shots.k, wanted.held, cell.seed)
+        shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
+        network, size = perceptual_of(cell), cell.place.batch_size
+        copying = copying_score(shots, network, splits=splits, batch_size=size)
         console.print(f"replaying the shots adapted to would score {copying:.4f}")
         console.print(f"study {study.journal}")
 
         def evaluate(point: Mapping[str, str], known: int) -> Iterator[Fold]:
-            made, shown = candidate(fixed, point)
-            return of_config(made, shown, store, splits=splits[known:], samples=wanted.samples)
+            settings = candidate(fixed, point)
+            return leave_out_cell(settings, store, splits=splits[known:], samples=wanted.samples)
 
         whole = study.search(
             evaluate, wanted.trials, lambda t: console.print(line(t), markup=False)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 
 from fsig_bench.tune.space import Dimension, fitted, parse
+
+if TYPE_CHECKING:
+    from fsig_bench.runner.cell import Cell
 
 VERSION = 1  # raise when a change of the code changes what the objective measures
 OPTIONS = {"trials": 20, "samples": 40, "held": 2}
@@ -141,19 +144,19 @@ def checked(asked: Asked, cfg: Any) -> tuple[Dimension, ...]:
     return tuple(space)
 
 
-def candidate(words: Sequence[str], point: Mapping[str, str]) -> tuple[dict[str, Any], Any]:
-    """The resolved config and the dataset of a point.
+def candidate(words: Sequence[str], point: Mapping[str, str]) -> Cell:
+    """The cell of a point.
 
     Raises:
         ValueError, OSError: it cannot run as it is set.
     """
-    from fsig_bench.runner.checks import resolved
+    from fsig_bench.runner.resolve import resolve
 
-    config, dataset = resolved(composed([*words, *(f"{k}={v}" for k, v in point.items())]))
-    for key in ("seed", "subset"):
-        if not isinstance(config[key], int):
-            raise ValueError(f"{key}={config[key]}: give one whole number")
-    return config, dataset
+    cell = resolve(composed([*words, *(f"{k}={v}" for k, v in point.items())]))
+    for key, value in (("seed", cell.seed), ("subset", cell.shots.subset)):
+        if not isinstance(value, int):
+            raise ValueError(f"{key}={value}: give one whole number")
+    return cell
 
 
 def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
@@ -165,26 +168,22 @@ def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
     from hydra.errors import InstantiationException
 
     from fsig_bench.runner.build import build_method
-    from fsig_bench.runner.cell import Cell
 
-    config, dataset = candidate(words, point)
-    plain = config | {"compile": None, "offload": False}
-    cell = Cell(config=plain, dataset=dataset, adapt_key="", sample_key="", run_id="")
+    cell = candidate(words, point)
     try:
-        build_method(cell)
+        build_method(cell.method, replace(cell.place, compile=None, offload=False))
     except InstantiationException as error:
         said = " ".join(f"{k}={v}" for k, v in point.items())
         raise ValueError(f"{said}: {error.__cause__ or error}") from error
 
 
-def study_name(config: Mapping[str, Any], dataset: Any, asked: Asked) -> str:
+def study_name(cell: Cell, asked: Asked) -> str:
     """Method, dataset, and a digest of all that the objective depends on."""
-    from fsig_bench.runner.keys import content
+    from fsig_bench.runner.keys import key_content
     from fsig_bench.store.keys import STAGE_VERSION, digest
 
-    k, subset = config["k"], config["subset"]
     keyed = [VERSION, STAGE_VERSION, sorted(map(repr, asked.space)), asked.samples, asked.held]
-    keyed += [content(config["method"]), content(config["protocol"]["perceptual"])]
-    keyed += [dataset.fingerprint(k, subset), config["seed"], config["precision"]]
-    keyed += [config["suite"]["resolution"]]
-    return f"{config['method']['card']['name']}-{config['dataset']['name']}-{digest(keyed)[:10]}"
+    keyed += [key_content(cell.method.spec), key_content(cell.protocol.perceptual)]
+    keyed += [cell.shots_fingerprint, cell.seed, asdict(cell.precision)]
+    keyed += [cell.suite.resolution]
+    return f"{cell.method.name}-{cell.dataset.name}-{digest(keyed)[:10]}"

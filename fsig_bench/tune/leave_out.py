@@ -3,8 +3,8 @@
 The k shots are split into folds. For each, the method adapts to the other shots and draws n
 samples; the objective is the LPIPS from each shot left out to its nearest sample, averaged over the
 fold's shots and then over folds (lower is better). The same distance from the shots adapted to
-stands beside it: it is 0 for a method that replays its shots, and the same as the objective for one
-that ignores them. `replay` is what copying would score: the objective alone does not rule it out.
+goes with it: it is 0 for a method that copies its shots, and the same as the objective for one that
+ignores them. `copying_score` is what copying would score: the objective alone does not rule it out.
 
 Shape legend: n samples, k shots.
 """
@@ -12,7 +12,7 @@ Shape legend: n samples, k shots.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ from fsig_bench.store.shared import SharedWork
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fsig_bench.api.types import Progress, Shared
+    from fsig_bench.api.types import Method, Perceptual, Progress, Shared
+    from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
 
 Stage = Callable[[str], AbstractContextManager[Any]]  # "adapt" or "sample" -> its precision
@@ -57,7 +58,7 @@ def folds(k: int, held: int, seed: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(sorted(order[n::count])) for n in range(count))
 
 
-def nearest(distances: Tensor, held: Sequence[int]) -> tuple[float, float]:
+def mean_nearest(distances: Tensor, held: Sequence[int]) -> tuple[float, float]:
     """Mean distance to the nearest sample from the shots left out, and from the others.
 
     Args:
@@ -74,7 +75,7 @@ def objective(seen: Sequence[Fold]) -> float:
     return math.fsum(f.held_out for f in seen) / len(seen)
 
 
-def guard(seen: Sequence[Fold]) -> float:
+def train_distance(seen: Sequence[Fold]) -> float:
     """The mean over folds of the distance from the shots adapted to."""
     return math.fsum(f.train for f in seen) / len(seen)
 
@@ -89,7 +90,9 @@ class SharingProgress(NoProgress):
         return self.work(key, compute)
 
 
-def to_shots(shots: Tensor, fake: Tensor, perceptual: Any, batch_size: int) -> Tensor:
+def distances_to_shots(
+    shots: Tensor, fake: Tensor, perceptual: Perceptual, batch_size: int
+) -> Tensor:
     """LPIPS of each sample to each shot, float64 [n, k], of uint8 images."""
     from fsig_bench.metrics.base import Evidence
 
@@ -107,9 +110,9 @@ def to_shots(shots: Tensor, fake: Tensor, perceptual: Any, batch_size: int) -> T
 
 
 def leave_out(
-    method: Any,
+    method: Method,
     shots: Tensor,
-    perceptual: Any,
+    perceptual: Perceptual,
     *,
     splits: Sequence[Sequence[int]],
     samples: int,
@@ -156,12 +159,14 @@ def leave_out(
             fake = to_uint8(torch.cat(parts))
         except ValueError as error:
             raise FloatingPointError(f"its samples cannot be scored: {error}") from error
-        held_out, train = nearest(to_shots(shots, fake, perceptual, batch_size), held)
+        held_out, train = mean_nearest(
+            distances_to_shots(shots, fake, perceptual, batch_size), held
+        )
         yield Fold(held=tuple(held), held_out=held_out, train=train)
 
 
-def replay(
-    shots: Tensor, perceptual: Any, *, splits: Sequence[Sequence[int]], batch_size: int
+def copying_score(
+    shots: Tensor, perceptual: Perceptual, *, splits: Sequence[Sequence[int]], batch_size: int
 ) -> float:
     """The objective of a method that draws nothing but the shots it adapted to, each at least once.
 
@@ -171,47 +176,42 @@ def replay(
         splits: the shots left out in each fold.
         batch_size: images compared at once.
     """
-    distances = to_shots(shots, shots, perceptual, batch_size)
+    distances = distances_to_shots(shots, shots, perceptual, batch_size)
     kept = [[i for i in range(len(shots)) if i not in held] for held in splits]
-    each = [nearest(distances[rows], held)[0] for rows, held in zip(kept, splits, strict=True)]
+    each = [mean_nearest(distances[rows], held)[0] for rows, held in zip(kept, splits, strict=True)]
     return math.fsum(each) / len(each)
 
 
-def perceptual_of(config: Mapping[str, Any]) -> Any:
+def perceptual_of(cell: Cell) -> Perceptual:
     """The protocol's perceptual network."""
     from hydra.utils import instantiate
 
-    from fsig_bench.runner.build import placed
+    from fsig_bench.runner.build import with_device
     from fsig_bench.runner.device import resolve_device
 
-    node = placed(config["protocol"]["perceptual"], resolve_device(config["device"]))
-    return instantiate(node, _convert_="all")
+    node = with_device(cell.protocol.perceptual, resolve_device(cell.place.device))
+    network: Perceptual = instantiate(node, _convert_="all")
+    return network
 
 
-def of_config(
-    config: Mapping[str, Any],
-    dataset: Any,
-    store: Store,
-    *,
-    splits: Sequence[Sequence[int]],
-    samples: int,
+def leave_out_cell(
+    cell: Cell, store: Store, *, splits: Sequence[Sequence[int]], samples: int
 ) -> Iterator[Fold]:
-    """`leave_out` for a resolved config; of the dataset only its shots are asked for."""
+    """`leave_out` for a cell; of the dataset only its shots are read."""
     from fsig_bench.runner.build import build_method
-    from fsig_bench.runner.cell import Cell
-    from fsig_bench.runner.device import precise, resolve_device
+    from fsig_bench.runner.device import precision_policy, resolve_device
 
-    device, policy = resolve_device(config["device"]), config["precision"]
-    cell = Cell(config=dict(config), dataset=dataset, adapt_key="", sample_key="", run_id="")
+    device = resolve_device(cell.place.device)
+    policies = {"adapt": cell.precision.adapt, "sample": cell.precision.sample}
     yield from leave_out(
-        build_method(cell),
-        dataset.shots(config["k"], config["subset"]),
-        perceptual_of(config),
+        build_method(cell.method, cell.place),
+        cell.dataset.shots(cell.shots.k, cell.shots.subset),
+        perceptual_of(cell),
         splits=splits,
         samples=samples,
-        seed=config["seed"],
-        batch_size=config["batch_size"],
-        progress=SharingProgress(store, policy["adapt"]),
-        shared=SharedWork(store, policy["sample"]),
-        stage=lambda name: precise(policy[name], device),
+        seed=cell.seed,
+        batch_size=cell.place.batch_size,
+        progress=SharingProgress(store, policies["adapt"]),
+        shared=SharedWork(store, policies["sample"]),
+        stage=lambda name: precision_policy(policies[name], device),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fsig_bench.tune.leave_out import Fold, guard, objective
+from fsig_bench.tune.leave_out import Fold, objective, train_distance
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +31,7 @@ class Tried:
     @property
     def train(self) -> float | None:
         """The distance from the shots adapted to."""
-        return guard(self.folds) if self.folds else None
+        return train_distance(self.folds) if self.folds else None
 
 
 def folds_of(trial: Any) -> tuple[Fold, ...]:

@@ -23,7 +23,7 @@ from baselines.domainstudio import (
     log_relations,
 )
 from fsig_bench.api.types import NoProgress
-from fsig_bench.runner.device import precise
+from fsig_bench.runner.device import precision_policy
 
 PAPER = {
     "l_vlb": 1.0,
@@ -300,7 +300,7 @@ def test_the_loss_is_in_single_precision_whatever_the_networks_run_in():
     out, src, *rest = outputs()
     objective = Objective(**PAPER)
     exact = read(objective(out, src, *rest, TABLES, 3)[1])
-    with precise("bf16", "cpu"):
+    with precision_policy("bf16", "cpu"):
         assert (out.flatten(1) @ src.flatten(1).T).dtype == torch.bfloat16
         assert read(objective(out, src, *rest, TABLES, 3)[1]) == exact
 

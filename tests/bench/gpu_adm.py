@@ -31,8 +31,9 @@ from baselines.common.diffusion import Schedule, ddim_loop
 from baselines.common.unet import PixelUNet
 from fsig_bench.api.seeding import ImageGenerators
 from fsig_bench.api.types import NoProgress
-from fsig_bench.runner.build import tuned
-from fsig_bench.runner.device import precise
+from fsig_bench.runner.build import compile_or_offload
+from fsig_bench.runner.cell import Place
+from fsig_bench.runner.device import precision_policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,12 +114,12 @@ def main() -> None:
 
     shots = torch.rand(10, 3, given.side, given.side) * 2 - 1
     crdi = method_of("crdi", source, *(["method.draws=1"] if small else []))
-    with precise("fp32", device):
+    with precision_policy("fp32", device):
         state, spent, peak = timed(device, lambda: crdi.adapt(shots, seed=0, progress=NoProgress()))
     print(f"CRDI, 10 shots, 15 segments: {spent:.1f} s, peak {peak:.1f} GiB (goal: under 12)")
 
     noise = ImageGenerators(0, range(given.images), "bench").randn(3, given.side, given.side)
-    with precise("fp32", device):
+    with precision_policy("fp32", device):
         plain_ddim(source, noise[: given.batch], given.steps, given.batch)
         _, plain_s, _ = timed(device, lambda: plain_ddim(source, noise, given.steps, given.batch))
 
@@ -128,12 +129,13 @@ def main() -> None:
             parts.append(ddim_loop(source.eps, x.to(device), schedule).clamp(-1, 1).float().cpu())
         return torch.cat(parts)
 
-    with precise("fp32", device):
+    with precision_policy("fp32", device):
         exact = ours()
     fast = method_of("source", source, f"method.num_steps={given.steps}")
     mode = "default" if device.startswith("cuda") else None
-    tuned(fast, {"compile": mode, "offload": False, "device": device})
-    with precise("bf16", device):
+    place = Place(device=device, batch_size=given.batch, workers=1, compile=mode, offload=False)
+    compile_or_offload(fast, place)
+    with precision_policy("bf16", device):
         ours()
         quick, quick_s, peak = timed(device, ours)
     print(

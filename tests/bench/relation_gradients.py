@@ -15,14 +15,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from helpers import make_cell
+from helpers import build, make_cell
 
 from baselines.common.diffusion import linear_abar
 from baselines.common.variational import Tables, at, clean_estimate
 from baselines.domainstudio import DomainStudio, high_frequency, log_relations
 from fsig_bench.api.images import to_float
 from fsig_bench.runner.adapt import adapt
-from fsig_bench.runner.build import build_method
 from fsig_bench.store.store import Store
 
 DRAWS = 8
@@ -58,9 +57,9 @@ def norms(method: DomainStudio, net, shots, low: int, high: int) -> dict[str, fl
 
 if __name__ == "__main__":
     cell = make_cell(*(sys.argv[1:] or ["method=domainstudio", "dataset=babies"]), "controls=[]")
-    shots = to_float(cell.dataset.shots(cell.config["k"], cell.config["subset"]))
-    state, _ = adapt(cell, build_method(cell), Store(cell.config["results_dir"]))
-    studio = build_method(make_cell("method=domainstudio", "dataset=babies"))
+    shots = to_float(cell.dataset.shots(cell.shots.k, cell.shots.subset))
+    state, _ = adapt(cell, build(cell), Store(cell.config["results_dir"]))
+    studio = build(make_cell("method=domainstudio", "dataset=babies"))
     net = copy.deepcopy(studio.source.unet).requires_grad_(True)
     net.load_state_dict(state.tensors)
     for low in (0, 300, 600, 900):

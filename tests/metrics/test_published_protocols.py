@@ -102,11 +102,11 @@ def test_ours_leaves_the_shots_out_of_the_reference(photos, tmp_path):
 @pytest.mark.parametrize("protocol", PUBLISHED)
 def test_every_field_is_stated_and_too_few_samples_are_refused(protocol, photos):
     cell = cell_of(photos, f"protocol={protocol}", "num_images=5000")
-    rules = cell.config["protocol"]
+    rules = cell.protocol.spec
     fields = {"name", "version", "features", "perceptual", "reference", "reference_read"}
     fields |= {"samples", "checkpoint", "aggregation", "metrics"}
     assert set(rules) == fields and rules["name"] == protocol
-    wanted = cell.scored
+    wanted = cell.draws.num_scored
     assert wanted == (20 if protocol == "rsimle2024" else 5000)
     with pytest.raises(ValueError, match=rf"{protocol} scores {wanted} samples .*set num_images"):
         cell_of(photos, f"protocol={protocol}", f"num_images={wanted - 1}")

@@ -5,29 +5,14 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 import torch
-from helpers import ROOT, make_cell
+from helpers import build, make_cell
 from PIL import Image
+from small_methods import METHODS, SMALL
 
 from fsig_bench.api.images import to_float
 from fsig_bench.api.types import NoProgress
 from fsig_bench.faceworld.render import render
-from fsig_bench.runner.build import build_method
 from fsig_bench.store.store import Store
-
-METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
-SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
-SMALL["source"] = ["method.num_steps=3"]
-SMALL["domainstudio"] = ["method.iterations=3", "method.groups=1", "method.sample.num_steps=4"]
-SMALL["finetune"] = SMALL["domainstudio"]
-SMALL["rs_imle"] = ["method.architecture.blocks='1x1,4m1,8m4,16m8,32m16,64m32'"]
-SMALL["rs_imle"] += ["method.architecture.width=16", "method.architecture.latent_dim=8"]
-SMALL["rs_imle"] += ["method.max_iterations=3", "method.refresh_every=2", "method.pool_round_to=8"]
-SMALL["imle"] = SMALL["adaimle"] = SMALL["rs_imle"]
-SMALL["gan_inversion"] = ["method.projector.steps=3", "method.space_count=500"]
-SMALL["genda"] = ["method.updates=2", "method.batch=2"]
-SMALL["d2c"] = ["method.num_steps=3", "method.unlabelled_count=40", "method.held_out_count=40"]
-SMALL["d2c"] += ["method.sample.budget=2"]
-SMALL["d2c_edit"] = SMALL["d2c_prior"] = SMALL["d2c"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +30,7 @@ def cell_of(name, *overrides):
 
 def adapted(name, k, seed=3, progress=None):
     cell = cell_of(name, f"k={k}", f"seed={seed}")
-    method = build_method(cell)
+    method = build(cell)
     shots = to_float(cell.dataset.shots(k, 0))
     return method, method.adapt(shots, seed=seed, progress=progress or NoProgress()), shots
 
@@ -53,7 +38,7 @@ def adapted(name, k, seed=3, progress=None):
 @pytest.mark.parametrize("name", METHODS)
 class TestContract:
     def test_values_stand_in_the_yaml_only(self, name):
-        method = build_method(cell_of(name))
+        method = build(cell_of(name))
         assert is_dataclass(method)
         assert all(
             p.kind is p.KEYWORD_ONLY for p in inspect.signature(type(method)).parameters.values()
@@ -65,7 +50,7 @@ class TestContract:
             setattr(method, fields(method)[0].name if fields(method) else "x", 1)
 
     def test_adapting_takes_the_shots_and_nothing_of_the_reference(self, name):
-        method = build_method(cell_of(name))
+        method = build(cell_of(name))
         assert set(inspect.signature(method.adapt).parameters) == {"shots", "seed", "progress"}
         assert set(inspect.signature(method.sampler).parameters) == {"state"}
 

@@ -4,15 +4,14 @@ import inspect
 
 import pytest
 import torch
-from helpers import make_cell
-from test_methods import METHODS, SMALL
+from helpers import build, make_cell
+from small_methods import METHODS, SMALL
 
 import fsig_bench.faceworld.images
 import fsig_bench.faceworld.render
 from fsig_bench.api.images import to_float
 from fsig_bench.api.types import NoProgress
 from fsig_bench.faceworld.dataset import FaceworldDataset
-from fsig_bench.runner.build import build_method
 
 ALLOWED = {"fresh", "shots", "held_out", "train"}  # splits of the renderer besides the reference
 
@@ -31,7 +30,7 @@ def leaves(node):
 class TestHonesty:
     def test_its_settings_do_not_name_the_target(self, name, tmp_path):
         """Whatever is handed to a method comes from its own node, which knows no target."""
-        method = make_cell(*words_of(name), "dataset=babies").config["method"]
+        method = make_cell(*words_of(name), "dataset=babies").method.spec
         text = [str(v) for v in leaves({k: v for k, v in method.items() if k != "card"})]
         assert not [v for v in text if "babies" in v or v == "reference"]
 
@@ -56,7 +55,7 @@ class TestHonesty:
                 return draw(domain, split, indices)
 
             monkeypatch.setattr(module, "render", render)
-        method = build_method(cell)
+        method = build(cell)
         state = method.adapt(shots, seed=0, progress=NoProgress())
         assert torch.isfinite(method.sampler(state)([0, 1])).all()
 
@@ -79,7 +78,7 @@ def test_the_guard_would_catch_a_cheat(monkeypatch):
         return draw(domain, split, indices)
 
     monkeypatch.setattr(module, "render", render)
-    method = build_method(cell)
+    method = build(cell)
     state = method.adapt(to_float(cell.dataset.shots(3, 0)), seed=0, progress=NoProgress())
     with pytest.raises(AssertionError, match="beyond the shots"):
         method.sampler(state)([0])

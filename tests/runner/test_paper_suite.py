@@ -16,8 +16,8 @@ from baselines_foreign import (
 )
 from helpers import ROOT, make_cell
 from PIL import Image
-from test_methods import METHODS
-from test_methods import SMALL as QUICK
+from small_methods import METHODS
+from small_methods import SMALL as QUICK
 
 from baselines.common.rosinality import rosinality_architecture
 from fsig_bench.faceworld.render import render

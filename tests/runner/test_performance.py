@@ -10,14 +10,15 @@ from functools import cached_property
 
 import pytest
 import torch
-from helpers import ROOT, cli, make_cell, records
+from helpers import ROOT, build, cli, make_cell, records
 
 from baselines.common.data_parallel import own_parts
 from fsig_bench.api.images import to_float
 from fsig_bench.api.types import NoProgress
 from fsig_bench.console import duration
-from fsig_bench.runner.build import build_method, networks, tuned
-from fsig_bench.runner.device import precise, resolve_device
+from fsig_bench.runner.build import compile_or_offload, networks
+from fsig_bench.runner.cell import Place
+from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.preflight import check_memory, memory_floor_gib, warm_up, work
 from fsig_bench.store.store import Store
 
@@ -30,7 +31,7 @@ STUDIO = ["method=domainstudio", *TUNED[1:]]
 def adapted(*words):
     cell = make_cell(*SMALL, *words)
     shots = to_float(cell.dataset.shots(4, 0))
-    return build_method(cell).adapt(shots, seed=0, progress=NoProgress()).tensors
+    return build(cell).adapt(shots, seed=0, progress=NoProgress()).tensors
 
 
 def share_changed(a, b):
@@ -77,18 +78,18 @@ def test_precision_is_part_of_the_keys_it_can_change():
 def test_a_policy_is_in_force_inside_and_gone_outside():
     x = torch.randn(8, 8)
     before = torch.backends.cudnn.allow_tf32
-    with precise("bf16", "cpu"):
+    with precision_policy("bf16", "cpu"):
         assert (x @ x).dtype == torch.bfloat16
-    with precise("fp32", "cpu"):
+    with precision_policy("fp32", "cpu"):
         assert (x @ x).dtype == torch.float32 and not torch.backends.cudnn.allow_tf32
-    with precise("tf32", "cpu"):
+    with precision_policy("tf32", "cpu"):
         assert torch.backends.cudnn.allow_tf32
     assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_training_in_half_precision_goes_on_from_its_own_steps():
     w, x = torch.ones(4, 4, requires_grad=True), torch.eye(4)
-    with precise("bf16", "cpu"):
+    with precision_policy("bf16", "cpu"):
         assert float((x @ w).mean().detach()) == 1
         with torch.no_grad():
             w.add_(1)  # an optimiser's step, within the stage
@@ -126,9 +127,9 @@ def test_offloaded_networks_draw_the_same_images(words, count):
     images = []
     for word in ("offload=false", "offload=true"):
         cell = make_cell(*SMALL, *words, word)
-        method = build_method(cell)
+        method = build(cell)
         assert len(networks(method)) == count
-        shots = to_float(cell.dataset.shots(cell.config["k"], 0))
+        shots = to_float(cell.dataset.shots(cell.shots.k, 0))
         state = method.adapt(shots, seed=0, progress=NoProgress())
         images.append(method.sampler(state)(range(3)))
     assert torch.equal(*images)
@@ -147,8 +148,8 @@ class Holder:
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler here")
 def test_compiled_networks_give_the_same_up_to_rounding():
     x, plain = torch.randn(2, 4), Holder()
-    config = {"compile": "default", "offload": False, "device": "cpu"}
-    compiled = tuned(Holder(), config)
+    place = Place(device="cpu", batch_size=1, workers=1, compile="default", offload=False)
+    compiled = compile_or_offload(Holder(), place)
     assert plain.net._compiled_call_impl is None and compiled.net._compiled_call_impl is not None
     with torch.no_grad():
         torch.testing.assert_close(plain.net(x), compiled.net(x), rtol=1e-5, atol=1e-6)
@@ -183,7 +184,7 @@ def test_a_team_leaves_one_record_of_the_same_images(tmp_path):
 def test_what_is_left_to_do_is_counted(tmp_path):
     words = [*SMALL, "method=crdi", "method.draws=2", "method.card.reconstruct_sweep=null"]
     cell, store = make_cell(*words), Store(tmp_path)
-    method = build_method(cell)
+    method = build(cell)
     before = work(cell, method, store)
     assert (before.nfe_adapt, before.images_done, before.images) == (4 * 2 * 15, 0, 20)
     assert before.nfe_left == 4 * 2 * 15 + 20 * method.nfe_per_image
@@ -200,7 +201,7 @@ def test_what_is_left_to_do_is_counted(tmp_path):
 def test_a_warm_up_extrapolates_and_keeps_nothing(tmp_path):
     words = [*SMALL, "method=finetune", "method.iterations=400", "method.groups=1"]
     cell, store = make_cell(*words, "method.sample.num_steps=3"), Store(tmp_path)
-    seen = warm_up(cell, build_method(cell), store, limit_s=1.0)
+    seen = warm_up(cell, build(cell), store, limit_s=1.0)
     assert seen.adapt_s > 3 and seen.sample_s is None and seen.peak_gib > 0
     assert not list(tmp_path.rglob("*.safetensors"))
 

@@ -1,6 +1,6 @@
 """A protocol decides what a number means: its hash, its reference, who may stand beside whom."""
 
-import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,11 +41,11 @@ def test_an_unknown_reference_is_refused():
 
 
 def test_one_network_serves_both_roles_where_they_are_the_same():
-    features, perceptual = build_networks(cell_of().config)
+    features, perceptual = build_networks(cell_of().protocol, "cpu")
     assert features is perceptual
-    config = copy.deepcopy(cell_of().config)
-    config["protocol"]["perceptual"]["trunk_maps"] = 2
-    apart = build_networks(config)
+    protocol = cell_of().protocol
+    two_maps = {**protocol.perceptual, "trunk_maps": 2}
+    apart = build_networks(replace(protocol, perceptual=two_maps), "cpu")
     assert apart[0].trunk_maps == 4 and apart[1].trunk_maps == 2
 
 

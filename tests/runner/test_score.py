@@ -1,5 +1,7 @@
 """Networks look at each set of images once, whoever asks again and whatever was asked before."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import make_cell
@@ -87,9 +89,8 @@ def test_a_drawing_is_kept_by_both_networks_that_it_depends_on(tmp_path):
     store = Store(tmp_path)
     base = cell_of()
     one, _ = score(base, samples(base).flip(3), store)
-    other = cell_of()
-    other.config["protocol"]["perceptual"] = dict(other.config["protocol"]["perceptual"])
-    other.config["protocol"]["perceptual"]["trunk_maps"] = 2
+    two_maps = {**base.protocol.perceptual, "trunk_maps": 2}
+    other = replace(base, protocol=replace(base.protocol, perceptual=two_maps))
     two, _ = score(other, samples(other).flip(3), store)
     fresh, _ = score(other, samples(other).flip(3), Store(tmp_path / "apart"))
     name = "rendered_precision"

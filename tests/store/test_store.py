@@ -8,7 +8,7 @@ import torch
 from fsig_bench.api.types import State
 from fsig_bench.api.weights import record_in_manifest, verified, write_safetensors
 from fsig_bench.console import Bar
-from fsig_bench.runner.keys import content, weight_files
+from fsig_bench.runner.keys import key_content, weight_files
 from fsig_bench.runner.progress import StageProgress
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.keys import digest
@@ -110,13 +110,13 @@ def test_keys_ignore_order_and_place_but_not_values(tmp_path):
     record_in_manifest(path, {"command": "x"})
     a = {"x": 1, "source": {"weights": str(path), "device": "cpu"}, "card": {"label": "A"}}
     b = {"card": {"label": "B"}, "source": {"device": "cuda", "weights": str(path)}, "x": 1}
-    assert digest(content(a)) == digest(content(b))
-    assert digest(content(a)) != digest(content(a | {"x": 2}))
+    assert digest(key_content(a)) == digest(key_content(b))
+    assert digest(key_content(a)) != digest(key_content(a | {"x": 2}))
     assert weight_files(a) == [str(path)]
-    before = digest(content(a))
+    before = digest(key_content(a))
     write_safetensors(path, {"a": torch.ones(1)}, {})
     record_in_manifest(path, {"command": "x"})
-    assert digest(content(a)) != before
+    assert digest(key_content(a)) != before
 
 
 def test_shared_work_is_done_once_and_keeps_its_cost(tmp_path):

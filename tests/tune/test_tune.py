@@ -31,12 +31,12 @@ from fsig_bench.tune.candidates import (
 from fsig_bench.tune.leave_out import (
     Fold,
     SharingProgress,
+    copying_score,
     folds,
-    guard,
     leave_out,
-    nearest,
+    mean_nearest,
     objective,
-    replay,
+    train_distance,
 )
 from fsig_bench.tune.space import (
     Dimension,
@@ -201,8 +201,8 @@ class TestObjective:
 
     def test_nearest(self):
         distances = torch.tensor([[1.0, 5.0, 2.0], [3.0, 4.0, 0.0]])
-        assert nearest(distances, [1]) == (4.0, 0.5)
-        assert nearest(distances, [0, 1]) == (2.5, 0.0)
+        assert mean_nearest(distances, [1]) == (4.0, 0.5)
+        assert mean_nearest(distances, [0, 1]) == (2.5, 0.0)
 
     def test_a_replay_is_far_from_what_it_has_not_seen(self):
         """Greys 0, 51, 153 and 255 are -1, -0.6, 0.2 and 1: by hand."""
@@ -214,13 +214,13 @@ class TestObjective:
         assert torch.equal(method.shown[1], shots[[0, 2]])
         assert seen[0].held_out == pytest.approx(0.4**2, abs=1e-6)
         assert seen[1].held_out == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
-        assert guard(seen) == pytest.approx(0, abs=1e-6)
+        assert train_distance(seen) == pytest.approx(0, abs=1e-6)
         assert objective(seen) == pytest.approx((0.16 + 0.4) / 2, abs=1e-6)
 
     def test_a_replay_scores_as_it_was_foretold(self):
         shots, splits = grey(0, 51, 153, 255), folds(4, 1, 0)
         seen = leave_out(Replay(), shots, Flat(), splits=splits, samples=6, seed=0, batch_size=4)
-        foretold = replay(shots, Flat(), splits=splits, batch_size=4)
+        foretold = copying_score(shots, Flat(), splits=splits, batch_size=4)
         assert objective(list(seen)) == pytest.approx(foretold, abs=1e-9)
         assert foretold == pytest.approx((0.16 + 0.16 + 0.64 + 0.64) / 4, abs=1e-6)
 
@@ -233,9 +233,11 @@ class TestObjective:
 
         shots = grey(0, 51, 153, 255)
         by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "batch_size": 7}
-        spread, replay = (list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay))
-        assert objective(spread) < 0.01 < objective(replay)
-        assert guard(replay) < 1e-6
+        spread, copies = (
+            list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay)
+        )
+        assert objective(spread) < 0.01 < objective(copies)
+        assert train_distance(copies) < 1e-6
 
     def test_samples_that_are_no_images_count_as_divergence(self):
         class Broken(Replay):

@@ -11,10 +11,10 @@ from typing import Any
 from fsig_bench.api.places import CONF
 from fsig_bench.report.records import Record, setting
 from fsig_bench.report.variants import unlike
-from fsig_bench.store.keys import PLACE_ONLY
+from fsig_bench.store.keys import NOT_IN_KEY
 from fsig_bench.store.records import flat
 
-IGNORED = (*PLACE_ONLY, "path", "url")  # where things are, never what they are
+IGNORED = (*NOT_IN_KEY, "path", "url")  # where things are, never what they are
 
 
 @cache

@@ -1,0 +1,109 @@
+"""The config ends here: `resolve` turns it once into a typed `Cell`, after every cheap check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from fsig_bench.runner import cell as c
+from fsig_bench.runner import checks
+
+
+def plain_values(cfg: DictConfig) -> dict[str, Any]:
+    """A composed config as plain YAML values, all references filled in.
+
+    Raises:
+        ValueError: a value is missing; the message names its key.
+    """
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        key = error.full_key
+        raise ValueError(f"{key} has no value; give one on the command line: {key}=...") from error
+
+
+def method_settings(node: dict[str, Any]) -> c.MethodSettings:
+    """From the config's `method`."""
+    card = node["card"]
+    sweep = card.get("reconstruct_sweep")
+    return c.MethodSettings(
+        name=card["name"],
+        label=card["label"],
+        kind=card["kind"],
+        uses_shots=card["uses_shots"],
+        weight_copies=card.get("weight_copies", 1),
+        reconstruct_sweep=sweep
+        and c.ReconstructSweep(
+            key=sweep["key"],
+            label=sweep["label"],
+            values=tuple(sweep["values"]),
+            fixed=sweep.get("fixed", {}),
+        ),
+        spec={key: value for key, value in node.items() if key != "card"},
+    )
+
+
+def protocol_settings(node: dict[str, Any]) -> c.ProtocolSettings:
+    """From the config's `protocol`."""
+    return c.ProtocolSettings(
+        name=node["name"],
+        reference=node["reference"],
+        reference_read=node["reference_read"],
+        features=node["features"],
+        perceptual=node["perceptual"],
+        metrics={
+            name: {key: value for key, value in metric.items() if key != "card"}
+            for name, metric in node["metrics"].items()
+        },
+        spec=node,
+    )
+
+
+def resolve(cfg: DictConfig) -> c.Cell:
+    """A composed config as a cell, after every check that needs no downloaded file.
+
+    Raises:
+        ValueError, FileNotFoundError: a setting or a file is wrong; the message says which.
+    """
+    config = plain_values(cfg)
+    checks.check_numbers(config)
+    checks.check_choices(config)
+    checks.check_protocol(config)
+    checks.check_suite(config)
+    spec = {key: value for key, value in config["dataset"].items() if key != "fresh"}
+    dataset: c.Dataset = instantiate(spec, _convert_="all")
+    checks.check_method(config)
+    dataset.check(config["k"], config["subset"])
+    suite = config["suite"]
+    return c.Cell(
+        suite=c.Suite(
+            name=suite["name"],
+            resolution=suite["resolution"],
+            shard_size=suite["shard_size"],
+            source_images=suite.get("source_images"),
+        ),
+        method=method_settings(config["method"]),
+        dataset=dataset,
+        protocol=protocol_settings(config["protocol"]),
+        seed=config["seed"],
+        shots=c.Shots(k=config["k"], subset=config["subset"]),
+        draws=c.Draws(num_images=config["num_images"], num_scored=checks.samples_to_score(config)),
+        precision=c.Precision(**config["precision"]),
+        place=c.Place(
+            device=config["device"],
+            batch_size=config["batch_size"],
+            workers=config["workers"],
+            compile=config["compile"],
+            offload=config["offload"],
+        ),
+        policy=c.Policy(
+            checkpoint_s=config["checkpoint_s"],
+            tracker=config["tracker"],
+            tsne_points=config["figures"]["tsne_points"],
+            embedding=config["figures"]["embedding"],
+        ),
+        config=config,
+    )

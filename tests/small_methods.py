@@ -1,0 +1,18 @@
+"""Every method of conf/, and settings that make each of them small."""
+
+from helpers import ROOT
+
+METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
+SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
+SMALL["source"] = ["method.num_steps=3"]
+SMALL["domainstudio"] = ["method.iterations=3", "method.groups=1", "method.sample.num_steps=4"]
+SMALL["finetune"] = SMALL["domainstudio"]
+SMALL["rs_imle"] = ["method.architecture.blocks='1x1,4m1,8m4,16m8,32m16,64m32'"]
+SMALL["rs_imle"] += ["method.architecture.width=16", "method.architecture.latent_dim=8"]
+SMALL["rs_imle"] += ["method.max_iterations=3", "method.refresh_every=2", "method.pool_round_to=8"]
+SMALL["imle"] = SMALL["adaimle"] = SMALL["rs_imle"]
+SMALL["gan_inversion"] = ["method.projector.steps=3", "method.space_count=500"]
+SMALL["genda"] = ["method.updates=2", "method.batch=2"]
+SMALL["d2c"] = ["method.num_steps=3", "method.unlabelled_count=40", "method.held_out_count=40"]
+SMALL["d2c"] += ["method.sample.budget=2"]
+SMALL["d2c_edit"] = SMALL["d2c_prior"] = SMALL["d2c"]
