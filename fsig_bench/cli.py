@@ -77,7 +77,7 @@ def check_choices(cfg: DictConfig) -> None:
 def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
     """What the command would do, without doing it: `dry_run=true` or `preflight=only`."""
     from fsig_bench.console import console
-    from fsig_bench.runner.preflight import account
+    from fsig_bench.runner.preflight import report_lines
     from fsig_bench.sweep.plan import Planned, plan
 
     runs = [Planned.of(c) for c in cells]
@@ -85,7 +85,7 @@ def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: St
         console.print(line)
     for c in cells if cfg.preflight == "only" else ():
         read_all(c)
-        for line in account(c, store, bytes_needed(c)):
+        for line in report_lines(c, store, bytes_needed(c)):
             console.print(line)
 
 
@@ -93,7 +93,7 @@ def work(cells: Sequence[Cell], cfg: DictConfig, store: Store) -> list[dict[str,
     """The cells' records; what is missing is made, once it is known to fit."""
     from fsig_bench.api.weights import verified
     from fsig_bench.runner.device import resolve_device
-    from fsig_bench.runner.gpus import own_gpu
+    from fsig_bench.runner.gpus import claim_gpu
     from fsig_bench.runner.preflight import check_memory
     from fsig_bench.runner.run import run
 
@@ -102,7 +102,7 @@ def work(cells: Sequence[Cell], cfg: DictConfig, store: Store) -> list[dict[str,
         verified(path)
     for asset in dict.fromkeys(a for c in cells for a in c.assets):
         asset.get()
-    with own_gpu(cfg.device):
+    with claim_gpu(cfg.device):
         for c in cells:
             read_all(c)
             check_memory(c, resolve_device(cfg.device))

@@ -168,7 +168,7 @@ def options(words: Sequence[str]) -> dict[str, str]:
 
 def main(words: Sequence[str]) -> int:
     """Prints the answer; exit status 1 where something is damaged."""
-    from fsig_bench.store.maintenance import damaged_pieces, unneeded
+    from fsig_bench.store.maintenance import damaged_files, unreferenced_files
 
     verb, rest = (words[0], words[1:]) if words and words[0] in WORDS else ("list", words)
     given = options(rest)
@@ -185,9 +185,9 @@ def main(words: Sequence[str]) -> int:
     go = given.get("remove" if verb == "verify" else "yes") == "true"
     count = 0
     if verb == "verify":
-        pieces = damaged_pieces(store)
+        pieces = damaged_files(store)
     else:
-        pieces = unneeded(store, shared=given.get("shared") == "true")
+        pieces = unreferenced_files(store, shared=given.get("shared") == "true")
     for path, what in pieces:
         count += 1
         print(f"{what}: {path}")

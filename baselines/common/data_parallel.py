@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, distributed
 
 
-def members() -> tuple[int, int]:
+def rank_and_size() -> tuple[int, int]:
     """(rank, size); (0, 1) without a process group."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
-def own_parts(
+def shard_groups(
     batch: Sequence[Tensor], groups: int, at_once: int | None
 ) -> list[tuple[Tensor, ...]]:
     """The groups of a step that are this member's, cut into what is computed at once.
@@ -29,7 +29,7 @@ def own_parts(
         groups: how many groups there are.
         at_once: groups in a part; None: all.
     """
-    rank, count = members()
+    rank, count = rank_and_size()
     own = torch.arange(groups)[rank::count]
     rows = [a.view(groups, -1, *a.shape[1:])[own] for a in batch]
     cut = [a.split(at_once or max(len(own), 1)) for a in rows]
@@ -38,7 +38,7 @@ def own_parts(
 
 def add_gradients(parameters: Iterable[Tensor]) -> None:
     """Sums .grad over the members, in place, as one message."""
-    if members()[1] == 1:
+    if rank_and_size()[1] == 1:
         return
     grads = []
     for p in parameters:

@@ -19,7 +19,7 @@ def read(scalars: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
 
 
-def own_copy(net: Net) -> Net:
+def trainable_copy(net: Net) -> Net:
     """A copy of a frozen network, for tuning.
 
     Raises:

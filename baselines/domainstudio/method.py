@@ -12,11 +12,11 @@ from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
-from baselines.common.data_parallel import add_gradients, own_parts
+from baselines.common.data_parallel import add_gradients, shard_groups
 from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
-from baselines.common.finetuning import own_copy, read
+from baselines.common.finetuning import read, trainable_copy
 from baselines.common.unet import DiffusionSource
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio.objective import Objective
@@ -104,7 +104,7 @@ class DomainStudio:
                 "the source model has no variance head: set method.objective.l_vlb=0 and "
                 "method.sample.kind=ddim"
             )
-        net = own_copy(source).requires_grad_(True).train()
+        net = trainable_copy(source).requires_grad_(True).train()
         dropping = by_image(net)
         if self.checkpointing:
             net.net.enable_gradient_checkpointing()  # type: ignore[operator]
@@ -121,7 +121,7 @@ class DomainStudio:
             adam.zero_grad(set_to_none=True)
             logged: dict[str, Tensor] = {}
             batch = (*self.batch(shots, seed, step), every)
-            parts_now = own_parts(batch, self.groups, self.groups_at_once)
+            parts_now = shard_groups(batch, self.groups, self.groups_at_once)
             own = sum(len(rows) for *_, rows in parts_now)
             for *values, rows in parts_now:
                 dropping[:] = [derive(seed, "domainstudio", step, i) for i in rows.tolist()]
@@ -157,7 +157,7 @@ class DomainStudio:
 
     def sampler(self, state: State) -> Sampler:
         """Image i is denoised from its own Gaussian noise by the tuned net."""
-        net = own_copy(self.source.unet)
+        net = trainable_copy(self.source.unet)
         net.load_state_dict(state.tensors)
         schedule = Schedule.respaced(self.sample.num_steps)
 

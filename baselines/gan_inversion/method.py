@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
-from baselines.common.finetuning import own_copy, read
+from baselines.common.finetuning import read, trainable_copy
 from baselines.common.stylegan2 import StyleGenerator, StyleSource
 from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion.projector import Projector, project
@@ -134,7 +134,7 @@ class GANInversion:
 
     def tune(self, codes: Tensor, x: Tensor, progress: Progress) -> StyleGenerator:
         """A copy of the generator that draws the shots at their pivots."""
-        net = own_copy(self.generator.net).requires_grad_(True)
+        net = trainable_copy(self.generator.net).requires_grad_(True)
         adam = torch.optim.Adam(net.parameters(), lr=self.tuning.lr)
         parts: dict[str, Part] = {"tuned": net, "adam": adam}
         done, kept = progress.load()
@@ -162,7 +162,7 @@ class GANInversion:
         own: dict[str, Any] = {k[4:]: v for k, v in state.tensors.items() if k.startswith("net/")}
         if not own:
             return self.generator.net
-        net = own_copy(self.generator.net)
+        net = trainable_copy(self.generator.net)
         net.load_state_dict(own)
         return net
 

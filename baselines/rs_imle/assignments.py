@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass
-class Book:
+class Assignments:
     """What the loop remembers between epochs, as tensors, so that it can be kept on disk.
 
     All of it lies on the method's device.
@@ -24,9 +24,9 @@ class Book:
     counts: Tensor  # pools drawn, members drawn, tested, rejected, shots without a survivor [5]
 
     @classmethod
-    def fresh(cls, n: int, d: int, width: int, tau: float, device: str) -> Book:
+    def fresh(cls, n: int, d: int, width: int, tau: float, device: str) -> Assignments:
         """Before the first epoch."""
-        book = cls(
+        pairs = cls(
             z=torch.zeros(n, d),
             age=torch.zeros(n, dtype=torch.long),
             tau=torch.full((n,), tau),
@@ -35,8 +35,8 @@ class Book:
             rows=torch.zeros(0, width),
             counts=torch.zeros(5, dtype=torch.long),
         )
-        book.put_back(book.tensors(), device)
-        return book
+        pairs.put_back(pairs.tensors(), device)
+        return pairs
 
     def shares(self) -> dict[str, float]:
         """Share of pool members rejected; how often a shot was left without a survivor."""

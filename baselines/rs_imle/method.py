@@ -1,7 +1,8 @@
-"""RS-IMLE's training loop and sampler; the method is told in the package's docstring."""
+"""RS-IMLE's training loop and sampler; the package's docstring explains the method."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
-from baselines.rs_imle.assignments import Book
+from baselines.rs_imle.assignments import Assignments
 from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
 from baselines.rs_imle.search import (
     Perceives,
@@ -95,13 +96,13 @@ class RSIMLE:
         warm = min(1.0, iteration / self.warmup_iterations) if self.warmup_iterations else 1.0
         return self.lr * warm * self.decay_by ** (epoch // self.decay_every)
 
-    def due(self, epoch: int, book: Book) -> Tensor:
+    def due(self, epoch: int, pairs: Assignments) -> Tensor:
         """Indices of the shots that get a new code now."""
         if self.adaptive is None or epoch == 0:
             every = epoch % self.refresh_every == 0
-            return torch.arange(len(book.z) if every else 0, device=book.z.device)
-        close = (book.loss < book.tau) & (book.age >= self.adaptive.staleness)
-        return (close | (book.age >= self.refresh_every)).nonzero()[:, 0]
+            return torch.arange(len(pairs.z) if every else 0, device=pairs.z.device)
+        close = (pairs.loss < pairs.tau) & (pairs.age >= self.adaptive.staleness)
+        return (close | (pairs.age >= self.refresh_every)).nonzero()[:, 0]
 
     def losses(self, fake: Tensor, real: Tensor) -> Tensor:
         """d(x, G(z)) = LPIPS + 0.1 MSE of each pair, [n]."""
@@ -118,7 +119,7 @@ class RSIMLE:
     def assign(
         self,
         net: Generator,
-        book: Book,
+        pairs: Assignments,
         due: Tensor,
         targets: Tensor,
         project: Project,
@@ -130,30 +131,30 @@ class RSIMLE:
         Only codes are drawn on the host; the pool stays on the device, as rows of the search space.
         """
         m = pool_size(len(targets), self.pool_factor, self.pool_round_to)
-        stale = self.adaptive is None or bool((book.used[due] == book.counts[0]).any())
-        if stale or not len(book.rows):
-            book.counts[0] += 1
-            z = self.codes(int(book.counts[0]), m, seed)
+        stale = self.adaptive is None or bool((pairs.used[due] == pairs.counts[0]).any())
+        if stale or not len(pairs.rows):
+            pairs.counts[0] += 1
+            z = self.codes(int(pairs.counts[0]), m, seed)
             rows = [project(net(part)) for part in z.to(self.device).split(self.decode_batch)]
-            book.rows, book.counts[1] = torch.cat(rows), book.counts[1] + m
-        number = int(book.counts[0])
-        gaps = distances(targets, book.rows)
+            pairs.rows, pairs.counts[1] = torch.cat(rows), pairs.counts[1] + m
+        number = int(pairs.counts[0])
+        gaps = distances(targets, pairs.rows)
         # The official code tests the balls of the shots that are due only.
         balls = gaps if self.rejection.mode == "exact" else gaps[due]
         rejected = self.rejection.mask(balls, self.rejection.radius(targets))
         pick = nearest(gaps[due], rejected)
-        book.counts[2] += m
-        book.counts[3:] += torch.stack([rejected.sum(), (pick < 0).sum()])
+        pairs.counts[2] += m
+        pairs.counts[3:] += torch.stack([rejected.sum(), (pick < 0).sum()])
         # A shot that no survivor is left for keeps its code; the first time, it takes any nearest.
-        pick = torch.where((pick < 0) & (book.used[due] == 0), gaps[due].argmin(1), pick)
+        pick = torch.where((pick < 0) & (pairs.used[due] == 0), gaps[due].argmin(1), pick)
         found = pick >= 0
         new = self.codes(number, m, seed).to(self.device)[pick.clamp(min=0)]
         g = generator(seed, "rs_imle", "perturb", epoch)
         new = new + (self.perturb * torch.randn(new.shape, generator=g)).to(self.device)
-        book.z[due[found]] = new[found]
-        book.used[due[found]], book.age[due] = number, 0
+        pairs.z[due[found]] = new[found]
+        pairs.used[due[found]], pairs.age[due] = number, 0
         if self.adaptive is not None and epoch > 0:
-            book.tau[due] = (1 - self.adaptive.change) * book.loss[due]
+            pairs.tau[due] = (1 - self.adaptive.change) * pairs.loss[due]
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Trains a generator from scratch on the shots alone."""
@@ -162,46 +163,40 @@ class RSIMLE:
         net = Generator(self.architecture).to(self.device)
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = Average.of(net)
-        adam = torch.optim.AdamW(
-            net.parameters(),
-            lr=self.lr,
-            betas=(self.betas[0], self.betas[1]),
-            weight_decay=self.weight_decay,
-        )
+        betas = self.betas[0], self.betas[1]
+        adam = torch.optim.AdamW(net.parameters(), self.lr, betas, weight_decay=self.weight_decay)
         parts: dict[str, Part] = {"net": net, "average": average, "adam": adam}
         tau = self.adaptive.tau if self.adaptive else 0.0
-        book = Book.fresh(n, d, self.projection.width, tau, self.device)
+        pairs = Assignments.fresh(n, d, self.projection.width, tau, self.device)
         first, kept = progress.load()
         if first:
             unpack(kept, parts)
-            book.put_back(kept, self.device)
+            pairs.put_back(kept, self.device)
         with torch.no_grad():
             x = shots.to(self.device)
             project = self.projection.drawn(self.perceptual, x, seed)
             targets = project(x)
-        per_epoch = -(-n // self.batch)
-        epochs = self.epochs
-        if self.max_iterations is not None:
-            epochs = min(epochs, -(-self.max_iterations // per_epoch))
+        epochs, limit = self.epochs, self.max_iterations
+        if limit is not None:
+            epochs = min(epochs, -(-limit // -(-n // self.batch)))
         for epoch in range(first, epochs):
-            book.age += 1
-            if len(due := self.due(epoch, book)):
-                self.assign(net, book, due, targets, project, seed, epoch)
-            self._pass(net, average, adam, book, x, seed, epoch)
-            if not torch.isfinite(book.loss).all():  # asked once a pass: asking stops the device
-                raise FloatingPointError(
-                    f"loss {book.loss.tolist()} in epoch {epoch}; lower lr={self.lr}"
-                )
-            progress.report(epoch + 1, epochs, **book.shares(), loss=float(book.loss.mean()))
-            progress.save(epoch + 1, pack(parts) | book.tensors())
+            pairs.age += 1
+            if len(due := self.due(epoch, pairs)):
+                self.assign(net, pairs, due, targets, project, seed, epoch)
+            self._pass(net, average, adam, pairs, x, seed, epoch)
+            loss = float(pairs.loss.mean())  # read once a pass: reading waits for the device
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"loss {loss} in epoch {epoch}; lower lr={self.lr}")
+            progress.report(epoch + 1, epochs, **pairs.shares(), loss=loss)
+            progress.save(epoch + 1, pack(parts) | pairs.tensors())
         tensors = {f"net/{k}": v.detach().cpu() for k, v in net.state_dict().items()}
         tensors |= {f"average/{k}": v.cpu() for k, v in average.tensors.items()}
         return State(
-            tensors={k: v.contiguous() for k, v in tensors.items()} | {"codes": book.z.cpu()},
+            tensors={k: v.contiguous() for k, v in tensors.items()} | {"codes": pairs.z.cpu()},
             seed=seed,
             trained_params=sum(p.numel() for p in net.parameters()),
-            nfe_adapt=int(book.counts[1]) + epochs * n,
-            meta=book.shares() | {"radius": round(self.rejection.radius(targets), 4)},
+            nfe_adapt=int(pairs.counts[1]) + epochs * n,
+            meta=pairs.shares() | {"radius": round(self.rejection.radius(targets), 4)},
         )
 
     def _pass(
@@ -209,7 +204,7 @@ class RSIMLE:
         net: Generator,
         average: Average,
         adam: Any,
-        book: Book,
+        pairs: Assignments,
         x: Tensor,
         seed: int,
         epoch: int,
@@ -223,12 +218,12 @@ class RSIMLE:
         for j, picks in enumerate(order.split(self.batch)):
             for group in adam.param_groups:
                 group["lr"] = self.rate(epoch * -(-n // self.batch) + j, epoch)
-            each = self.losses(net(book.z[picks]), x[picks])
+            each = self.losses(net(pairs.z[picks]), x[picks])
             adam.zero_grad(set_to_none=True)
             each.mean().backward()
             adam.step()
             average.follow(net, keep=self.ema_keep)
-            book.loss[picks] = each.detach().float()
+            pairs.loss[picks] = each.detach().float()
 
     def sampler(self, state: State) -> Sampler:
         """Image i is decoded from its own z ~ N(0, I): no rejection at test time."""
@@ -237,8 +232,7 @@ class RSIMLE:
         @torch.no_grad()
         def draw(indices: Sequence[int]) -> Images:
             z = ImageGenerators(state.seed, indices, "rs_imle").randn(self.architecture.latent_dim)
-            images: Tensor = net(upload(z, self.device)).clamp(-1, 1).cpu()
-            return images.contiguous()
+            return net(upload(z, self.device)).clamp(-1, 1).cpu().contiguous()
 
         return draw
 
@@ -246,8 +240,7 @@ class RSIMLE:
     def reconstruct(self, state: State) -> Images:
         """The shots as decoded from the codes that they ended with."""
         net = self._network(state, "net")
-        images: Tensor = net(state.tensors["codes"].to(self.device)).clamp(-1, 1).cpu()
-        return images.contiguous()
+        return net(state.tensors["codes"].to(self.device)).clamp(-1, 1).cpu().contiguous()
 
     def _network(self, state: State, part: str) -> Generator:
         head, net = f"{part}/", Generator(self.architecture)

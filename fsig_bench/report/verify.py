@@ -83,7 +83,7 @@ def replayed(record: Mapping[str, Any], store: Store, now: Mapping[str, Any]) ->
     """Checks one record; its shards too, where the store has them."""
     from fsig_bench.report.rerun import rebuilt
     from fsig_bench.runner.resolve import resolve
-    from fsig_bench.store.maintenance import pixels_fit
+    from fsig_bench.store.maintenance import pixels_match
 
     wrong, moved = wrong_weights(record), could_change(record, now)
     command = rebuilt(dict(record))
@@ -102,7 +102,7 @@ def replayed(record: Mapping[str, Any], store: Store, now: Mapping[str, Any]) ->
         except (ValueError, OSError) as error:
             moved.append(f"its run id cannot be computed here: {error}")
     try:
-        if not pixels_fit(dict(record), store, set()):
+        if not pixels_match(dict(record), store, set()):
             wrong.append("the stored samples are not those that were scored")
     except (ValueError, OSError) as error:
         wrong.append(str(error))

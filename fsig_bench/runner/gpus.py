@@ -20,7 +20,7 @@ from fsig_bench.runner.device import GPU
 from fsig_bench.store.lock import Busy, locked
 
 
-def among_others() -> bool:
+def runs_beside_other_jobs() -> bool:
     """Whether this process runs a job of a sweep that may run several at a time."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -41,7 +41,7 @@ def lock_paths(count: int) -> list[Path]:
     return [folder / f"{os.environ.get('SLURM_JOB_ID', 'node')}-{name}.lock" for name in names]
 
 
-def claim(paths: Sequence[Path], held: ExitStack, *, poll_s: float = 1.0) -> int:
+def claim_first_free(paths: Sequence[Path], held: ExitStack, *, poll_s: float = 1.0) -> int:
     """The index of a lock that nobody else holds, from now on held; waits until there is one."""
     from fsig_bench.console import console
 
@@ -60,7 +60,7 @@ def claim(paths: Sequence[Path], held: ExitStack, *, poll_s: float = 1.0) -> int
 
 
 @contextmanager
-def own_gpu(device: str) -> Iterator[None]:
+def claim_gpu(device: str) -> Iterator[None]:
     """Holds one GPU for a job of a sweep; nothing to do elsewhere or where there is no choice.
 
     Args:
@@ -71,11 +71,11 @@ def own_gpu(device: str) -> Iterator[None]:
     from fsig_bench.api import process
 
     count = torch.cuda.device_count() if device in ("auto", "cuda") else 0  # starts no CUDA
-    if count < 2 or process.size() > 1 or not among_others():
+    if count < 2 or process.size() > 1 or not runs_beside_other_jobs():
         yield
         return
     with ExitStack() as held:
-        index = claim(lock_paths(count), held)
+        index = claim_first_free(lock_paths(count), held)
         os.environ[GPU] = str(index)
         try:
             torch.cuda.set_device(index)

@@ -24,7 +24,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class Remaining:
     """What is left to do of one run."""
 
     label: str
@@ -63,12 +63,12 @@ class Measured:
     peak_gib: float
 
 
-def work(cell: Cell, method: Method, store: Store) -> Work:
+def remaining(cell: Cell, method: Method, store: Store) -> Remaining:
     """What the store already has of a cell."""
     size = cell.suite.shard_size
     shards = range(0, cell.draws.num_images, size)
     there = sum(store.shard_path(cell.sample_key, a, a + size).exists() for a in shards)
-    return Work(
+    return Remaining(
         label=cell.label,
         finished=store.record(cell.folder) is not None,
         adapted=(store.adapt_folder(cell.adapt_key) / "state.safetensors").exists(),
@@ -79,11 +79,11 @@ def work(cell: Cell, method: Method, store: Store) -> Work:
     )
 
 
-class _Enough(BaseException):
+class _WarmUpDone(BaseException):
     """Ends a warm-up; no method catches it."""
 
 
-class _Watch:
+class _PaceProgress:
     """A `Progress` that keeps nothing and stops the adaptation once its pace is known."""
 
     def __init__(self, limit_s: float) -> None:
@@ -99,7 +99,7 @@ class _Watch:
             pace = (now - self.first[0]) / (done - self.first[1])
             self.estimate_s = now + pace * (total - done)
         if now > self.limit_s and self.estimate_s is not None:
-            raise _Enough
+            raise _WarmUpDone
 
     def save(self, done: int, tensors: Mapping[str, Any]) -> None:
         return None
@@ -125,18 +125,18 @@ def warm_up(cell: Cell, method: Method, store: Store, limit_s: float = WARM_UP_S
     device, policy = resolve_device(cell.place.device), cell.precision
     found = store.load_state(cell.adapt_key)
     state, adapt_s, sample_s = (found[0] if found else None), 0.0 if found else None, None
-    todo = work(cell, method, store)
+    todo = remaining(cell, method, store)
     try:
         if state is None:
             watch, shots = (
-                _Watch(limit_s),
+                _PaceProgress(limit_s),
                 to_float(cell.dataset.shots(cell.shots.k, cell.shots.subset)),
             )
             try:
                 with precision_policy(policy.adapt, device):
                     state = method.adapt(shots, seed=cell.seed, progress=watch)
                 adapt_s = time.perf_counter() - watch.began
-            except _Enough:
+            except _WarmUpDone:
                 adapt_s = watch.estimate_s
         if state is not None:
             count = cell.place.batch_size if device.startswith("cuda") else 2
@@ -197,14 +197,14 @@ def check_memory(cell: Cell, device: str) -> None:
         )
 
 
-def account(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
+def report_lines(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
     """The lines of `preflight=only` for one cell, from a warm-up where something is left to do."""
     from fsig_bench.runner.build import build_method
     from fsig_bench.runner.device import resolve_device
 
     device, policy = resolve_device(cell.place.device), cell.precision
     method = build_method(cell.method, cell.place)
-    todo = work(cell, method, store)
+    todo = remaining(cell, method, store)
     lines = [str(todo), f"  folder   {store.root / cell.folder}"]
     if todo.finished:
         return lines

@@ -19,7 +19,7 @@ from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import score
 from fsig_bench.store.records import read_record, recorded_settings, write_record
-from fsig_bench.store.status import command_of, under_way
+from fsig_bench.store.status import record_status, typed_command
 from fsig_bench.store.store import Store
 from fsig_bench.trackers.base import TrackedRun, tracking
 
@@ -60,8 +60,11 @@ def tracked(cell: Cell, store: Store) -> tuple[TrackedRun, Mapping[str, Any], Pa
 
 
 def _begin(cell: Cell, store: Store) -> dict[str, Any]:
-    command = command_of(cell.method.name)
-    with under_way(store.root / cell.folder, command), tracking(*tracked(cell, store)) as tracker:
+    command = typed_command(cell.method.name)
+    with (
+        record_status(store.root / cell.folder, command),
+        tracking(*tracked(cell, store)) as tracker,
+    ):
         record = _run(cell, store, tracker.curve)
         tracker.finish(record, store.root / cell.folder)
     return record

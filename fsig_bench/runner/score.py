@@ -80,7 +80,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
                 digests[r] = content_digest(images[r])
         networks = [key_content(getattr(protocol, n)) for n in used]
         key = [STAGE_VERSION, "float32", what, [digests[r] for r in roles], networks]
-        return store.remembered(digest(key), compute)
+        return store.cached_features(digest(key), compute)
 
     metrics = {n: instantiate(m, _convert_="all") for n, m in protocol.metrics.items()}
     evidence = Evidence(

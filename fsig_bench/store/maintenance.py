@@ -17,7 +17,7 @@ from fsig_bench.store.store import Store
 Piece = tuple[Path, str]  # a file, and what is wrong with it
 
 
-def damaged_pieces(store: Store) -> Iterator[Piece]:
+def damaged_files(store: Store) -> Iterator[Piece]:
     """Every state, checkpoint, shard, feature file and record that is not what was written.
 
     A record must also fit its shards: its `pixels_sha256` is computed again from them.
@@ -37,11 +37,11 @@ def damaged_pieces(store: Store) -> Iterator[Piece]:
             continue
         if path.parent.name.rsplit("-", 1)[-1] != record["run_id"]:
             yield path, f"of another run ({record['run_id']})"
-        elif not pixels_fit(record, store, bad):
+        elif not pixels_match(record, store, bad):
             yield path, "its shards hold other pixels than were scored"
 
 
-def pixels_fit(record: dict[str, object], store: Store, bad: set[Path]) -> bool:
+def pixels_match(record: dict[str, object], store: Store, bad: set[Path]) -> bool:
     """Whether the shards of a record give its digest; true where they are gone or damaged."""
     stages, config = record["stages"], record["config"]
     assert isinstance(stages, dict) and isinstance(config, dict)
@@ -62,7 +62,7 @@ def pixels_fit(record: dict[str, object], store: Store, bad: set[Path]) -> bool:
     return seen < count or pixels_sha256(torch.cat(parts)) == record["pixels_sha256"]
 
 
-def unneeded(store: Store, *, shared: bool = False) -> Iterator[Piece]:
+def unreferenced_files(store: Store, *, shared: bool = False) -> Iterator[Piece]:
     """Stages of no record, checkpoints of runs that ended, temporary files; nothing in use.
 
     Features stay, since they belong to many runs, and so does shared work, unless `shared` gives

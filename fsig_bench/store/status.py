@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-BEAT_S = 15.0
+HEARTBEAT_S = 15.0
 
 
 class TimeLimit(BaseException):
@@ -51,7 +51,7 @@ def write_status(folder: Path, status: str, command: str, **more: Any) -> None:
         write_json(folder / "status.json", value)
 
 
-def command_of(method: str) -> str:
+def typed_command(method: str) -> str:
     """What was typed, for a job of it and a method of its own (a control stands in its place)."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -69,12 +69,12 @@ def _on_terminate(number: int, frame: object) -> None:
 
 
 @contextmanager
-def under_way(folder: Path, command: str) -> Iterator[None]:
+def record_status(folder: Path, command: str) -> Iterator[None]:
     """Keeps the status of a run while it runs, and its reason when it fails."""
     began, stop = now(), threading.Event()
 
     def beat() -> None:
-        while not stop.wait(BEAT_S):
+        while not stop.wait(HEARTBEAT_S):
             write_status(folder, "running", command, began=began)
 
     write_status(folder, "running", command, began=began)

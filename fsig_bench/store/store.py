@@ -110,7 +110,7 @@ class Store:
         tensors, metadata = read_tensors(self.shard_path(key, start, end))
         return tensors["images"], float(metadata["wall_s"])
 
-    def remembered(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+    def cached_features(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
         """A tensor that is computed once for all runs, by content key."""
         path = self.root / "store" / "features" / f"{key[:24]}.safetensors"
         if not path.exists():

@@ -63,7 +63,7 @@ class NoTracker:
         return None
 
 
-class Guarded:
+class SafeTracker:
     """A tracker whose errors are said in one line, once a process, and end the tracking only.
 
     A tracker that cannot start (library or login missing) is not tried again for the other cells
@@ -130,7 +130,7 @@ def past_points(path: Path) -> list[Point]:
 
 
 @contextmanager
-def tracking(run: TrackedRun, spec: Mapping[str, Any], curve_file: Path) -> Iterator[Guarded]:
+def tracking(run: TrackedRun, spec: Mapping[str, Any], curve_file: Path) -> Iterator[SafeTracker]:
     """The run's tracker, started; an error inside is passed to it and raised again.
 
     Args:
@@ -146,7 +146,7 @@ def tracking(run: TrackedRun, spec: Mapping[str, Any], curve_file: Path) -> Iter
         tracker: Tracker = instantiate(kept, _convert_="all")
         return tracker
 
-    tracker = Guarded(spec["name"], build)
+    tracker = SafeTracker(spec["name"], build)
     tracker.start(run, past_points(curve_file))
     try:
         yield tracker

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from baselines.common.data_parallel import own_parts
+from baselines.common.data_parallel import shard_groups
 from baselines.common.diffusion import linear_abar
 from baselines.common.finetuning import read
 from baselines.common.unet import PixelUNet
@@ -285,7 +285,7 @@ def test_parts_of_a_step_add_up_to_its_gradient():
 
     def gradient(at_once, weigh):
         leaf = out.clone().requires_grad_(True)
-        for part in own_parts((leaf, *rest), 5, at_once):
+        for part in shard_groups((leaf, *rest), 5, at_once):
             value, _ = objective(*part, TABLES, 3)
             (value * (len(part[0]) / 15 if weigh else 1)).backward(retain_graph=True)
         return leaf.grad

@@ -19,7 +19,7 @@ from baselines.rs_imle import (
     Rejection,
     Sampling,
 )
-from baselines.rs_imle.assignments import Book
+from baselines.rs_imle.assignments import Assignments
 from baselines.rs_imle.generator import parse_blocks
 from baselines.rs_imle.search import (
     distances,
@@ -296,11 +296,11 @@ def samples_in_the_plane(eps, seed):
     widths = [nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)]
     net = nn.Sequential(*widths)
     adam = torch.optim.Adam(net.parameters(), 2e-3)
-    book = Book.fresh(10, 2, 2, 0.0, "cpu")
+    pairs = Assignments.fresh(10, 2, 2, 0.0, "cpu")
     for epoch in range(600):
-        m.assign(net, book, torch.arange(10), points, lambda rows: rows, seed, epoch)
+        m.assign(net, pairs, torch.arange(10), points, lambda rows: rows, seed, epoch)
         for _ in range(3):
-            loss = (net(book.z) - points).square().sum(1).mean()
+            loss = (net(pairs.z) - points).square().sum(1).mean()
             adam.zero_grad()
             loss.backward()
             adam.step()
@@ -357,12 +357,12 @@ class Still:
 
 def test_a_pass_over_the_shots_never_waits_for_the_device():
     m, net = method(shuffle=True), Generator(SMALL)
-    book = Book.fresh(12, 8, 64, 1.0, "cpu")
+    pairs = Assignments.fresh(12, 8, 64, 1.0, "cpu")
     with Stops() as stops:
-        m._pass(net, Average.of(net), Still(), book, shots(12), 0, 0)
-    assert stops.count == 0 and torch.isfinite(book.loss).all()
+        m._pass(net, Average.of(net), Still(), pairs, shots(12), 0, 0)
+    assert stops.count == 0 and torch.isfinite(pairs.loss).all()
     with Stops() as stops:
-        float(book.loss.mean())
+        float(pairs.loss.mean())
     assert stops.count == 1
 
 
@@ -408,16 +408,16 @@ def test_codes_stay_between_refreshes():
 
 def test_adaptive_shots_move_on_their_own():
     m = method(adaptive=Adaptive(tau=1.0, change=0.1, staleness=2), refresh_every=5)
-    book = Book.fresh(4, 8, 64, 1.0, "cpu")
-    book.loss = torch.tensor([0.5, 0.5, 2.0, 2.0])
-    book.age = torch.tensor([1, 2, 4, 5])
-    assert m.due(3, book).tolist() == [1, 3]
-    assert len(m.due(0, book)) == 4
+    pairs = Assignments.fresh(4, 8, 64, 1.0, "cpu")
+    pairs.loss = torch.tensor([0.5, 0.5, 2.0, 2.0])
+    pairs.age = torch.tensor([1, 2, 4, 5])
+    assert m.due(3, pairs).tolist() == [1, 3]
+    assert len(m.due(0, pairs)) == 4
     targets = torch.nn.functional.normalize(torch.randn(4, 64), dim=1)
     project = m.projection.drawn(TRUNK, shots(), 0)
-    m.assign(Generator(SMALL), book, m.due(3, book), targets, project, 0, 3)
-    assert book.tau.tolist() == pytest.approx([1.0, 0.45, 1.0, 1.8])
-    assert book.age.tolist() == [1, 0, 4, 0]
+    m.assign(Generator(SMALL), pairs, m.due(3, pairs), targets, project, 0, 3)
+    assert pairs.tau.tolist() == pytest.approx([1.0, 0.45, 1.0, 1.8])
+    assert pairs.age.tolist() == [1, 0, 4, 0]
 
 
 def test_loss_counts_decodes():

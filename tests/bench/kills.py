@@ -29,7 +29,7 @@ from fsig_bench.console import console
 from fsig_bench.runner import run as runner
 from fsig_bench.store.files import read_tensors
 from fsig_bench.store.lock import Busy
-from fsig_bench.store.maintenance import damaged_pieces
+from fsig_bench.store.maintenance import damaged_files
 from fsig_bench.store.records import read_record
 from fsig_bench.store.store import Store
 
@@ -143,7 +143,7 @@ def torment(kills: int, root: Path, count: int = 6, seed: int = 0) -> tuple[int,
             assert now.get(path) == stamp, f"{path} was lost or made again at kill {done}"
         survived += sum(p.name == "record.json" for p in now.keys() - known.keys())
         known = now
-        damaged = list(damaged_pieces(Store(here))) if here.exists() else []
+        damaged = list(damaged_files(Store(here))) if here.exists() else []
         assert not damaged, f"at kill {done}: {damaged}"
         if len(list(here.rglob("record.json"))) == count:
             assert results(here) == expected, "the grid came out otherwise"
@@ -163,7 +163,7 @@ def crowd(processes: int, root: Path, count: int = 20) -> Counter:
     made = Counter(log.read_text().splitlines())
     assert not any(codes), [m for m in made if m.startswith("error")]
     assert len(list((root / "crowd").rglob("record.json"))) == count
-    assert not list(damaged_pieces(Store(root / "crowd")))
+    assert not list(damaged_files(Store(root / "crowd")))
     return made
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import ROOT, build, cli, make_cell, records
 
-from baselines.common.data_parallel import own_parts
+from baselines.common.data_parallel import shard_groups
 from fsig_bench.api.images import to_float
 from fsig_bench.api.types import NoProgress
 from fsig_bench.console import duration
@@ -54,9 +54,9 @@ def test_groups_are_shared_out_without_loss(monkeypatch):
         seen = []
         for rank in range(size):
             monkeypatch.setattr(
-                "baselines.common.data_parallel.members", lambda r=rank, s=size: (r, s)
+                "baselines.common.data_parallel.rank_and_size", lambda r=rank, s=size: (r, s)
             )
-            for x, t in own_parts(batch, groups=5, at_once=2):
+            for x, t in shard_groups(batch, groups=5, at_once=2):
                 assert len(x) in (3, 6) and torch.equal(x[:, 0], t)
                 seen += [tuple(part) for part in t.view(-1, 3).tolist()]
         assert sorted(seen) == [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11), (12, 13, 14)]

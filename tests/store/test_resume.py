@@ -19,7 +19,7 @@ from fsig_bench import runs
 from fsig_bench.runner.run import run
 from fsig_bench.store.files import read_tensors
 from fsig_bench.store.lock import Busy, is_held, locked
-from fsig_bench.store.maintenance import damaged_pieces
+from fsig_bench.store.maintenance import damaged_files
 from fsig_bench.store.records import read_record, write_record
 from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store
@@ -185,7 +185,7 @@ def test_a_hundred_flipped_bits_are_all_found_and_named(copied):
     files = sorted([*copied.rglob("*.safetensors"), *copied.rglob("record.json")])
     kinds = {p.parent.parent.name if p.suffix == ".safetensors" else "record" for p in files}
     assert {"adapt", "sample", "record"} <= kinds and any("features" in str(p) for p in files)
-    assert not list(damaged_pieces(store))
+    assert not list(damaged_files(store))
     rng = random.Random(0)
     for n in range(100):
         path = files[n % len(files)]
@@ -194,7 +194,7 @@ def test_a_hundred_flipped_bits_are_all_found_and_named(copied):
         assert [p for p, _ in damaged_pieces_of(path)] == [path], f"{path} at flip {n}"
         path.write_bytes(kept)
     flip(files[0], rng)
-    assert files[0] in [p for p, _ in damaged_pieces(store)]
+    assert files[0] in [p for p, _ in damaged_files(store)]
 
 
 def damaged_pieces_of(path):
@@ -232,7 +232,7 @@ def test_shards_of_other_pixels_do_not_pass_for_the_scored_ones(copied):
     from fsig_bench.store.files import write_tensors
 
     write_tensors(path, {"images": 255 - tensors["images"]}, {"wall_s": metadata["wall_s"]})
-    ((record, what),) = damaged_pieces(Store(copied))
+    ((record, what),) = damaged_files(Store(copied))
     assert record.name == "record.json" and "other pixels" in what
 
 
@@ -293,7 +293,7 @@ def test_a_disk_that_fills_loses_nothing(small_disk, monkeypatch, whole):
         run(cell, store)
     kept = sorted(p.name for p in small_disk.rglob("*.safetensors"))
     assert kept and not list(small_disk.rglob("record.json"))  # what fitted is there, and whole
-    assert not list(damaged_pieces(store)) and not list(small_disk.rglob("*.tmp"))
+    assert not list(damaged_files(store)) and not list(small_disk.rglob("*.tmp"))
     ballast.unlink()
     assert run(cell, store)[0]["pixels_sha256"] == whole[1]["pixels_sha256"]
 

@@ -66,7 +66,7 @@ def test_features_are_computed_once(tmp_path):
         return torch.ones(2)
 
     for _ in range(3):
-        assert torch.equal(Store(tmp_path).remembered("k" * 64, compute), torch.ones(2))
+        assert torch.equal(Store(tmp_path).cached_features("k" * 64, compute), torch.ones(2))
     assert calls == [1]
 
 

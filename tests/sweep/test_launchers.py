@@ -317,20 +317,20 @@ def two_gpus(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(gpus, "among_others", lambda: True)
+    monkeypatch.setattr(gpus, "runs_beside_other_jobs", lambda: True)
     return chosen
 
 
 def test_jobs_claim_a_gpu_each_and_leave_it(two_gpus):
-    with gpus.own_gpu("auto"):
+    with gpus.claim_gpu("auto"):
         assert resolve_device("auto") == resolve_device("cuda") == "cuda:0"
         with ExitStack() as other:
-            assert gpus.claim(gpus.lock_paths(2), other) == 1
+            assert gpus.claim_first_free(gpus.lock_paths(2), other) == 1
             third: list[int] = []
             held = ExitStack()
             paths = gpus.lock_paths(2)
             waits = threading.Thread(
-                target=lambda: third.append(gpus.claim(paths, held, poll_s=0.01))
+                target=lambda: third.append(gpus.claim_first_free(paths, held, poll_s=0.01))
             )
             waits.start()
             time.sleep(0.1)
@@ -344,24 +344,26 @@ def test_jobs_claim_a_gpu_each_and_leave_it(two_gpus):
 
 def test_a_gpu_is_free_when_its_holder_is_killed(two_gpus, tmp_path):
     code = "import sys, time; from pathlib import Path; from contextlib import ExitStack\n"
-    code += "from fsig_bench.runner.gpus import claim; held = ExitStack()\n"
-    code += "print(claim([Path(p) for p in sys.argv[1:]], held), flush=True); time.sleep(60)"
+    code += "from fsig_bench.runner.gpus import claim_first_free; held = ExitStack()\n"
+    code += (
+        "print(claim_first_free([Path(p) for p in sys.argv[1:]], held), flush=True); time.sleep(60)"
+    )
     paths = gpus.lock_paths(2)
     holder = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, paths)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout is not None and holder.stdout.readline() == "0\n"
     with ExitStack() as held:
-        assert gpus.claim(paths, held) == 1
+        assert gpus.claim_first_free(paths, held) == 1
     holder.kill()
     holder.communicate()
     with ExitStack() as held:
-        assert gpus.claim(paths, held) == 0
+        assert gpus.claim_first_free(paths, held) == 0
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:1"])
 def test_who_says_which_device_claims_none(two_gpus, device):
-    with gpus.own_gpu(device):
+    with gpus.claim_gpu(device):
         assert gpus.GPU not in os.environ and resolve_device(device) == device
     assert two_gpus == []
 
@@ -388,4 +390,4 @@ def test_only_jobs_of_a_parallel_sweep_claim(monkeypatch, launcher, mode, yes):
         config = compose("config", words, return_hydra_config=True)
     config.hydra.mode = mode
     monkeypatch.setattr(HydraConfig.instance(), "cfg", config)
-    assert gpus.among_others() is yes
+    assert gpus.runs_beside_other_jobs() is yes

@@ -29,8 +29,8 @@ def needs(library):
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """No memory of earlier failures, and no setting of the machine's own wandb."""
-    monkeypatch.setattr(base.Guarded, "unusable", set())
-    monkeypatch.setattr(base.Guarded, "said", set())
+    monkeypatch.setattr(base.SafeTracker, "unusable", set())
+    monkeypatch.setattr(base.SafeTracker, "said", set())
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT", "WANDB_ENTITY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(ROOT / "no_such_netrc"))

@@ -233,9 +233,7 @@ class TestObjective:
 
         shots = grey(0, 51, 153, 255)
         by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "batch_size": 7}
-        spread, copies = (
-            list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay)
-        )
+        spread, copies = (list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay))
         assert objective(spread) < 0.01 < objective(copies)
         assert train_distance(copies) < 1e-6
 
