@@ -9,11 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from fsig_bench.api.places import CONF
 from fsig_bench.cli import perform
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-def main(cfg: DictConfig) -> None:
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def run(cfg: DictConfig) -> None:
     """Performs the command; a user's error is one sentence."""
     try:
         perform(cfg)
@@ -26,17 +27,22 @@ def main(cfg: DictConfig) -> None:
         fail(error)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """What the console script `fsig-bench` and `python -m fsig_bench` do."""
     if len(sys.argv) == 1 or {"--help", "-h"} & set(sys.argv):
         from fsig_bench.help import usage
 
         print(usage())
-    else:
-        if {"-m", "--multirun"} & set(sys.argv):
-            from hydra.core.plugins import Plugins
+        return
+    if {"-m", "--multirun"} & set(sys.argv):
+        from hydra.core.plugins import Plugins
 
-            Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
-            from fsig_bench.sweep.sweeper import register
+        Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
+        from fsig_bench.sweep.sweeper import register
 
-            register()
-        main()
+        register()
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -39,15 +39,23 @@ def test_every_value_of_a_sweep_can_run(name):
     assert len(runs) == len({tuple(p.items()) for p in points})  # no two are the same run
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "scale").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_scale_belongs_to_a_method_of_a_suite(path):
-    suite, method = path.stem.split("-", 1)
-    assert (CONF / "suite" / f"{suite}.yaml").exists() and method in METHODS
+DATASETS = {p.stem for p in (CONF / "dataset").glob("*.yaml")}
+IN_SUITE = CONF / "in_suite"
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "preset").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_preset_of_a_dataset_changes_a_method_there(path):
-    suite, method, dataset = path.stem.split("-", 2)
+def test_what_a_suite_says_of_methods_and_datasets_names_ones_that_there_are():
+    for path in IN_SUITE.glob("*/*/*.yaml"):
+        assert (CONF / "suite" / f"{path.parent.name}.yaml").exists(), path
+    assert {p.stem for p in IN_SUITE.glob("method/*/*.yaml")} <= METHODS
+    assert {p.stem for p in IN_SUITE.glob("dataset/*/*.yaml")} == DATASETS - {"folder"}
+
+
+ON_DATASET = sorted((IN_SUITE / "method_on_dataset").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", ON_DATASET, ids=lambda p: p.stem)
+def test_what_a_suite_says_of_a_method_on_a_dataset_changes_it_there(path):
+    suite, (method, dataset) = path.parent.name, path.stem.split("-", 1)
     words = [f"suite={suite}", f"method={method}", f"dataset={dataset}"]
     other = composed(words[0], words[1], "dataset=babies").method
     assert composed(*words).method != other and method in METHODS

@@ -2,7 +2,7 @@
 
     python -m tools.catalogue > docs/assets.md
 
-Sizes, licences, origins and digests as conf/asset/ and conf/domain/ state them.
+Sizes, licences, origins and digests as conf/asset/ and conf/in_suite/dataset/paper/ state them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fsig_bench.prepare import link
 HEAD = """\
 # Files and sets of others
 
-Made by `python -m tools.catalogue > docs/assets.md` from `conf/asset/` and `conf/domain/`.
+Made by `python -m tools.catalogue > docs/assets.md` from `conf/asset/` and `conf/in_suite/dataset/paper/`.
 Nothing of it is in the repository. No link has been tried by us, and for some files no digest is
 known; then the file's own, stated in every record, takes its place.
 
@@ -35,9 +35,9 @@ archives are not known, but for MetFaces (1.6 GB). The sha256 of every image goe
 """
 
 
-def nodes(group: str, pattern: str = "*") -> dict[str, dict[str, Any]]:
+def nodes(group: str) -> dict[str, dict[str, Any]]:
     """The YAML files of a config group by name."""
-    files = sorted((CONF / group).glob(f"{pattern}.yaml"))
+    files = sorted((CONF / group).glob("*.yaml"))
     return {path.stem: yaml.safe_load(path.read_text()) for path in files}
 
 
@@ -81,12 +81,12 @@ def number(images: Any) -> str:
 def sets() -> str:
     """One row a target set of the paper suite."""
     rows = []
-    for name, node in nodes("domain", "paper-*").items():
+    for name, node in nodes("in_suite/dataset/paper").items():
         o = node["origin"]
         others = ", ".join(f'[{a["role"]}]({a["at"]} "{a["what"]}")' for a in o["alternatives"])
         rows.append(
             [
-                f"`{name.removeprefix('paper-')}`",
+                f"`{name}`",
                 number(o["images"]["shots"]),
                 number(o["images"]["reference"]),
                 o["licence"],

@@ -1,4 +1,7 @@
-"""Where the harness's own data lies: beside the package in a checkout, inside it once installed."""
+"""Where the harness's own data lies: in the checkout, or inside the package once installed.
+
+An editable install is a checkout. There the checkout's conf/ counts, whatever copies lie elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent  # holds `baselines` too; relative paths of weights start here
 
 
-def own_folder(inside: str, in_checkout: str) -> Path:
-    """A folder of data under its name in the package, else under its name in a checkout."""
-    installed = PACKAGE / inside
-    return installed if installed.is_dir() else ROOT / in_checkout
+def is_checkout(root: Path) -> bool:
+    """Whether a folder is this repository's root: site-packages has no pyproject.toml or conf/."""
+    return (root / "pyproject.toml").is_file() and (root / "conf" / "config.yaml").is_file()
 
 
-CONF = own_folder("conf", "conf")
-PUBLISHED = own_folder("published", "results/published")
+CHECKOUT = ROOT if is_checkout(ROOT) else None  # None: installed from a wheel
+CONF = CHECKOUT / "conf" if CHECKOUT else PACKAGE / "conf"
+PUBLISHED = CHECKOUT / "results" / "published" if CHECKOUT else PACKAGE / "published"

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fsig_bench.api.places import ROOT
 from fsig_bench.api.types import Method, PlansWork
+from fsig_bench.api.weights import locate
 from fsig_bench.console import duration
 from fsig_bench.runner.cell import Cell, MethodSettings
 from fsig_bench.store.store import Store
@@ -173,7 +173,7 @@ def memory_floor_gib(cell: Cell) -> float:
     A card's `weight_copies` says how often a method holds them (gradients, moments, averages).
     """
     # Our own weights are stored in half precision.
-    own = sum(2 * (ROOT / path).stat().st_size for path in cell.weights)
+    own = sum(2 * locate(path).stat().st_size for path in cell.weights)
     others = sum(asset.mib * 2**20 for asset in cell.assets)
     return (own + others) * cell.method.weight_copies / GIB
 

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
 from typing import Any
 
 from fsig_bench import __version__
-from fsig_bench.api.places import ROOT
+from fsig_bench.api.places import CHECKOUT
 from fsig_bench.api.types import State
 from fsig_bench.api.weights import manifest_entry, sha256_of
 from fsig_bench.runner.cell import Cell
 from fsig_bench.store.records import recorded_settings
 
 PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn")
+
+
+def code_version() -> tuple[str | None, bool]:
+    """The commit of this code, and whether files differ from it; None where no commit is known.
+
+    Installed code belongs to the commit that pip was given, if any. A repository that merely lies
+    around the code, such as one that holds a virtual environment, is never asked.
+    """
+    if CHECKOUT is None:
+        return _installed_commit(), False
+
+    def git(*words: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    top = git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != CHECKOUT:
+        return None, False
+    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+
+
+def _installed_commit() -> str | None:
+    """What `pip install git+URL` noted (PEP 610)."""
+    try:
+        noted = json.loads(distribution("fsig-bench").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    commit = noted.get("vcs_info", {}).get("commit_id")
+    return None if commit is None else str(commit)
 
 
 def environment() -> dict[str, Any]:
@@ -28,14 +59,11 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             return None
 
-    def git(*words: str) -> str | None:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else None
-
+    commit, dirty = code_version()
     return {
         "fsig_bench": __version__,
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "git_commit": commit,
+        "git_dirty": dirty,
         "python": platform.python_version(),
         "packages": {name: installed(name) for name in PACKAGES},
         "machine": f"{platform.system()} {platform.machine()}",

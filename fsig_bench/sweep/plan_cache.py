@@ -15,16 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.api.places import ROOT
+from fsig_bench.api.places import CONF, PACKAGE, ROOT
 from fsig_bench.runner.cell import Cell
 from fsig_bench.store.keys import STAGE_VERSION
 from fsig_bench.sweep.plan import Planned
 
 
-def stamps(root: Path = ROOT) -> str:
+def stamps() -> str:
     """Digest of the names, sizes and times of everything that a composition reads, code too."""
-    files = [*(root / "conf").rglob("*.yaml"), *(root / "baselines").rglob("manifest.json")]
-    files += [*(root / "fsig_bench").rglob("*.py")]
+    files = [*CONF.rglob("*.yaml"), *(ROOT / "baselines").rglob("manifest.json")]
+    files += PACKAGE.rglob("*.py")
     seen = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files)]
     return hashlib.sha256(json.dumps([STAGE_VERSION, seen, os.getcwd()]).encode()).hexdigest()
 

@@ -270,7 +270,7 @@ def test_a_backend_of_ones_own_is_made_from_a_folder(tmp_path, monkeypatch):
     unet += ["unet.up_block_types=[UpBlock2D,UpBlock2D]", f"autoencoder={ae}"]
     pretrain(["d2c_ffhq256_prior", *quick, *unet, f"out={prior}"])
     cfg = composed("suite=paper", "method=d2c", "dataset=folder", "dataset.path=x", "device=cpu",
-                   "+latent_backend@suite.latent_backend=own",
+                   "suite/latent_backend=own",
                    f"suite.latent_backend.autoencoder.weights={ae}",
                    f"suite.latent_backend.prior.weights={prior}")  # fmt: skip
     backend = instantiate(cfg.suite.latent_backend, _convert_="all")

@@ -355,8 +355,8 @@ SIZES |= {"animalface_dog": 389, "anime": 120, "skulls": 97, "shells": 64}
 def test_every_prepared_set_states_licence_origin_and_count():
     from helpers import composed
 
-    for path in sorted((ROOT / "conf" / "domain").glob("paper-*.yaml")):
-        name = path.stem.removeprefix("paper-")
+    for path in sorted((ROOT / "conf" / "in_suite" / "dataset" / "paper").glob("*.yaml")):
+        name = path.stem
         node = composed("suite=paper", "method=copy", f"dataset={name}").dataset
         assert node.name == name and node.origin.licence and node.origin.page
         assert node.origin.images.shots == SIZES.get(name, 10)

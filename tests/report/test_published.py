@@ -82,7 +82,7 @@ def test_names_exist_in_the_configuration():
     names, conf = load_names(), FOLDER.parent.parent / "conf"
     for group, there in (
         ("method", names.methods.values()),
-        ("domain", [f"paper-{d}" for d in names.domains.values()]),
+        ("in_suite/dataset/paper", names.domains.values()),
         ("metric", [m for m in names.metrics.values() if m]),
         ("protocol", [f.protocol for f in names.families.values() if f.protocol]),
     ):

@@ -121,11 +121,11 @@ def test_d2c_runs_on_a_latent_diffusion_model(world, tmp_path):
     write_ldm(tmp_path, ldm_nets())
     files = {"autoencoder": "vq.safetensors", "autoencoder_config": "vq.json"}
     files |= {"prior": "unet.safetensors", "prior_config": "unet.json"}
-    own = ["+latent_backend@suite.latent_backend=ldm_celebahq"]
+    own = ["suite/latent_backend=ldm_celebahq"]
     for part, name in files.items():
         at = f"suite.latent_backend.{part}"
         own += [f"{at}.path={tmp_path / name}", f"{at}.sha256=null"]
-    own += ["+source_images@suite.source_images=folder"]
+    own += ["suite/source_images=folder"]
     own += [f"suite.source_images.files={world / 'reference'}"]
     fit = [f"suite.latent_backend.{w}" for w in ("least_rebuilt=-1e9", "most_spread=1e9")]
     own += ["method.unlabelled_count=24", "method.held_out_count=8", "method.num_steps=3"]

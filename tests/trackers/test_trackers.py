@@ -352,7 +352,7 @@ def test_without_the_workspace_library_the_extra_is_named(monkeypatch):
 
 
 def test_every_setting_of_the_wandb_sweep_composes():
-    sweep = yaml.safe_load((ROOT / "conf" / "wandb_sweep.yaml").read_text())
+    sweep = yaml.safe_load((ROOT / "docs" / "wandb_sweep.yaml").read_text())
     command = sweep["command"]
     assert command[1:4] == ["python", "-m", "fsig_bench"] and command[-1] == "${args_no_hyphens}"
     fixed = command[4:-1]
