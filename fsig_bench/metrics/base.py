@@ -5,16 +5,39 @@ Shape legend: n images, k shots, d features.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from fsig_bench.networks.base import FactorReading, LazyImages, batches, in_batches
 
-Kept = Callable[[str, str, Callable[[], Tensor]], Tensor]  # (role, what, compute) -> value
+Network = Literal["features", "perceptual", "both"]
+T = TypeVar("T")
+
+
+class DiskCache(Protocol):
+    """Tensors that outlast a run, found again by everything that decides them."""
+
+    def __call__(
+        self,
+        compute: Callable[[], Tensor],
+        *,
+        what: str,
+        roles: Sequence[str],
+        networks: Sequence[str],
+    ) -> Tensor:
+        """The stored value, or `compute()`, stored.
+
+        Args:
+            compute: makes the value.
+            what: names the computation.
+            roles: of the images that decide the value, in order.
+            networks: of "features" and "perceptual", those that decide the value.
+        """
+        ...
 
 
 class Metric(Protocol):
@@ -41,7 +64,7 @@ class Evidence:
     seed: int
     batch_size: int
     source_domain: str | None
-    kept: Kept | None = None  # looks up what networks made of these images before
+    disk_cache: DiskCache | None = None
     _memo: dict[str, Any] = field(default_factory=dict)
 
     def images(self, role: str) -> Any:
@@ -51,35 +74,60 @@ class Evidence:
             raise ValueError(f"there are no {role!r} images")
         return images
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """`compute()`, the first time."""
+    def memoised(self, name: str, compute: Callable[[], T]) -> T:
+        """`compute()`, the first time; afterwards the same value again."""
         if name not in self._memo:
             self._memo[name] = compute()
-        return self._memo[name]
+        value: T = self._memo[name]
+        return value
 
-    def _tensor(self, role: str, what: str, compute: Callable[[], Tensor]) -> Tensor:
+    def cached(
+        self,
+        role: str,
+        what: str,
+        network: Network,
+        compute: Callable[[], Tensor],
+        *,
+        other_roles: Sequence[str] = (),
+    ) -> Tensor:
+        """`compute()`, once for all runs that have the same images and the same networks.
+
+        Args:
+            role: the images that the value belongs to: shots, fake or real.
+            what: names the computation, with every number that it depends on.
+            network: the network that `compute` uses: the value is found again only for this one.
+            compute: makes the value; must use no network and no images but those named here.
+            other_roles: further images that `compute` uses.
+
+        Raises:
+            ValueError: the value holds NaN or infinity.
+        """
+        networks = ("features", "perceptual") if network == "both" else (network,)
+        roles = (role, *other_roles)
+
         def finite(value: Tensor) -> Tensor:
             if not torch.isfinite(value).all():
                 raise ValueError(f"{what} of the {role} images hold NaN or infinity")
             return value
 
-        def make() -> Tensor:
-            if self.kept:
-                # Looked at before it is kept, so that a failure never reaches the disk, and after.
-                return finite(self.kept(role, what, lambda: finite(compute())))
-            return finite(compute())
+        def look_up() -> Tensor:
+            if self.disk_cache is None:
+                return finite(compute())
+            # Checked before it is stored, so that a failure never reaches the disk, and after.
+            return finite(
+                self.disk_cache(
+                    lambda: finite(compute()), what=what, roles=roles, networks=networks
+                )
+            )
 
-        value: Tensor = self.once(f"{role}/{what}", make)
-        return value
-
-    def of_real(self, what: str, compute: Callable[[], Tensor]) -> Tensor:
-        """What depends on the reference alone, computed once for all runs that share it."""
-        return self._tensor("real", what, compute)
+        return self.memoised(f"{what} of {roles} by {networks}", look_up)
 
     def features(self, role: str) -> Tensor:
         """float32 [n, d]."""
         fn, images = self.extractor.features, lambda: self.images(role)
-        return self._tensor(role, "features", lambda: in_batches(fn, images(), self.batch_size))
+        return self.cached(
+            role, "features", "features", lambda: in_batches(fn, images(), self.batch_size)
+        )
 
     def reading(self, role: str) -> tuple[Tensor, Tensor]:
         """Factors [n, f] and domain logits [n, domains]."""
@@ -88,8 +136,11 @@ class Evidence:
         def read(part: Tensor) -> Tensor:
             return torch.cat(self.extractor.read(part), 1)
 
-        both = self._tensor(
-            role, "reading", lambda: in_batches(read, self.images(role), self.batch_size)
+        both = self.cached(
+            role,
+            "reading",
+            "features",
+            lambda: in_batches(read, self.images(role), self.batch_size),
         )
         return both[:, :count], both[:, count:]
 
@@ -112,7 +163,7 @@ class Evidence:
             parts = batches(self.images(role), self.batch_size)
             return torch.cat([squared_distances(self.perceive(part), z) for part in parts])
 
-        return self._tensor(role, "shot_distances", compute)
+        return self.cached(role, "shot_distances", "perceptual", compute, other_roles=("shots",))
 
     def redraw_gaps(self, role: str, domain: int) -> Tensor:
         """LPIPS of each image to a drawing of the factors read off it, float32 [n]."""
@@ -126,7 +177,7 @@ class Evidence:
             gaps = [(self.perceive(a) - self.perceive(b)).square().sum(1).cpu() for a, b in pairs]
             return torch.cat(gaps)
 
-        return self._tensor(role, f"redraw_gaps/{domain}", compute)
+        return self.cached(role, f"redraw_gaps/{domain}", "both", compute)
 
     def counts(self, network: Any = None) -> dict[str, Any]:
         """What every result carries; `network` is the one it comes from (default: features')."""
@@ -153,7 +204,7 @@ def block_error(
     return {"blocks": blocks, "size": size, "standard_error": float(values.std()) / blocks**0.5}
 
 
-def missing(metric: Metric, evidence: Evidence) -> str | None:
+def unmet_need(metric: Metric, evidence: Evidence) -> str | None:
     """Why a metric cannot be computed here; None if it can."""
     if "real" in metric.needs and evidence.real is None:
         return "needs a reference set and this dataset has none (give dataset.reference=FOLDER)"

@@ -72,5 +72,5 @@ class PRDC:
         def compute() -> dict[str, float]:
             return prdc(real=evidence.features("real"), fake=evidence.features("fake"), k=self.k)
 
-        values = evidence.once(f"prdc/{self.k}", compute)
+        values = evidence.memoised(f"prdc/{self.k}", compute)
         return {"value": values[self.which], **evidence.counts(), "k": self.k}

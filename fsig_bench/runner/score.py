@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.types import Perceptual
 from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
-from fsig_bench.metrics.base import Evidence, Metric, missing
+from fsig_bench.metrics.base import Evidence, Metric, unmet_need
 from fsig_bench.networks.base import Extractor, LazyImages
 from fsig_bench.runner.build import with_device
 from fsig_bench.runner.cell import Cell, ProtocolSettings, Spec
@@ -48,7 +48,7 @@ def apply_metrics(
     values: dict[str, dict[str, Any]] = {}
     with Bar(title, len(metrics), "metrics") as bar:
         for n, (name, metric) in enumerate(metrics.items()):
-            if reason := missing(metric, evidence):
+            if reason := unmet_need(metric, evidence):
                 values[name] = {"value": None, "reason": reason}
             else:
                 values[name] = metric(evidence)
@@ -96,17 +96,14 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
     images = {"shots": shots, "fake": fake, "real": real}
     digests: dict[str, str] = {}
 
-    def kept(role: str, what: str, compute: Callable[[], Tensor]) -> Tensor:
-        near = what == "shot_distances"
-        # Drawings of what is read depend on both networks.
-        both = ("features", "perceptual")
-        used = ("perceptual",) if near else both if "redraw" in what else ("features",)
-        roles = (role, "shots") if near else (role,)
-        for r in roles:
-            if r not in digests:
-                digests[r] = content_digest(images[r])
-        networks = [key_content(getattr(protocol, n)) for n in used]
-        key = [STAGE_VERSION, "float32", what, [digests[r] for r in roles], networks]
+    def disk_cache(
+        compute: Callable[[], Tensor], *, what: str, roles: Sequence[str], networks: Sequence[str]
+    ) -> Tensor:
+        for role in roles:
+            if role not in digests:
+                digests[role] = content_digest(images[role])
+        used = [key_content(getattr(protocol, network)) for network in networks]
+        key = [STAGE_VERSION, "float32", what, [digests[role] for role in roles], used]
         return store.cached_features(digest(key), compute)
 
     evidence = Evidence(
@@ -118,7 +115,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
         seed=cell.seed,
         batch_size=cell.place.batch_size,
         source_domain=cell.dataset.source_domain,
-        kept=kept,
+        disk_cache=disk_cache,
     )
     metrics = build_metrics(protocol.metrics)
     values = apply_metrics(metrics, evidence, title=f"score {cell.label}")

@@ -10,7 +10,7 @@ import torch
 from fsig_bench.api.images import to_float
 from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.faceworld.render import render
-from fsig_bench.metrics.base import Evidence, missing
+from fsig_bench.metrics.base import Evidence, unmet_need
 from fsig_bench.metrics.factors import (
     FactorCoverage,
     RenderedPrecision,
@@ -266,13 +266,15 @@ def test_hues_around_zero_are_one_narrow_cluster():
 
 def test_what_is_missing_is_said():
     shots = pictures(2, 0)
-    assert "reference" in missing(Frechet(blocks=5), evidence(shots, shots))
-    assert missing(intra(), evidence(shots, shots)) is None
-    assert missing(AuthPct(), evidence(shots, shots)) is None
-    assert "two shots" in missing(AuthPct(), evidence(shots, shots[:1]))
-    assert "factor" in missing(SourceLeakage(), evidence(shots, shots, shots))
-    assert missing(SourceLeakage(), evidence(shots, shots, shots, Reader(), "dark")) is None
-    assert "known factors" in missing(SourceLeakage(), evidence(shots, shots, None, Reader(), None))
+    assert "reference" in unmet_need(Frechet(blocks=5), evidence(shots, shots))
+    assert unmet_need(intra(), evidence(shots, shots)) is None
+    assert unmet_need(AuthPct(), evidence(shots, shots)) is None
+    assert "two shots" in unmet_need(AuthPct(), evidence(shots, shots[:1]))
+    assert "factor" in unmet_need(SourceLeakage(), evidence(shots, shots, shots))
+    assert unmet_need(SourceLeakage(), evidence(shots, shots, shots, Reader(), "dark")) is None
+    assert "known factors" in unmet_need(
+        SourceLeakage(), evidence(shots, shots, None, Reader(), None)
+    )
 
 
 def test_batch_size_changes_nothing():

@@ -1,5 +1,6 @@
 """The committed records, the tables that they give, and the settings that made them."""
 
+import hashlib
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from helpers import ROOT, make_cell
 from fsig_bench.api.weights import manifest_entry
 from fsig_bench.report.markdown import report, table
 from fsig_bench.report.records import load
+from fsig_bench.report.tables import write_tables
 
 FOLDER = ROOT / "results" / "reference"
 PATHS = sorted(FOLDER.rglob("record.json"))
@@ -20,6 +22,16 @@ def records():
 
 def test_the_tables_are_rebuilt_to_the_byte(records):
     assert (FOLDER / "tables.md").read_text() == report(records)
+
+
+def test_every_table_keeps_its_bytes(records, tmp_path):
+    """`tests/pinned_tables.json` holds the sha256 of each Markdown and CSV file."""
+    digests = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in write_tables(records, tmp_path)
+        if path.suffix in (".md", ".csv")
+    }
+    assert digests == json.loads((ROOT / "tests" / "pinned_tables.json").read_text())
 
 
 @pytest.mark.parametrize("metric", ["fd", "intra_lpips"])

@@ -19,7 +19,7 @@ from fsig_bench.console import duration
 from fsig_bench.runner.build import compile_or_offload, networks
 from fsig_bench.runner.cell import Place
 from fsig_bench.runner.device import precision_policy, resolve_device
-from fsig_bench.runner.preflight import check_memory, memory_floor_gib, warm_up, work
+from fsig_bench.runner.preflight import check_memory, memory_floor_gib, remaining, warm_up
 from fsig_bench.store.store import Store
 
 SMALL = ["dataset=babies", "k=4", "controls=[]", "num_images=20", "suite.shard_size=10"]
@@ -185,14 +185,14 @@ def test_what_is_left_to_do_is_counted(tmp_path):
     words = [*SMALL, "method=crdi", "method.draws=2", "method.card.reconstruct_sweep=null"]
     cell, store = make_cell(*words), Store(tmp_path)
     method = build(cell)
-    before = work(cell, method, store)
+    before = remaining(cell, method, store)
     assert (before.nfe_adapt, before.images_done, before.images) == (4 * 2 * 15, 0, 20)
     assert before.nfe_left == 4 * 2 * 15 + 20 * method.nfe_per_image
     state = method.adapt(to_float(cell.dataset.shots(4, 0)), seed=0, progress=NoProgress())
     assert state.nfe_adapt == before.nfe_adapt
     store.save_state(cell.adapt_key, state, 1.0)
     store.save_shard(cell.sample_key, 0, torch.zeros(10, 3, 64, 64, dtype=torch.uint8), 1.0)
-    after = work(cell, method, store)
+    after = remaining(cell, method, store)
     assert after.adapted and after.images_done == 10
     assert after.nfe_left == 10 * method.nfe_per_image
     assert "10 of 20 images drawn" in str(after)

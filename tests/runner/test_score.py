@@ -7,6 +7,8 @@ import torch
 from helpers import make_cell
 
 from fsig_bench.faceworld.reader import FactorReader
+from fsig_bench.metrics.base import Evidence
+from fsig_bench.networks.base import in_batches
 from fsig_bench.runner.run import run
 from fsig_bench.runner.score import score
 from fsig_bench.store.store import Store
@@ -97,6 +99,38 @@ def test_a_drawing_is_kept_by_both_networks_that_it_depends_on(tmp_path):
     assert two[name] == fresh[name] and two["nearest_shot"] == fresh["nearest_shot"]
     assert two["nearest_shot"]["value"] != one["nearest_shot"]["value"]
     assert two["fd"]["value"] == one["fd"]["value"]
+
+
+def perceptual_rows(cell, store):
+    """A value of the reference alone that another metric might ask for, by the LPIPS network."""
+    evidence = score(cell, samples(cell), store)[1]
+    return evidence.cached(
+        "real", "rows", "perceptual", lambda: in_batches(evidence.perceive, evidence.real, 24)
+    )
+
+
+def test_the_network_that_a_metric_names_is_the_one_whose_value_it_gets(tmp_path):
+    """Two perceptual networks, one feature network: the second must not find the first's value."""
+    store = Store(tmp_path)
+    base = cell_of()
+    two_maps = {**base.protocol.perceptual, "trunk_maps": 2}
+    other = replace(base, protocol=replace(base.protocol, perceptual=two_maps))
+    one, two = perceptual_rows(base, store), perceptual_rows(other, store)
+    assert torch.equal(two, perceptual_rows(other, Store(tmp_path / "apart")))
+    assert not torch.equal(one, two)
+    assert torch.equal(one, perceptual_rows(base, store))
+
+
+def test_equal_words_for_unlike_networks_are_unlike_values():
+    one = torch.ones(3)
+    for keep in (None, lambda compute, **named: compute()):
+        evidence = Evidence(
+            shots=one, fake=one, real=one, extractor=None, perceptual=None, seed=0,
+            batch_size=1, source_domain=None, disk_cache=keep,
+        )  # fmt: skip
+        for n, network in enumerate(("features", "perceptual", "both")):
+            found = evidence.cached("real", "rows", network, lambda n=n: one * n)
+            assert torch.equal(found, one * n)
 
 
 def test_nothing_that_failed_is_kept(tmp_path, monkeypatch):
