@@ -97,5 +97,11 @@ def run_overrides(overrides: Sequence[str], *, config_dir: str | Path | None = N
     check_space(missing)
     for asset in missing:
         fetch_asset(asset)
-    found = store.record(cell.folder)
-    return found or make_records([cell], store, device=cfg.device, wait=True)[0]
+    record = store.record(cell.folder)
+    if record is None:
+        record = make_records([cell], store, device=cfg.device, wait=True)[0]
+    if cfg.png:
+        from fsig_bench.runner.export import export_png
+
+        export_png(cell, store)
+    return record

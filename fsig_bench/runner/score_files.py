@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from fsig_bench.api.assets import assets_in, check_space
 from fsig_bench.api.weights import verified
-from fsig_bench.metrics.base import Evidence, Metric
+from fsig_bench.metrics.base import Evidence, Metric, unmet_need
 from fsig_bench.runner import checks, given_images, keys
 from fsig_bench.runner.cell import ProtocolSettings
 from fsig_bench.runner.compose import compose_config
@@ -87,7 +87,7 @@ def fetch_networks(protocol: ProtocolSettings, metrics: Mapping[str, Metric]) ->
                 verified(path)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{', '.join(users)}: {error}. Other metrics can do without it: metrics=NAME,NAME"
+                f"{', '.join(users)}: {error}. Other metrics may do without it: metrics=NAME,NAME"
             ) from error
 
 
@@ -155,7 +155,6 @@ def score_images(
     )
     settings = protocol_settings(rules)
     built = build_metrics(settings.metrics)
-    fetch_networks(settings, built)
     extractor, perceptual = build_networks(settings, resolve_device(device))
     evidence = Evidence(
         shots=seen,
@@ -167,6 +166,7 @@ def score_images(
         batch_size=batch_size,
         source_domain=config["source_domain"],
     )
+    fetch_networks(settings, {n: m for n, m in built.items() if not unmet_need(m, evidence)})
     values = apply_metrics(built, evidence, title=f"score under {protocol}, {suite}")
     name = known_hash(settings, count)
     return {metric: value | {"protocol_hash": name} for metric, value in values.items()}
