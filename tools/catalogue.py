@@ -18,9 +18,9 @@ from fsig_bench.prepare import link
 HEAD = """\
 # Files and sets of others
 
-Made by `python -m tools.catalogue > docs/assets.md` from `conf/asset/` and `conf/in_suite/dataset/paper/`.
-Nothing of it is in the repository. No link has been tried by us, and for some files no digest is
-known; then the file's own, stated in every record, takes its place.
+Made by `python -m tools.catalogue > docs/assets.md` from `conf/asset/` and
+`conf/in_suite/dataset/paper/`. Nothing of it is in the repository. No link has been tried by us,
+and for some files no digest is known; then the file's own, stated in every record, takes its place.
 
 ## Weights and their settings
 

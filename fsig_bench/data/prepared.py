@@ -19,7 +19,7 @@ from fsig_bench.data.importing import differing
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedFolder(ImageFolder):
-    """An `ImageFolder` that knows where its images come from; values stand in conf/in_suite/dataset/.
+    """An `ImageFolder` that knows where its images come from; see conf/in_suite/dataset/.
 
     Its files are those of the manifest, and the reference is without other editions of the shots.
     """

@@ -43,7 +43,9 @@ class DiskCache(Protocol):
 class Metric(Protocol):
     """A frozen dataclass without defaults; its values stand in conf/metric/."""
 
-    needs: ClassVar[frozenset[str]]  # of "real" (a reference), "factors" (a reader), "two shots"
+    # Of "real" (a reference), "shots", "two shots", "factors" (a network that reads factors); and
+    # the networks that it uses, "features" and "perceptual", which are fetched beforehand.
+    needs: ClassVar[frozenset[str]]
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """At least value, extractor, n_real, n_fake."""
@@ -54,7 +56,7 @@ class Metric(Protocol):
 class Evidence:
     """Images by role, with features computed once and shared by all metrics."""
 
-    shots: Tensor  # uint8 [k, 3, h, w]
+    shots: Tensor  # uint8 [k, 3, h, w]; k may be 0 where a folder is scored without its shots
     fake: Tensor  # uint8 [n, 3, h, w]
     real: Tensor | LazyImages | None  # the reference, or None
     extractor: Any  # features; see `fsig_bench.networks.base`
@@ -206,6 +208,8 @@ def unmet_need(metric: Metric, evidence: Evidence) -> str | None:
     """Why a metric cannot be computed here; None if it can."""
     if "real" in metric.needs and evidence.real is None:
         return "needs a reference set and this dataset has none (give dataset.reference=FOLDER)"
+    if "shots" in metric.needs and len(evidence.shots) < 1:
+        return "needs the shots, and none are given (give shots=FOLDER)"
     if "two shots" in metric.needs and len(evidence.shots) < 2:
         return "needs at least two shots"
     if "factors" in metric.needs:

@@ -20,7 +20,7 @@ class LPIPSDiversity:
 
     count: int  # samples that are compared, all pairs; chosen by pixels and seed
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset({"perceptual"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also how many pairs."""

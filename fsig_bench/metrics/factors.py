@@ -45,7 +45,7 @@ class FactorCoverage:
 
     min_sd: float  # a factor is free when the reference's sd passes this share of its range
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also the overlap of each free factor.
@@ -76,7 +76,7 @@ class FactorCoverage:
 class SourceLeakage:
     """`source_leakage`: share of samples that are read as the source domain."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"factors"})
+    needs: ClassVar[frozenset[str]] = frozenset({"shots", "factors", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also the same share of the reference (`floor`) and of the shots, and all readings."""
@@ -107,7 +107,7 @@ class RenderedPrecision:
 
     quantile: float
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also the threshold, and the shares that pass each of the two conditions."""

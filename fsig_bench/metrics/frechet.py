@@ -112,7 +112,7 @@ class Frechet:
 
     blocks: int  # of samples, for the standard error of a single run
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Warns when a covariance cannot have full rank."""
@@ -149,7 +149,7 @@ class FrechetInfinity:
     points: int  # sizes, from `smallest` of the samples to all of them
     smallest: float
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Subsets without replacement, drawn from (seed, size)."""

@@ -40,7 +40,7 @@ class IntraLPIPS:
     fake_range: Literal["signed", "unit"]  # unit: samples reach the trunk in [0, 1], as in CRDI
     compare: Literal["pairs", "shot"]  # shot: members against their shot (Phasic's text)
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset({"shots", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also the clusters' sizes and means, their spread, and B-LPIPS."""

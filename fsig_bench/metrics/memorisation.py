@@ -27,7 +27,7 @@ def copy_threshold(real_nearest: Tensor, quantile: float) -> float:
 class NearestShot:
     """`nearest_shot`: mean LPIPS to the nearest shot. Small is suspicious, not good."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset({"shots", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also the 5th percentile, where copies hide."""
@@ -46,7 +46,7 @@ class CopyRate:
 
     quantile: float
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "shots", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also the threshold."""
@@ -84,7 +84,7 @@ class AuthPct:
     With k shots far apart even real images often count as copies: read it beside `real`.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"two shots"})
+    needs: ClassVar[frozenset[str]] = frozenset({"two shots", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """In the extractor's feature space."""

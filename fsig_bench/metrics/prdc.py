@@ -64,7 +64,7 @@ class PRDC:
     which: str
     k: int
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also k."""

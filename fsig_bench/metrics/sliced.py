@@ -46,7 +46,7 @@ class SlicedWasserstein:
 
     directions: int
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """The directions depend on the dimension only, never on the run's seed."""

@@ -29,7 +29,7 @@ def vendi_score(x: Tensor) -> float:
 class Vendi:
     """`vendi` of the samples, with the reference's at equal n for scale."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """`real_at_equal_n` is None without a reference of that many images."""

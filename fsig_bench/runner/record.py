@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-from fsig_bench import __version__
 from fsig_bench.api.places import CHECKOUT
 from fsig_bench.api.types import State
+from fsig_bench.api.version import __version__
 from fsig_bench.api.weights import manifest_entry, sha256_of
 from fsig_bench.runner.cell import Cell
 from fsig_bench.store.records import recorded_settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +14,10 @@ from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.types import Perceptual
 from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
-from fsig_bench.metrics.base import Evidence, unmet_need
+from fsig_bench.metrics.base import Evidence, Metric, unmet_need
 from fsig_bench.networks.base import Extractor, LazyImages
 from fsig_bench.runner.build import with_device
-from fsig_bench.runner.cell import Cell, ProtocolSettings
+from fsig_bench.runner.cell import Cell, ProtocolSettings, Spec
 from fsig_bench.runner.device import resolve_device
 from fsig_bench.runner.keys import key_content
 from fsig_bench.store.keys import STAGE_VERSION, digest
@@ -30,6 +30,33 @@ def build_networks(protocol: ProtocolSettings, device: str) -> tuple[Extractor, 
     if protocol.perceptual == protocol.features:
         return features, features
     return features, instantiate(with_device(protocol.perceptual, device), _convert_="all")
+
+
+def build_metrics(specs: Mapping[str, Spec]) -> dict[str, Metric]:
+    """The metrics of a protocol by name."""
+    return {name: instantiate(spec, _convert_="all") for name, spec in specs.items()}
+
+
+def apply_metrics(
+    metrics: Mapping[str, Metric], evidence: Evidence, *, title: str
+) -> dict[str, dict[str, Any]]:  # plain JSON values
+    """What every metric makes of one body of evidence, by the metric's name.
+
+    A result holds at least `value`: None, with a `reason`, where the metric needs what the evidence
+    lacks or is not defined for it.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    with Bar(title, len(metrics), "metrics") as bar:
+        for n, (name, metric) in enumerate(metrics.items()):
+            if reason := unmet_need(metric, evidence):
+                values[name] = {"value": None, "reason": reason}
+            else:
+                values[name] = metric(evidence)
+                if not math.isfinite(values[name]["value"]):
+                    reason = f"not defined for these {len(evidence.fake)} samples"
+                    values[name] |= {"value": None, "reason": reason}
+            bar.update(n + 1)
+    return values
 
 
 def reference_images(cell: Cell, shots: Tensor) -> Tensor | LazyImages | None:
@@ -79,7 +106,6 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
         key = [STAGE_VERSION, "float32", what, [digests[role] for role in roles], used]
         return store.cached_features(digest(key), compute)
 
-    metrics = {n: instantiate(m, _convert_="all") for n, m in protocol.metrics.items()}
     evidence = Evidence(
         shots=shots,
         fake=fake,
@@ -91,16 +117,6 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
         source_domain=cell.dataset.source_domain,
         disk_cache=disk_cache,
     )
-    values: dict[str, Any] = {}
-    with Bar(f"score {cell.label}", len(metrics), "metrics") as bar:
-        for n, (name, metric) in enumerate(metrics.items()):
-            if reason := unmet_need(metric, evidence):
-                values[name] = {"value": None, "reason": reason}
-            else:
-                values[name] = metric(evidence)
-                if not math.isfinite(values[name]["value"]):
-                    reason = f"not defined for these {len(fake)} samples"
-                    values[name] |= {"value": None, "reason": reason}
-            values[name]["protocol_hash"] = cell.protocol_hash
-            bar.update(n + 1)
-    return values, evidence
+    metrics = build_metrics(protocol.metrics)
+    values = apply_metrics(metrics, evidence, title=f"score {cell.label}")
+    return {n: v | {"protocol_hash": cell.protocol_hash} for n, v in values.items()}, evidence

@@ -49,7 +49,7 @@ def copied(whole, tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from fsig_bench.lock import locked
+from fsig_bench.store.lock import locked
 with locked(Path(sys.argv[1]), what="test"):
     print("held", flush=True)
     time.sleep(60)
@@ -118,7 +118,7 @@ def test_statuses_tell_how_runs_ended(tmp_path, monkeypatch):
     cell, store = make_cell(*DRAWN), Store(tmp_path)
     folder = tmp_path / cell.folder
     with monkeypatch.context() as m:
-        m.setattr("fsig_bench.runner.score", lambda *a: (_ for _ in ()).throw(ValueError("no")))
+        m.setattr("fsig_bench.runner.run.score", lambda *a: (_ for _ in ()).throw(ValueError("no")))
         with pytest.raises(ValueError, match="no"):
             run(cell, store)
     kept = read_status(folder)

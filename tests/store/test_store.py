@@ -147,7 +147,9 @@ def test_checkpoints_leave_most_of_the_time_to_the_work(takes_s, written_at, tmp
         seen.append(round(now[0]))
         now[0] += takes_s
 
-    monkeypatch.setattr("fsig_bench.console.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(
+        "fsig_bench.runner.progress.time", SimpleNamespace(perf_counter=lambda: now[0])
+    )
     monkeypatch.setattr("fsig_bench.store.files.write_tensors", write)
     progress = StageProgress(Store(tmp_path), "a" * 64, Bar("adapt", 1, "steps"), 10)
     while now[0] < 45:

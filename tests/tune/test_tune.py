@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -328,6 +329,7 @@ class TestStudy:
         word = "method.x=lin(0,1)"
         script = (
             "import os, signal, sys\n"
+            f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
             "from test_tune import study_of, folds_of\n"
             "def evaluate(words, known):\n"
             "    print(words['method.x'], flush=True)\n"
@@ -472,7 +474,7 @@ class TestCommand:
             base = [w for w in [*QUICK, "method.num_steps=2:4"] if w.partition("=")[0] not in keys]
             wanted = asked([*base, *words])
             made = self.in_hydra(lambda: candidate(wanted.fixed, {}))
-            return study_name(*made, wanted)
+            return study_name(made, wanted)
 
         first = name()
         assert first.startswith("source-babies-")
@@ -512,7 +514,7 @@ class TestCommand:
         words += ["dataset.reference=/nowhere", "k=4"]
         composed(*words)
         with_hydra = self.in_hydra(lambda: candidate(without_reference(words)[0], {}))
-        assert with_hydra[1].reference is None
+        assert with_hydra.dataset.reference is None
 
     @staticmethod
     def in_hydra(fn):
@@ -560,14 +562,14 @@ class TestCommand:
         def look():
             fixed, cfg = without_reference(wanted.fixed)
             space = checked(wanted, cfg)
-            made = candidate(fixed, {"method/objective": "code", "method.lr": "1e-05"})[0]
+            made = candidate(fixed, {"method/objective": "code", "method.lr": "1e-05"})
             return space, present(cfg), made
 
         space, now, made = self.in_hydra(look)
         assert [d.kind for d in space] == ["choice", "whole", "real"]
-        assert now["method.iterations"] == 100 and made["method"]["lr"] == 1e-5
-        assert made["method"]["objective"]["kl_reduction"] == "mean"
-        assert made["dataset"]["fresh"] is None
+        assert now["method.iterations"] == 100 and made.method.spec["lr"] == 1e-5
+        assert made.method.spec["objective"]["kl_reduction"] == "mean"
+        assert made.config["dataset"]["fresh"] is None
 
     def test_without_optuna_it_says_what_to_install(self, monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "optuna", None)

@@ -1,0 +1,172 @@
+"""Scores images that were made elsewhere: `fsig_bench.score` and `fsig-bench score`.
+
+    fsig-bench score fake=DIR reference=DIR [shots=DIR] [metrics=fd,kid] [protocol=ours]
+
+Only the network files that the chosen metrics use are looked for and fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from fsig_bench.api.assets import assets_in, check_space
+from fsig_bench.api.weights import verified
+from fsig_bench.metrics.base import Evidence, Metric, unmet_need
+from fsig_bench.runner import checks, given_images, keys
+from fsig_bench.runner.cell import ProtocolSettings
+from fsig_bench.runner.compose import compose_config
+from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.make import fetch_asset
+from fsig_bench.runner.resolve import protocol_settings
+from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks
+
+if TYPE_CHECKING:
+    from fsig_bench.runner.given_images import Given
+
+NETWORKS = ("features", "perceptual")
+DEFAULT = {"suite": "paper", "protocol": "ours", "resize": "center_pil_lanczos", "device": "auto"}
+
+
+def composed_protocol(
+    suite: str,
+    protocol: str,
+    metrics: Sequence[str] | None,
+    *,
+    overrides: Sequence[str] = (),
+    config_dir: str | Path | None = None,
+) -> dict[str, Any]:  # `suite` and `protocol` as plain YAML values
+    """The suite and the protocol with the chosen metrics alone.
+
+    Raises:
+        ValueError: an unknown suite, protocol or metric; the message lists what there is.
+    """
+    words = [f"suite={suite}", f"protocol={protocol}", *overrides]
+    cfg = compose_config(words, config_dir=config_dir)
+    offered = list(cfg.protocol.metrics)
+    if added := [name for name in metrics or () if name not in offered]:
+        more = [f"+metric@protocol.metrics.{name}={name}" for name in added]
+        try:
+            cfg = compose_config([*words, *more], config_dir=config_dir)
+        except ValueError as error:
+            raise ValueError(
+                f"metrics={','.join(added)}: protocol={protocol} has {', '.join(offered)}, and "
+                f"no metric of this name can be added ({str(error).splitlines()[0]})"
+            ) from error
+    keep = offered if metrics is None else metrics
+    node: Any = OmegaConf.to_container(cfg.protocol, resolve=True)
+    node["metrics"] = {name: node["metrics"][name] for name in keep}
+    return {"protocol": node, "suite": {"name": suite, "resolution": int(cfg.suite.resolution)}} | {
+        "source_domain": cfg.suite.get("source_domain")
+    }
+
+
+def fetch_networks(protocol: ProtocolSettings, metrics: Mapping[str, Metric]) -> None:
+    """Brings the files of the networks that the metrics use, and of no other, into place.
+
+    A metric that names no network in `needs` fetches what it uses when it runs.
+
+    Raises:
+        FileNotFoundError, OSError: a file cannot be had; the message says which metrics need it,
+            its size and where it comes from.
+    """
+    for network in NETWORKS:
+        users = [name for name, metric in metrics.items() if network in metric.needs]
+        if not users:
+            continue
+        spec = getattr(protocol, network)
+        missing = [asset for asset in assets_in(spec) if not asset.target.exists()]
+        check_space(missing)
+        try:
+            for asset in missing:
+                fetch_asset(asset)
+            for path in keys.weight_files(spec):
+                verified(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{', '.join(users)}: {error}. Other metrics may do without it: metrics=NAME,NAME"
+            ) from error
+
+
+def known_hash(protocol: ProtocolSettings, num_scored: int) -> str | None:
+    """The protocol's hash as records state it; None while a file that it depends on is missing."""
+    if any(a.sha256 is None and not a.target.exists() for a in assets_in(protocol.spec)):
+        return None
+    return keys.protocol_hash(protocol=protocol.spec, num_scored=num_scored)
+
+
+def num_scored(protocol: Mapping[str, Any], *, num_fake: int, num_shots: int) -> int:
+    """How many of the samples, from the first, the protocol scores.
+
+    Raises:
+        ValueError: the protocol has an unknown rule, scores more samples than there are, or counts
+            them by shots and there are none.
+    """
+    name, rule = protocol["name"], protocol["samples"]
+    if isinstance(rule, Mapping) and num_shots == 0:
+        raise ValueError(
+            f"protocol={name} scores a number of samples for each shot: give the shots"
+        )
+    config = {"protocol": protocol, "k": num_shots, "num_images": num_fake}
+    needed = checks.samples_to_score(config)
+    checks.check_protocol(config | {"num_images": max(needed, num_fake)})
+    if num_fake < max(needed, 2):
+        raise ValueError(
+            f"protocol={name} scores {max(needed, 2)} images and fake holds {num_fake}; give more, "
+            f"or protocol.samples={num_fake} for numbers under another hash"
+        )
+    return needed
+
+
+def score_images(
+    fake: Given,
+    *,
+    reference: Given | None,
+    shots: Given | None,
+    suite: str = DEFAULT["suite"],
+    protocol: str = DEFAULT["protocol"],
+    metrics: Sequence[str] | None = None,
+    resize: str = DEFAULT["resize"],
+    seed: int = 0,
+    device: str = DEFAULT["device"],
+    batch_size: int = 50,
+    overrides: Sequence[str] = (),
+    config_dir: str | Path | None = None,
+) -> dict[str, dict[str, Any]]:  # plain JSON values
+    """See `fsig_bench.score`."""
+    config = composed_protocol(suite, protocol, metrics, overrides=overrides, config_dir=config_dir)
+    side = config["suite"]["resolution"]
+    rules = config["protocol"]
+    samples = given_images.read_given(fake, "fake", resolution=side, resize=resize)
+    seen = samples[:0]
+    if shots is not None:
+        seen = given_images.read_given(shots, "shots", resolution=side, resize=resize)
+    count = num_scored(rules, num_fake=len(samples), num_shots=len(seen))
+    real = given_images.read_reference(
+        reference,
+        shots,
+        rule=rules["reference"],
+        read=rules["reference_read"],
+        resolution=side,
+        resize=resize,
+    )
+    settings = protocol_settings(rules)
+    built = build_metrics(settings.metrics)
+    extractor, perceptual = build_networks(settings, resolve_device(device))
+    evidence = Evidence(
+        shots=seen,
+        fake=samples[:count],
+        real=real,
+        extractor=extractor,
+        perceptual=perceptual,
+        seed=seed,
+        batch_size=batch_size,
+        source_domain=config["source_domain"],
+    )
+    fetch_networks(settings, {n: m for n, m in built.items() if not unmet_need(m, evidence)})
+    values = apply_metrics(built, evidence, title=f"score under {protocol}, {suite}")
+    name = known_hash(settings, count)
+    return {metric: value | {"protocol_hash": name} for metric, value in values.items()}
