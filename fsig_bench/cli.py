@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from fsig_bench.api.assets import Asset
     from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
 
@@ -34,31 +33,6 @@ def options(group: str) -> list[str]:
     return sorted(GlobalHydra.instance().config_loader().get_group_options(group))
 
 
-def bytes_needed(cell: Cell) -> int:
-    """A generous guess of what one run writes."""
-    image = 3 * cell.suite.resolution**2
-    return cell.draws.num_images * image + 64 * image * cell.shots.k + 2**25
-
-
-def get_asset(asset: Asset) -> None:
-    """Finds or fetches a file of others, showing its licence when it is fetched."""
-    from fsig_bench.console import Bar, console
-
-    if asset.path or asset.url is None:
-        asset.get()
-        return
-    console.print(f"fetching {asset} to {asset.target}")
-    with Bar(asset.file, int(asset.mib), "MiB") as bar:
-        asset.get(lambda have, total: bar.update(have >> 20, max(total >> 20, 1)))
-
-
-def read_all(c: Cell) -> None:
-    """Reads a user's reference whole; a finished run does not need it."""
-    read = getattr(c.dataset, "read_all", None)
-    if read is not None:
-        read()
-
-
 def check_choices(cfg: DictConfig) -> None:
     """Raises ValueError for a setting that is none of its choices, and where a group has none."""
     from fsig_bench.pictures.tsne import check_embedding
@@ -77,6 +51,7 @@ def check_choices(cfg: DictConfig) -> None:
 def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
     """What the command would do, without doing it: `dry_run=true` or `preflight=only`."""
     from fsig_bench.console import console
+    from fsig_bench.runner.make import bytes_needed, read_reference
     from fsig_bench.runner.preflight import report_lines
     from fsig_bench.sweep.plan import Planned, plan
 
@@ -84,29 +59,9 @@ def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: St
     for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
         console.print(line)
     for c in cells if cfg.preflight == "only" else ():
-        read_all(c)
+        read_reference(c)
         for line in report_lines(c, store, bytes_needed(c)):
             console.print(line)
-
-
-def work(cells: Sequence[Cell], cfg: DictConfig, store: Store) -> list[dict[str, Any]]:
-    """The cells' records; what is missing is made, once it is known to fit."""
-    from fsig_bench.api.weights import verified
-    from fsig_bench.runner.device import resolve_device
-    from fsig_bench.runner.gpus import claim_gpu
-    from fsig_bench.runner.preflight import check_memory
-    from fsig_bench.runner.run import run
-
-    store.check_writable(len(cells) * bytes_needed(cells[0]))
-    for path in sorted({p for c in cells for p in c.weights}):
-        verified(path)
-    for asset in dict.fromkeys(a for c in cells for a in c.assets):
-        asset.get()
-    with claim_gpu(cfg.device):
-        for c in cells:
-            read_all(c)
-            check_memory(c, resolve_device(cfg.device))
-        return [run(c, store, wait=cfg.on_busy == "wait")[0] for c in cells]
 
 
 def show(records: Sequence[dict[str, Any]], folder: Path) -> None:
@@ -134,6 +89,7 @@ def perform(cfg: DictConfig) -> None:
     from fsig_bench.runner.cell import absent_assets
     from fsig_bench.runner.device import member_device
     from fsig_bench.runner.distributed import barrier, join
+    from fsig_bench.runner.make import fetch_asset, make_records
     from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.store import Store
 
@@ -150,7 +106,7 @@ def perform(cfg: DictConfig) -> None:
         return
     check_space(missing)
     for asset in missing if process.rank() == 0 else ():
-        get_asset(asset)  # keys hold digests of what is there, so this comes first
+        fetch_asset(asset)  # keys hold digests of what is there, so this comes first
     barrier()
     found = [store.record(c.folder) for c in cells]
     if only_look:
@@ -158,7 +114,7 @@ def perform(cfg: DictConfig) -> None:
         return
     records = [r for r in found if r]
     if len(records) < len(cells) or cfg.tracker.get("resend"):
-        records = work(cells, cfg, store)
+        records = make_records(cells, store, device=cfg.device, wait=cfg.on_busy == "wait")
     if cfg.png:
         from fsig_bench.runner.export import export_png
 

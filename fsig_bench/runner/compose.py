@@ -32,6 +32,7 @@ def compose_config(overrides: Sequence[str], *, config_dir: str | Path | None = 
             raise ValueError(f"config_dir={config_dir} is no folder; give one with config groups")
         words.append(f"hydra.searchpath=['file://{folder}']")
     job, active = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", words)
