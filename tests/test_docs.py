@@ -1,6 +1,6 @@
 """Every command that the documentation shows: composed, and the quick ones run."""
 
-import json
+import csv
 import os
 import re
 import shlex
@@ -9,6 +9,15 @@ import sys
 
 import pytest
 from helpers import ROOT, composed
+
+from fsig_bench.report.dashboard import spec_of
+from fsig_bench.report.figures.write import write_figures
+from fsig_bench.report.html.build import write_report
+from fsig_bench.report.html.links import run_page
+from fsig_bench.report.markdown import report
+from fsig_bench.report.records import load
+from fsig_bench.report.tables import write_tables
+from fsig_bench.trackers.values import metric_rows, metric_values
 
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACES = re.compile(r"=(~/|/|[A-Z]{3,}|[a-z]+\.safetensors)|NAME|COUNT|\.\.\.$")
@@ -117,7 +126,7 @@ def test_what_the_pages_add_works(page, words, name, tmp_path):
     for path, body in files:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(body)
-    small = ["k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8", "batch_size=4"]
+    small = ["k=10", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8", "batch_size=4"]
     small += ["figures.tsne_points=12", "controls=[]", f"results_dir={tmp_path / 'results'}"]
     start = [sys.executable, "-m", "fsig_bench", "--config-dir", str(tmp_path / "my_conf")]
     done = subprocess.run(
@@ -125,9 +134,43 @@ def test_what_the_pages_add_works(page, words, name, tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "COLUMNS": "200"},
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (record,) = (tmp_path / "results").rglob("record.json")
-    assert json.loads(record.read_text())["metrics"][name]["value"] >= 0
+    (record,) = load([tmp_path / "results" / "runs"])
+    assert record["metrics"][name]["value"] >= 0
+    if page == "add_a_metric.md":
+        assert places_without(record, name, tmp_path, terminal=done.stdout) == []
+
+
+def places_without(record, name, folder, *, terminal):
+    """The outputs that lack the record's number or heading."""
+    node = record["config"]["protocol"]["metrics"][name]
+    card, value = node["card"], record["metrics"][name]["value"]
+    heading, number = card["heading"], f"{value:.{card['decimals']}f}"
+    write_tables([record], folder / "tables", ["main"])
+    figures = write_figures([record], results=None, out=folder / "figures")
+    index = write_report([record], results=folder / "results", out=folder / "html")
+    texts = {
+        "terminal": terminal,
+        "report": report([record]),
+        "Markdown": (folder / "tables" / "main.md").read_text(),
+        "LaTeX": (folder / "tables" / "main.tex").read_text(),
+        "HTML index": index.read_text(),
+        "HTML run": (index.parent / run_page(record)).read_text(),
+    }
+    missing = [k for k, text in texts.items() if not (heading in text and number in text)]
+    lines = csv.DictReader((folder / "tables" / "main.csv").read_text().splitlines())
+    if value not in [float(row["value"]) for row in lines if row["harness_metric"] == name]:
+        missing.append("CSV")
+    if not any(path.name.startswith(f"quality_{name}-") for path in figures):
+        missing.append("figures")
+    if value not in [v for key, v in metric_values(record).items() if key.endswith(f"/{name}")]:
+        missing.append("trackers' summary")
+    if [heading, value] not in [row[1:3] for row in metric_rows(record)]:
+        missing.append("trackers' table")
+    titles = [p.title for s in spec_of([record], []) for p in s.panels]
+    if f"{heading} ↑" not in titles:
+        missing.append("dashboard")
+    return missing

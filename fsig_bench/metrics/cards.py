@@ -1,27 +1,127 @@
-"""How each metric is shown: heading, decimals, direction, factor."""
+"""How a metric is shown: the `card:` of conf/metric/NAME.yaml, which enters no key.
+
+A record holds the cards of its metrics. Records from before cards take those of conf/metric, by
+name; a metric without a card anywhere is shown by its name, with four decimals and no direction.
+"""
 
 from __future__ import annotations
 
-# metric -> (heading, decimals, arrow, factor)
-COLUMNS = {
-    "fd": ("Frechet distance", 2, "↓", 1.0),
-    "fd_infinity": ("Frechet distance, n to infinity", 2, "↓", 1.0),
-    "kid": ("KID x 1000", 2, "↓", 1e3),
-    "intra_lpips": ("Intra-LPIPS", 3, "↑", 1.0),
-    "precision": ("precision", 2, "↑", 1.0),
-    "recall": ("recall", 2, "↑", 1.0),
-    "density": ("density", 2, "↑", 1.0),
-    "coverage": ("coverage", 2, "↑", 1.0),
-    "vendi": ("Vendi", 1, "↑", 1.0),
-    "nearest_shot": ("nearest shot, LPIPS", 3, "", 1.0),
-    "copy_rate": ("copy rate", 3, "↓", 1.0),
-    "authpct": ("AuthPct", 2, "", 1.0),
-    "lpips_diversity": ("LPIPS diversity", 3, "", 1.0),
-    "sliced_w2": ("sliced Wasserstein", 2, "↓", 1.0),
-    "rendered_precision": ("rendered precision", 2, "↑", 1.0),
-    "factor_coverage": ("factor coverage", 3, "↑", 1.0),
-    "source_leakage": ("source leakage", 3, "↓", 1.0),
-}
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Literal, get_args
+
+from fsig_bench.api.places import CONF
+
+Better = Literal["lower", "higher", "none", "like_real"]
+ARROWS: Mapping[str, str] = {"lower": "↓", "higher": "↑", "none": "", "like_real": ""}
+FOLDER = CONF / "metric"
 
 
-LOWER_IS_BETTER = ("fd", "fd_infinity", "kid", "sliced_w2")
+@dataclass(frozen=True, kw_only=True)
+class MetricCard:
+    """How a metric is shown."""
+
+    heading: str
+    decimals: int = 4
+    better: Better = "none"  # like_real: best where real images score the same
+    factor: float = 1.0  # what a value is multiplied by before it is shown
+    distance: bool = False  # to the reference: reported where copies of the shots score better
+
+    @property
+    def arrow(self) -> str:
+        """The direction that is better, or ""."""
+        return ARROWS[self.better]
+
+    @property
+    def title(self) -> str:
+        """Heading and arrow."""
+        return f"{self.heading} {self.arrow}".strip()
+
+    def text(self, value: float) -> str:
+        """A value as tables show it."""
+        return f"{value * self.factor:.{self.decimals}f}"
+
+
+KEYS = tuple(field.name for field in fields(MetricCard))
+
+
+def check_card(name: str, node: Any) -> None:
+    """Raises ValueError where a metric's `card` has an unknown key or an impossible value."""
+    if node is None:
+        return
+    if not isinstance(node, Mapping) or "heading" not in node:
+        raise ValueError(f"the card of metric {name} is {node!r}; give a mapping with a heading")
+    if unknown := sorted(set(map(str, node)) - set(KEYS)):
+        raise ValueError(
+            f"the card of metric {name} has the key {unknown[0]}; known are {', '.join(KEYS)}"
+        )
+    if (better := node.get("better", "none")) not in get_args(Better):
+        raise ValueError(
+            f"the card of metric {name} has better={better!r}; choose one of {', '.join(ARROWS)}"
+        )
+    decimals = node.get("decimals", 4)
+    if not isinstance(decimals, int) or isinstance(decimals, bool) or decimals < 0:
+        raise ValueError(
+            f"the card of metric {name} has decimals={decimals!r}; give a whole number from 0"
+        )
+    factor = node.get("factor", 1.0)
+    if not isinstance(factor, int | float) or isinstance(factor, bool):
+        raise ValueError(f"the card of metric {name} has factor={factor!r}; give a number")
+
+
+@cache
+def committed_cards() -> Mapping[str, Mapping[str, Any]]:
+    """The cards in conf/metric by the file's name; a file takes its `defaults`' card."""
+    import yaml
+
+    nodes = {path.stem: yaml.safe_load(path.read_text()) or {} for path in FOLDER.glob("*.yaml")}
+
+    def card(name: str) -> Mapping[str, Any] | None:
+        node = nodes.get(name, {})
+        inherited = (card(other) for other in node.get("defaults", ()) if other != "_self_")
+        found: Mapping[str, Any] | None = node.get("card") or next(filter(None, inherited), None)
+        return found
+
+    return {name: found for name in sorted(nodes) if (found := card(name))}
+
+
+@cache
+def protocol_order() -> tuple[str, ...]:
+    """The metrics of conf/protocol/ours.yaml, in its order: that of every table's columns."""
+    import yaml
+
+    node = yaml.safe_load((CONF / "protocol" / "ours.yaml").read_text())
+    keys = [key for entry in node["defaults"] if isinstance(entry, Mapping) for key in entry]
+    return tuple(key.rpartition("metrics.")[2] for key in keys if "@metrics." in key)
+
+
+def metric_card(name: str, records: Iterable[Mapping[str, Any]] = ()) -> MetricCard:
+    """The card of a metric: of the first record that holds one, else of conf/metric."""
+    for record in records:
+        metrics = record.get("config", {}).get("protocol", {}).get("metrics", {})
+        if node := (metrics.get(name) or {}).get("card"):
+            return _from_node(node)
+    return _from_node(committed_cards().get(name, {"heading": name}))
+
+
+def _from_node(node: Mapping[str, Any]) -> MetricCard:
+    # A record of a later version may know more keys.
+    return MetricCard(**{key: value for key, value in node.items() if key in KEYS})
+
+
+def metric_names(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every metric of the records: in the protocol's order, then the others by name."""
+    there = {name for record in records for name in record["metrics"]}
+    known = [name for name in protocol_order() if name in there]
+    return known + sorted(there.difference(known))
+
+
+def metric_cards(records: Sequence[Mapping[str, Any]]) -> dict[str, MetricCard]:
+    """The card of every metric of the records, in the order of `metric_names`."""
+    return {name: metric_card(name, records) for name in metric_names(records)}
+
+
+def added_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The metrics of the records that conf/protocol/ours.yaml does not have, by name."""
+    return [name for name in metric_names(records) if name not in protocol_order()]

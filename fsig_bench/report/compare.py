@@ -18,7 +18,7 @@ from typing import Any
 
 from scipy import stats
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.report.records import Record, load, setting
 from fsig_bench.report.variants import main_variant
 
@@ -81,21 +81,20 @@ def comparison(records: Sequence[Record], first: str, second: str) -> str:
     if left := asked - len(records):
         note = f"{left} records of other settings than a method's most frequent are left out"
     lines = [f"{first} minus {second}: mean of paired differences, 95 % interval, pairs", ""]
-    for metric, (heading, decimals, arrow, factor) in COLUMNS.items():
+    for metric, card in metric_cards(records).items():
         by_target = paired(records, first, second, metric)
         if not by_target:
             continue
-        lines.append(f"{heading} {arrow}")
+        lines.append(f"{card.heading} {card.arrow}")
         rows = list(by_target.items())
         if len(rows) > 1:
             rows.append(("all", [v for values in by_target.values() for v in values]))
         for target, values in rows:
-            d = difference([v * factor for v in values])
-            interval = (
-                "one pair" if d.low is None else f"{d.low:.{decimals}f} to {d.high:.{decimals}f}"
-            )
+            d = difference([v * card.factor for v in values])
+            digits = card.decimals
+            interval = "one pair" if d.low is None else f"{d.low:.{digits}f} to {d.high:.{digits}f}"
             mark = "  *" if d.decided else ""
-            lines.append(f"  {target:<12} {d.mean:+.{decimals}f}  ({interval}; {d.pairs}){mark}")
+            lines.append(f"  {target:<12} {d.mean:+.{digits}f}  ({interval}; {d.pairs}){mark}")
     if len(lines) == 2:
         raise ValueError(f"{first} and {second} share no target, seed and protocol")
     tail = ["", "* the interval leaves out 0", *([note] if left else [])]

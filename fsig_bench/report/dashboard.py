@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.trackers.values import metric_prefix
 
 METHOD = "config:method.card.label"
 CURVES = "adapt/"  # a prefix: methods name their own curves
 PICTURES = ("samples", "nearest", "tsne", "reconstruction")
 COSTS = ("total_s", "peak_mem_gib", "nfe_per_image", "trained_params")
-BARS = ("fd", "kid", "intra_lpips", "precision", "recall", "coverage", "copy_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,37 +43,32 @@ class Section:
 
 
 def sections(
-    protocol: str, protocol_hash: str, metrics: Iterable[str], curves: Iterable[str]
+    protocol: str, protocol_hash: str, cards: Mapping[str, MetricCard], curves: Iterable[str]
 ) -> tuple[Section, ...]:
     """What the workspace shows.
 
     Args:
         protocol: name of the protocol whose numbers are shown.
         protocol_hash: its hash, as the records hold it.
-        metrics: names of the metrics that there are.
+        cards: of the metrics that there are, in the order of their panels.
         curves: names of the values that adaptations report.
     """
-    head, there = metric_prefix(protocol, protocol_hash), set(metrics)
-
-    def heading(name: str) -> str:
-        words, _, arrow, _ = COLUMNS.get(name, (name, 0, "", 1.0))
-        return f"{words} {arrow}".strip()
+    head = metric_prefix(protocol, protocol_hash)
 
     def scatter(x: str, x_title: str, y: str, log_x: bool = False) -> Panel:
         return Panel(
-            kind="scatter", title=f"{heading(y)} against {x_title}", x=x, y=(f"{head}/{y}",),
+            kind="scatter", title=f"{cards[y].title} against {x_title}", x=x, y=(f"{head}/{y}",),
             log_x=log_x,
         )  # fmt: skip
 
     quality = []
-    if {"fd", "intra_lpips"} <= there:
-        quality.append(scatter(f"{head}/intra_lpips", heading("intra_lpips"), "fd"))
-    if "fd" in there:
+    if {"fd", "intra_lpips"} <= set(cards):
+        quality.append(scatter(f"{head}/intra_lpips", cards["intra_lpips"].title, "fd"))
+    if "fd" in cards:
         quality.append(scatter("cost/total_s", "wall time, s", "fd", log_x=True))
     bars = [
-        Panel(kind="bar", title=heading(name), y=(f"{head}/{name}",), group=METHOD)
-        for name in (*BARS, *(n for n in COLUMNS if n not in BARS))
-        if name in there
+        Panel(kind="bar", title=card.title, y=(f"{head}/{name}",), group=METHOD)
+        for name, card in cards.items()
     ]
     lines = [
         Panel(kind="line", title=name, x="adapt/done", y=(f"{CURVES}{name}",))
@@ -139,7 +133,7 @@ def spec_of(records: Sequence[dict[str, Any]], curves: Iterable[str]) -> tuple[S
     counts = Counter((r["protocol"], r.get("protocol_hash", "")) for r in records)
     protocol = max(sorted(counts), key=lambda key: counts[key])
     own = [r for r in records if (r["protocol"], r.get("protocol_hash", "")) == protocol]
-    return sections(*protocol, {m for r in own for m in r["metrics"]}, curves)
+    return sections(*protocol, metric_cards(own), curves)
 
 
 def curve_names(store: Path) -> set[str]:

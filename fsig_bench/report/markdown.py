@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import metric_card, metric_names
 from fsig_bench.report.ranks import rank_line
 from fsig_bench.report.records import KINDS, Record, setting, spread
 from fsig_bench.report.variants import apart, main_variant, unlike
@@ -14,7 +14,7 @@ from fsig_bench.report.variants import apart, main_variant, unlike
 
 def table(records: Sequence[Record], metric: str) -> str:
     """One metric: methods down, domains across; a dash where no record has it."""
-    heading, decimals, arrow, factor = COLUMNS[metric]
+    shown_as = metric_card(metric, records)
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     label, order = {}, {}
     for r, differs in zip(records, apart(records), strict=True):
@@ -25,12 +25,15 @@ def table(records: Sequence[Record], metric: str) -> str:
         order[row] = (KINDS[card["kind"]], r["method"], differs)
         value = r["metrics"].get(metric, {}).get("value")
         if value is not None:
-            values[row, r["dataset"]].append(value * factor)
+            values[row, r["dataset"]].append(value * shown_as.factor)
     domains = sorted({r["dataset"] for r in records})
-    lines = [f"| {heading} {arrow} | {' | '.join(domains)} |", "|---|" + "--:|" * len(domains)]
+    lines = [
+        f"| {shown_as.heading} {shown_as.arrow} | {' | '.join(domains)} |",
+        "|---|" + "--:|" * len(domains),
+    ]
     for row in sorted(label, key=lambda name: order[name]):
         cells = [values.get((row, d), []) for d in domains]
-        shown = " | ".join(spread(c, decimals) if c else "-" for c in cells)
+        shown = " | ".join(spread(c, shown_as.decimals) if c else "-" for c in cells)
         lines.append(f"| {label[row]} | {shown} |")
     return "\n".join(lines)
 
@@ -58,8 +61,7 @@ def report(records: Sequence[Record]) -> str:
         for other in sorted(set(others) - {version} if version else ()):
             fields = "; ".join(unlike(group[0], others[other]))
             out.append(f"Not to be compared with {others[other]['protocol']} ({other}): {fields}.")
-        shown = [m for m in COLUMNS if any(m in r["metrics"] for r in group)]
-        for metric in shown:
+        for metric in metric_names(group):
             out.append(table(group, metric))
             if line := rank_line(main_variant(group), metric):
                 out.append(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published, load_names, load_published
 
 
@@ -14,9 +14,8 @@ def says(row: Published, record: Mapping[str, Any], names: Names) -> str:
     family = names.families.get(row.family)
     protocol = family.protocol if family else None
     metric = row.harness_metric or ""
-    _, decimals, _, factor = COLUMNS[metric]
     value = record["metrics"].get(metric, {}).get("value")
-    ours = "not computed" if value is None else f"{value * factor:.{decimals}f}"
+    ours = "not computed" if value is None else metric_card(metric, [record]).text(value)
     alike = "the same protocol"
     if protocol != record["protocol"]:
         alike = f"scored as {protocol}" if protocol else "scored by rules that are not known here"
@@ -38,6 +37,6 @@ def published_beside(record: Mapping[str, Any]) -> list[str]:
         for row in load_published()
         if (row.harness_method, row.dataset) == (record["method"], record["dataset"])
         and row.shots == record["k"]
-        and row.harness_metric in COLUMNS
+        and row.harness_metric is not None
     ]
     return [says(row, record, names) for row in rows]

@@ -15,7 +15,7 @@ from typing import Any
 
 from scipy import stats
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import metric_card
 
 ENOUGH_TARGETS = 5
 LEVEL = 0.95
@@ -51,7 +51,7 @@ def ranks(scores: Mapping[str, Mapping[str, float]], *, lower_is_better: bool) -
 
 def rank_line(records: Sequence[dict[str, Any]], metric: str) -> str | None:
     """Mean ranks of the methods (no controls) in one sentence; None where there are none."""
-    heading, _, arrow, _ = COLUMNS[metric]
+    shown_as = metric_card(metric, records)
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for r in records:
         card, value = r["config"]["method"]["card"], r["metrics"].get(metric, {}).get("value")
@@ -60,11 +60,11 @@ def rank_line(records: Sequence[dict[str, Any]], metric: str) -> str | None:
     means = {m: {t: statistics.fmean(v) for t, v in by.items()} for m, by in scores.items()}
     most = max((len(by) for by in means.values()), default=0)
     full = {m: by for m, by in means.items() if len(by) == most}
-    found = ranks(full, lower_is_better=arrow == "↓") if arrow else None
+    found = ranks(full, lower_is_better=shown_as.better == "lower") if shown_as.arrow else None
     if found is None:
         return None
     order = sorted(found.mean.items(), key=lambda pair: (pair[1], pair[0]))
-    text = f"Mean rank by {heading} over {found.targets} targets: "
+    text = f"Mean rank by {shown_as.heading} over {found.targets} targets: "
     text += ", ".join(f"{m} {v:.2f}" for m, v in order)
     if short := sorted(set(means) - set(full)):
         text += f"; not ranked, having fewer targets: {', '.join(short)}"

@@ -7,26 +7,20 @@ from typing import Any
 
 from rich.table import Table
 
-from fsig_bench.metrics.cards import COLUMNS, LOWER_IS_BETTER
+from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.report.variants import unlike
 
 
-def shown(record: dict[str, Any], name: str) -> str:
+def shown(record: dict[str, Any], name: str, card: MetricCard) -> str:
     """One cell; a dash where the metric could not be computed."""
     value = record["metrics"].get(name, {}).get("value")
-    if value is None:
-        return "-"
-    _, decimals, _, factor = COLUMNS[name]
-    return f"{value * factor:.{decimals}f}"
+    return "-" if value is None else card.text(value)
 
 
-def shown_error(record: dict[str, Any], name: str) -> str:
+def shown_error(record: dict[str, Any], name: str, card: MetricCard) -> str:
     """The standard error of a single run, where a metric gives one."""
     error = record["metrics"].get(name, {}).get("error")
-    if not error:
-        return "-"
-    _, decimals, _, factor = COLUMNS[name]
-    return f"{error['standard_error'] * factor:.{decimals}f}"
+    return card.text(error["standard_error"]) if error else "-"
 
 
 def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
@@ -55,13 +49,14 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
         style = "bold" if card["kind"] == "method" else None
         label = f"{card['label']}\n(from scratch)" if card.get("from_scratch") else card["label"]
         table.add_column(label, justify="right", style=style)
-    names = [n for n in COLUMNS if any(n in r["metrics"] for r in records)]
-    for name in names:
-        heading, _, arrow, _ = COLUMNS[name]
-        last = name == names[-1]
-        table.add_row(f"{heading} {arrow}", *(shown(r, name) for r in records), end_section=last)
+    cards = metric_cards(records)
+    for name, shown_as in cards.items():
+        last = name == list(cards)[-1]
+        values = (shown(r, name, shown_as) for r in records)
+        table.add_row(shown_as.title, *values, end_section=last)
         if any(r["metrics"].get(name, {}).get("error") for r in records):
-            table.add_row("  ± standard error", *(shown_error(r, name) for r in records))
+            errors = (shown_error(r, name, shown_as) for r in records)
+            table.add_row("  ± standard error", *errors)
     for stage in ("adapt", "sample"):
         table.add_row(f"{stage} s", *(f"{r['timing_s'][stage]:.1f}" for r in records))
     table.add_row("network evaluations an image", *(f"{r['nfe_per_image']:g}" for r in records))
@@ -75,10 +70,10 @@ def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:
     if copy is None or records[0]["method"] == "copy":
         return []
     found = []
-    for name in LOWER_IS_BETTER:
+    for name, card in metric_cards(records).items():
         mine, theirs = (m.get(name, {}).get("value") for m in (method, copy))
-        if mine is not None and theirs is not None and theirs < mine:
-            found.append(f"{COLUMNS[name][0]} prefers copying the shots to this method")
+        if card.distance and mine is not None and theirs is not None and theirs < mine:
+            found.append(f"{card.heading} prefers copying the shots to this method")
     return found
 
 

@@ -97,5 +97,9 @@ def unlike(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     for side, r in zip(sides, (a, b), strict=True):
         used = {v for v in side.values() if isinstance(v, str)}
         side |= {f"sha256 of {w}": s[:8] for w, s in r.get("weights", {}).items() if w in used}
-    keys = sorted(k for k in {*sides[0], *sides[1]} if sides[0].get(k) != sides[1].get(k))
+    keys = sorted(
+        k
+        for k in {*sides[0], *sides[1]}
+        if sides[0].get(k) != sides[1].get(k) and not set(k.split(".")) & {*NOT_IN_KEY}
+    )
     return [f"{k} ({sides[0].get(k)} / {sides[1].get(k)})" for k in keys]

@@ -7,6 +7,7 @@ from typing import Any
 
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.data.reading import RECIPES
+from fsig_bench.metrics.cards import check_card
 
 Config = Mapping[str, Any]  # a composed config as plain YAML values
 
@@ -57,6 +58,8 @@ def check_protocol(config: Config) -> None:
             raise ValueError(
                 f"protocol.{field}={protocol[field]}: choose one of {', '.join(known)}"
             )
+    for name, metric in protocol["metrics"].items():
+        check_card(name, metric.get("card"))
     needed, there = samples_to_score(config), config["num_images"]
     if there < needed:
         raise ValueError(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.store.records import flat, identity
 
 METRIC_COLUMNS = [
@@ -47,16 +47,13 @@ def cost_values(record: Mapping[str, Any]) -> dict[str, float]:
 
 def metric_rows(record: Mapping[str, Any]) -> list[list[Any]]:
     """The record's metrics as rows of METRIC_COLUMNS, in the table's order."""
-    order = [*(n for n in COLUMNS if n in record["metrics"])]
-    order += sorted(set(record["metrics"]) - set(order))
     rows = []
-    for name in order:
+    for name, card in metric_cards([record]).items():
         m = record["metrics"][name]
         error = (m.get("error") or {}).get("standard_error")
-        heading = COLUMNS[name][0] if name in COLUMNS else name
         counts = [m.get("extractor"), m.get("n_real"), m.get("n_fake")]
         tail = [record["protocol"], record.get("protocol_hash")]
-        rows.append([name, heading, m.get("value"), error, *counts, *tail])
+        rows.append([name, card.heading, m.get("value"), error, *counts, *tail])
     return rows
 
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from report_records import record
 from scipy import stats
-from test_report import record
 
 from fsig_bench.report.compare import comparison, difference, paired
 from fsig_bench.report.markdown import report

@@ -13,7 +13,7 @@ from PIL import Image
 from fsig_bench.report.figures.clusters import cluster_values
 from fsig_bench.report.figures.factors import coverage_by_factor
 from fsig_bench.report.figures.matrix import EACH, sample_matrix
-from fsig_bench.report.figures.pareto import quality_diversity
+from fsig_bench.report.figures.pareto import quality_against
 from fsig_bench.report.figures.style import PALETTE, drawing_order, known_methods, look, style
 from fsig_bench.report.figures.summaries import metric, over_shots, pairs, pareto_front, wall_s
 from fsig_bench.report.figures.write import matrix, most_frequent, write_figures
@@ -71,9 +71,9 @@ def test_a_method_looks_the_same_whichever_others_are_there():
 
 def test_colours_in_the_file_stay_when_a_method_is_missing(records, tmp_path):
     own = [r for r in records if r["dataset"] == "babies" and r["seed"] == 0]
-    quality_diversity(own, tmp_path / "all")
+    quality_against("intra_lpips", own, tmp_path / "all")
     gone = "crdi"
-    quality_diversity([r for r in own if r["method"] != gone], tmp_path / "less")
+    quality_against("intra_lpips", [r for r in own if r["method"] != gone], tmp_path / "less")
     texts = {n: (tmp_path / f"{n}.svg").read_text() for n in ("all", "less")}
     kept = {look(r["method"], "method").colour for r in own if r["method"] != gone
             and r["config"]["method"]["card"]["kind"] == "method"}  # fmt: skip

@@ -3,26 +3,11 @@
 import json
 
 import pytest
+from report_records import record
 
 from fsig_bench.report.markdown import report, table
 from fsig_bench.report.records import load, spread
 from fsig_bench.report.samples import chosen
-
-
-def record(method="crdi", dataset="babies", seed=0, fd=10.0, kind="method", **changes):
-    base = {
-        "run_id": f"{method}{dataset}{seed}{changes}",
-        "suite": "mini",
-        "protocol": "ours",
-        "method": method,
-        "dataset": dataset,
-        "k": 10,
-        "seed": seed,
-        "num_images": 500,
-        "metrics": {"fd": {"value": fd, "extractor": "toy"}},
-        "config": {"method": {"card": {"label": method.upper(), "kind": kind}}},
-    }
-    return base | changes
 
 
 def test_mean_and_deviation_by_hand():

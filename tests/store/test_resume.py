@@ -49,7 +49,7 @@ def copied(whole, tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from fsig_bench.lock import locked
+from fsig_bench.store.lock import locked
 with locked(Path(sys.argv[1]), what="test"):
     print("held", flush=True)
     time.sleep(60)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from helpers import ROOT, cli, composed, make_cell
 
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report import dashboard
 from fsig_bench.runner.run import run
 from fsig_bench.store.store import Store
@@ -283,8 +284,14 @@ def test_rows_and_names_by_hand():
     assert rows[0]["standard_error"] == 0.5 and rows[0]["heading"] == "Frechet distance"
 
 
+def shown_as(*names):
+    return {name: metric_card(name) for name in names}
+
+
 def test_the_dashboard_shows_what_the_records_hold():
-    spec = dashboard.sections("ours", "ab12", ["fd", "intra_lpips", "copy_rate"], ["loss", "kl"])
+    spec = dashboard.sections(
+        "ours", "ab12", shown_as("fd", "intra_lpips", "copy_rate"), ["loss", "kl"]
+    )
     by_title = {s.title: s.panels for s in spec}
     quality = by_title["Quality, diversity and cost"]
     assert (quality[0].x, quality[0].y) == ("ours_ab12/intra_lpips", ("ours_ab12/fd",))
@@ -298,7 +305,7 @@ def test_the_dashboard_shows_what_the_records_hold():
     ]  # fmt: skip
     assert by_title["Samples"][0].y == ("pictures/samples",)
     assert len(by_title["Cost by method"]) == 4
-    bare = dashboard.sections("ours", "ab12", ["copy_rate"], [])
+    bare = dashboard.sections("ours", "ab12", shown_as("copy_rate"), [])
     assert "Adaptation" not in {s.title for s in bare}
 
 
@@ -324,7 +331,7 @@ class Library(SimpleNamespace):
 
 def test_the_workspace_is_built_from_the_spec(monkeypatch):
     monkeypatch.setattr(dashboard, "import_module", lambda name: Library())
-    spec = dashboard.sections("ours", "ab12", ["fd", "intra_lpips"], ["loss"])
+    spec = dashboard.sections("ours", "ab12", shown_as("fd", "intra_lpips"), ["loss"])
     built = dashboard.build("e", "p", "n", spec)
     kinds = [[p.cls for p in s.panels] for s in built.sections]
     assert kinds[0] == ["ScatterPlot", "ScatterPlot"] and set(kinds[1]) == {"BarPlot"}

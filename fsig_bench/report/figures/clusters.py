@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.pictures.colours import INK
 from fsig_bench.report.figures.style import (
     COLUMN,
@@ -17,7 +18,7 @@ from fsig_bench.report.figures.style import (
     save,
     style,
 )
-from fsig_bench.report.figures.summaries import Record, cards, heading
+from fsig_bench.report.figures.summaries import Record, cards
 
 BINS = 16
 
@@ -78,7 +79,7 @@ def cluster_figure(records: Sequence[Record], stem: Path) -> list[Path]:
         k = records[0]["k"]
         right.axvline(100 / k, color=INK, lw=0.7, ls=(0, (2, 2)))
         right.set_xlim(0, top)
-        left.set_xlabel(f"{heading('intra_lpips')} by cluster")
+        left.set_xlabel(f"{metric_card('intra_lpips', records).title} by cluster")
         right.set_xlabel("cluster size, %")
         left.set_title(str(records[0]["dataset"]), loc="left")
         return save(figure, stem)

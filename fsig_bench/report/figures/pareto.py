@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.figures.style import (
     COLUMN,
     PAGE,
@@ -22,7 +23,6 @@ from fsig_bench.report.figures.summaries import (
     Spread,
     Value,
     cards,
-    heading,
     metric,
     pairs,
     pareto_front,
@@ -104,13 +104,13 @@ def trade_off(
     x: Value,
     y: Value,
     labels: tuple[str, str],
-    x_higher_is_better: bool,
+    x_higher_is_better: bool | None,
     log_x: bool,
 ) -> list[Path]:
     """One panel per target domain, methods in colour, controls in grey, the methods' front.
 
     All panels have the same axes. The methods and what is near them set the range: the controls
-    may lie orders of magnitude away.
+    may lie orders of magnitude away. There is no front where no direction of x is better (None).
     """
     found, known = pairs(records, x, y), cards(records)
     columns = min(3, len(found))
@@ -127,7 +127,8 @@ def trade_off(
         grid[0, 0].set_ylim(limits([p[1].mean for p in both], True))
         for n, (axes, (dataset, points)) in enumerate(zip(grid.flat, found.items(), strict=False)):
             own = {m: p for m, p in points.items() if known[m]["kind"] != "control"}
-            draw_front(axes, own, x_higher_is_better)
+            if x_higher_is_better is not None:
+                draw_front(axes, own, x_higher_is_better)
             draw_points(axes, points, known, (" s" if log_x else "", ""))
             axes.set_title(dataset)
             plain_log_ticks(axes.yaxis)
@@ -154,15 +155,16 @@ def plain_log_ticks(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def quality_diversity(records: Sequence[Record], stem: Path) -> list[Path]:
-    """Frechet distance against Intra-LPIPS."""
+def quality_against(name: str, records: Sequence[Record], stem: Path) -> list[Path]:
+    """Frechet distance against another metric."""
+    card = metric_card(name, records)
     return trade_off(
         records,
         stem,
-        x=metric("intra_lpips"),
+        x=metric(name),
         y=metric("fd"),
-        labels=(heading("intra_lpips"), heading("fd")),
-        x_higher_is_better=True,
+        labels=(card.title, metric_card("fd", records).title),
+        x_higher_is_better={"↑": True, "↓": False}.get(card.arrow),
         log_x=False,
     )
 
@@ -175,7 +177,7 @@ def quality_cost(records: Sequence[Record], stem: Path) -> list[Path]:
         stem,
         x=wall_s,
         y=metric("fd"),
-        labels=(f"time to adapt and draw {count} images, s ↓", heading("fd")),
+        labels=(f"time to adapt and draw {count} images, s ↓", metric_card("fd", records).title),
         x_higher_is_better=False,
         log_x=True,
     )

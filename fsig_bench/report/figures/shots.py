@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.metrics.cards import added_metrics, metric_card
 from fsig_bench.report.figures.style import (
     PAGE,
     drawing_order,
@@ -14,22 +15,22 @@ from fsig_bench.report.figures.style import (
     save,
 )
 from fsig_bench.report.figures.style import style as paper_style
-from fsig_bench.report.figures.summaries import Record, Spread, cards, heading, metric
+from fsig_bench.report.figures.summaries import Record, Spread, cards, metric
 
-METRICS = ("fd", "intra_lpips")
+METRICS = ("fd", "intra_lpips")  # and any that conf/protocol/ours.yaml does not have
 
 
 def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
     """A column per target domain, a row per metric; bars are standard deviations over runs."""
-    known = cards(records)
+    known, metrics = cards(records), (*METRICS, *added_metrics(records))
     datasets = sorted({r["dataset"] for r in records})
     ks = sorted({r["k"] for r in records})
     with paper_style():
-        figure = new_figure(PAGE, 1.5 * len(METRICS) + 0.55)
+        figure = new_figure(PAGE, 1.5 * len(metrics) + 0.55)
         grid = figure.subplots(
-            len(METRICS), len(datasets), squeeze=False, sharex=True, sharey="row"
+            len(metrics), len(datasets), squeeze=False, sharex=True, sharey="row"
         )
-        for row, name in zip(grid, METRICS, strict=True):
+        for row, name in zip(grid, metrics, strict=True):
             value = metric(name)
             for axes, dataset in zip(row, datasets, strict=True):
                 for method in reversed(drawing_order(known)):
@@ -58,7 +59,7 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
                 if name == "fd":
                     axes.set_yscale("log")
                     axes.set_title(dataset)
-            row[0].set_ylabel(heading(name))
+            row[0].set_ylabel(metric_card(name, records).title)
         for axes in grid[-1]:
             axes.set_xlabel("shots k")
         method_legend(figure, known, 6)

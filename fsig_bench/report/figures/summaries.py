@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.records import setting
 from fsig_bench.report.variants import main_variant
 
@@ -31,19 +31,12 @@ class Spread:
 
 def metric(name: str) -> Value:
     """A metric's value in the unit of its heading."""
-    factor = COLUMNS[name][3]
 
     def value(record: Record) -> float | None:
         found = record["metrics"].get(name, {}).get("value")
-        return None if found is None else found * factor
+        return None if found is None else found * metric_card(name, [record]).factor
 
     return value
-
-
-def heading(name: str) -> str:
-    """A metric as an axis says it, with the direction that is better."""
-    words, _, arrow, _ = COLUMNS[name]
-    return f"{words} {arrow}".strip()
 
 
 def wall_s(record: Record) -> float:

@@ -8,16 +8,19 @@ names carry its suite, protocol and k.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.metrics.cards import added_metrics
 from fsig_bench.report.figures.clusters import cluster_figure, cluster_values
 from fsig_bench.report.figures.factors import coverage_by_factor, factor_bars
-from fsig_bench.report.figures.pareto import quality_cost, quality_diversity
+from fsig_bench.report.figures.pareto import quality_against, quality_cost
 from fsig_bench.report.figures.shots import shots_curves
 from fsig_bench.report.figures.style import drawing_order, label_of
 from fsig_bench.report.figures.summaries import (
+    Value,
     cards,
     metric,
     most_frequent,
@@ -79,10 +82,11 @@ def plots(records: Records, out: Path) -> tuple[list[Path], list[str]]:
     left: list[str] = []
     if len(group) < len(records):
         left.append(f"{len(records) - len(group)} records of other settings than {name}")
-    for title, x, draw in (
-        ("diversity", metric("intra_lpips"), quality_diversity),
-        ("cost", wall_s, quality_cost),
-    ):
+    against = {"diversity": "intra_lpips", **{n: n for n in added_metrics(group)}}
+    figures: list[tuple[str, Value, Callable[[Records, Path], list[Path]]]] = [
+        (title, metric(x), partial(quality_against, x)) for title, x in against.items()
+    ]
+    for title, x, draw in (*figures, ("cost", wall_s, quality_cost)):
         if pairs(group, x, metric("fd")):
             made += draw(group, out / f"quality_{title}-{name}")
         else:

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.pictures.tsne import NAMES
 from fsig_bench.report.html import run_page as content
 from fsig_bench.report.html.links import method_label, protocol_label, run_page
 from fsig_bench.report.html.pictures import PICTURES, Sheet, Writer, first_samples, made, sheet
 from fsig_bench.report.html.plots import HEIGHT, WIDTH, curves
-from fsig_bench.report.html.rows import Row, rows, settings, shown_metrics
+from fsig_bench.report.html.rows import Row, rows, settings
 from fsig_bench.report.html.side_by_side import groups
 from fsig_bench.report.html.tsne import plot, sheet_maker
 from fsig_bench.report.html.unfinished import unfinished
@@ -32,7 +32,7 @@ MARK = '<meta name="generator" content="fsig_bench">'
 OWN = ("assets", "cells", "pictures", "runs", "sheets")  # folders whose leftovers are removed
 
 
-def environment() -> Environment:
+def environment(cards: Mapping[str, MetricCard]) -> Environment:
     """Templates with autoescape; an unknown name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -46,7 +46,7 @@ def environment() -> Environment:
     )
     made_here.filters["plain"] = content.plain
     made_here.globals |= {
-        "columns": COLUMNS,
+        "cards": cards,
         "curve_size": (WIDTH, HEIGHT),
         "protocol_label": protocol_label,
         "method_label": method_label,
@@ -121,7 +121,8 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
     if not records:
         raise ValueError("no record to report; run a method first")
     check_out(out)
-    pages, write = environment(), Writer(out)
+    cards = metric_cards(records)
+    pages, write = environment(cards), Writer(out)
 
     def page(name: str, template: str, **values: Any) -> None:
         root = "../" * name.count("/")
@@ -130,8 +131,7 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
 
     for name in ("style.css", "report.js"):
         write(f"assets/{name}", (HERE / name).read_bytes())
-    metrics = shown_metrics(records)
-    table, pending = rows(records, metrics), unfinished(results)
+    table, pending = rows(records, cards), unfinished(results)
     make, known, sheets = sheet_maker(write), dict[str, Sheet | str | None](), {}
     for row in table:
         for record in row.records:
@@ -139,15 +139,15 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
             if found["sheet"]:
                 sheets[run_page(record)] = found["sheet"]
             page(run_page(record), "run.html", **run_view(record, row, found))
-        page(row.page, "cell.html", row=row, metrics=[m for m in metrics if _has(row, m)])
+        page(row.page, "cell.html", row=row, metrics=[m for m in cards if _has(row, m)])
     page("compare.html", "compare.html", groups=groups(table, sheets))
     page("unfinished.html", "unfinished.html", pending=pending)
     page(
         "index.html",
         "index.html",
         rows=table,
-        metrics=metrics,
-        settings=settings(records, metrics),
+        metrics=list(cards),
+        settings=settings(records, list(cards)),
         pending=pending,
         runs=len(records),
     )

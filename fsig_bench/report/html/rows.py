@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import MetricCard, metric_names
 from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
 from fsig_bench.report.ranks import rank_line
 from fsig_bench.report.records import KINDS, Record, setting, spread
@@ -53,24 +53,18 @@ def setting_id(record: Record) -> str:
     return short_digest(repr(setting(record)))[:8]
 
 
-def shown_metrics(records: Sequence[Record]) -> list[str]:
-    """The metrics of a table's columns, in their fixed order."""
-    return [m for m in COLUMNS if any(m in r["metrics"] for r in records)]
-
-
-def number(records: Sequence[Record], metric: str, page: str) -> Number:
+def number(records: Sequence[Record], metric: str, card: MetricCard, page: str) -> Number:
     """One cell; it leads to the run's page, or to the page that lists the runs."""
-    _, decimals, _, factor = COLUMNS[metric]
     found = [(r, r["metrics"].get(metric, {}).get("value")) for r in records]
-    values = [v * factor for _, v in found if v is not None]
+    values = [v * card.factor for _, v in found if v is not None]
     href = f"{run_page(records[0])}#m-{metric}" if len(records) == 1 else f"{page}#m-{metric}"
     if not values:
         return Number(metric=metric, text="-", mean=None, href=href)
-    text, mean = spread(values, decimals), statistics.fmean(values)
+    text, mean = spread(values, card.decimals), statistics.fmean(values)
     return Number(metric=metric, text=text, mean=mean, href=href)
 
 
-def rows(records: Sequence[Record], metrics: Sequence[str]) -> list[Row]:
+def rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row]:
     """One row a cell: methods before controls, then by dataset."""
     groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for r in records:
@@ -94,7 +88,10 @@ def rows(records: Sequence[Record], metrics: Sequence[str]) -> list[Row]:
                     kind=first["config"]["method"]["card"]["kind"],
                     dataset=first["dataset"],
                     records=tuple(ordered),
-                    numbers=tuple(number(ordered, m, f"cells/{row_id}.html") for m in metrics),
+                    numbers=tuple(
+                        number(ordered, m, card, f"cells/{row_id}.html")
+                        for m, card in cards.items()
+                    ),
                 )
             )
     return sorted(out, key=row_order)
@@ -140,7 +137,7 @@ def settings(records: Sequence[Record], metrics: Sequence[str]) -> list[dict[str
     out = []
     for s in sorted(count, key=lambda s: (-count[s], s)):
         group, first = groups[s], groups[s][0]
-        own = shown_metrics(group)
+        own = metric_names(group)
         others = [g[0] for t, g in sorted(groups.items()) if t != s]
         main = main_variant(group)
         ranked = {m: line for m in metrics if m in own and (line := rank_line(main, m))}

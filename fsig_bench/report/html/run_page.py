@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import MetricCard, metric_card, metric_cards
 from fsig_bench.report.records import Record
 
 SHOWN = ("value", "extractor", "n_real", "n_fake", "error", "reason", "protocol_hash")
@@ -67,9 +67,8 @@ def series(name: str, node: Any) -> Series | None:
     )
 
 
-def metric(name: str, node: Mapping[str, Any]) -> Metric:
+def metric(name: str, card: MetricCard, node: Mapping[str, Any]) -> Metric:
     """One metric with everything that its record says."""
-    heading, decimals, arrow, factor = COLUMNS.get(name, (name, 4, "", 1.0))
     value, error = node.get("value"), node.get("error") or {}
     se = error.get("standard_error")
     rest = {k: v for k, v in node.items() if k not in SHOWN}
@@ -78,10 +77,10 @@ def metric(name: str, node: Mapping[str, Any]) -> Metric:
     scalars |= {f"standard error, {k}": v for k, v in error.items() if k != "standard_error"}
     return Metric(
         name=name,
-        heading=heading,
-        arrow=arrow,
-        value="-" if value is None else f"{value * factor:.{decimals}f}",
-        error="" if se is None else f"{se * factor:.{decimals}f}",
+        heading=card.heading,
+        arrow=card.arrow,
+        value="-" if value is None else card.text(value),
+        error="" if se is None else card.text(se),
         n_real=plain(node.get("n_real")),
         n_fake=plain(node.get("n_fake")),
         extractor=plain(node.get("extractor")),
@@ -92,10 +91,9 @@ def metric(name: str, node: Mapping[str, Any]) -> Metric:
 
 
 def metrics(record: Record) -> list[Metric]:
-    """The record's metrics: the tables' order, then those that the tables do not know."""
+    """The record's metrics, in the tables' order."""
     own = record["metrics"]
-    names = [m for m in COLUMNS if m in own] + [m for m in own if m not in COLUMNS]
-    return [metric(name, own[name]) for name in names]
+    return [metric(name, card, own[name]) for name, card in metric_cards([record]).items()]
 
 
 def cost(record: Record) -> list[tuple[str, str]]:
@@ -138,7 +136,7 @@ def warnings(record: Record) -> list[str]:
     out = [str(notes["warning"])] if notes.get("warning") else []
     for name, m in record["metrics"].items():
         if m.get("rank_warning"):
-            out.append(f"{COLUMNS.get(name, (name,))[0]}: {m['rank_warning']}")
+            out.append(f"{metric_card(name, [record]).heading}: {m['rank_warning']}")
     if record["environment"].get("git_dirty"):
         out.append("The code had changes that were not committed, so its commit does not name it.")
     return out

@@ -166,8 +166,7 @@ def build_table(
         group = [
             r
             for r in ordered
-            if (r["suite"], r["k"]) == (spec.suite, spec.shots)
-            and r["protocol"] in {c.ours for p in spec.panels for c in p.columns}
+            if (r["suite"], r["k"]) == (spec.suite, spec.shots) and r["protocol"] == spec.ours
         ]
         chosen_records, sentences = one_setting(group)
         chosen = {("", spec.shots): chosen_records}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published
 from fsig_bench.report.records import Record
 from fsig_bench.report.tables.choose import method_changes, one_way
@@ -42,7 +42,7 @@ def measured(
         reasons = sorted({m["reason"] for m in found if m.get("reason")})
         why = "; ".join(reasons) or f"protocol {column.protocol} does not score this metric"
         return Cell(gap="reason", why=why), sentences
-    factor = COLUMNS[column.harness_metric][3]
+    factor = metric_card(column.harness_metric, kept).factor
     values = tuple(value * factor for value, _ in pairs)
     remarks = []
     if explain and (changed := method_changes(kept[0])):

@@ -4,44 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fsig_bench.metrics.cards import COLUMNS
+from fsig_bench.metrics.cards import (
+    added_metrics,
+    committed_cards,
+    metric_card,
+    metric_names,
+)
 from fsig_bench.report.records import KINDS, Record
 from fsig_bench.report.tables.cells import measured
 from fsig_bench.report.tables.model import Cell, Column, Panel, Row
-from fsig_bench.report.tables.spec import PanelSpec, TableSpec
+from fsig_bench.report.tables.spec import TableSpec
 
 
-def own_columns(panel: PanelSpec, spec: TableSpec) -> list[Column]:
+def own_metrics(spec: TableSpec, records: Sequence[Record]) -> list[str]:
+    """The metrics that the table asks for, and those that somebody added to the records.
+
+    Raises:
+        ValueError: a metric is neither in conf/metric nor in a record.
+    """
+    there = metric_names(records)
+    for name in spec.own_metrics:
+        if name not in committed_cards() and name not in there:
+            raise ValueError(
+                f"table {spec.name}: no record holds {name}; "
+                f"choose from {', '.join(there or committed_cards())}"
+            )
+    return list(dict.fromkeys([*spec.own_metrics, *added_metrics(records)]))
+
+
+def own_columns(metric: str, spec: TableSpec, records: Sequence[Record]) -> list[Column]:
     """One column for each target.
 
     Raises:
-        ValueError: a metric is none that records hold, or a column names no protocol.
+        ValueError: the table names no protocol.
     """
-    out = []
-    for column in panel.columns:
-        metric = spec.metrics[column.metric]
-        if column.metric not in COLUMNS:
-            raise ValueError(
-                f"table {spec.name}: no record holds {column.metric}; "
-                f"choose one of {', '.join(COLUMNS)}"
-            )
-        if not column.ours:
-            raise ValueError(f"table {spec.name}: source.ours has to name a protocol")
-        out.append(
-            Column(
-                kind="ours",
-                domain=column.domain,
-                dataset=column.domain,
-                metric=metric.label,
-                harness_metric=column.metric,
-                heading=column.label or column.domain,
-                arrow=metric.arrow,
-                decimals=metric.decimals,
-                shots=column.shots,
-                protocol=column.ours,
-            )
+    if not spec.ours:
+        raise ValueError(f"table {spec.name}: source.ours has to name a protocol")
+    card = metric_card(metric, records)
+    return [
+        Column(
+            kind="ours",
+            domain=target,
+            dataset=target,
+            metric=card.heading,
+            harness_metric=metric,
+            heading=target,
+            arrow=card.arrow,
+            decimals=card.decimals,
+            shots=spec.shots,
+            protocol=spec.ours,
         )
-    return out
+        for target in spec.targets
+    ]
 
 
 def row_order(spec: TableSpec, records: Sequence[Record]) -> list[tuple[str, str, bool]]:
@@ -67,8 +81,8 @@ def row_order(spec: TableSpec, records: Sequence[Record]) -> list[tuple[str, str
 def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel], list[str]]:
     """All panels, and sentences on runs that were left out; commands and marks come later."""
     panels, sentences = [], []
-    for panel in spec.panels:
-        columns, rows = own_columns(panel, spec), []
+    for metric in own_metrics(spec, records):
+        columns, rows = own_columns(metric, spec, records), []
         for name, label, ranked in row_order(spec, records):
             cells = []
             for column in columns:
@@ -77,6 +91,6 @@ def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel],
                 cells.append(cell or Cell(gap="run"))
                 sentences += left_out
             rows.append(Row(label=label, harness_method=name, cells=tuple(cells), ranked=ranked))
-        title = f"{panel.title} {columns[0].arrow}".strip()
+        title = metric_card(metric, records).title
         panels.append(Panel(title=title, columns=tuple(columns), rows=tuple(rows)))
     return panels, sentences

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import CONF
+from fsig_bench.metrics.cards import ARROWS
 
 FOLDER = CONF / "table"
-ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
+KINDS = {"paper": "panels", "records": "targets"}  # of a table, with the key that only it has
 COLUMN_KEYS = ("domain", "metric", "shots", "paper", "table", "label", "rerun", "ours")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec:
-    better: str  # lower, higher or none
+    """A printed metric; those of our own records have their cards."""
+
+    better: str  # a key of ARROWS
     decimals: int
     label: str
 
@@ -58,8 +61,11 @@ class TableSpec:
     num_images: int
     seeds: tuple[int, ...]
     methods: tuple[str, ...]  # kind paper: rows, as printed; kind records: rows to ask for
-    metrics: Mapping[str, MetricSpec]
-    panels: tuple[PanelSpec, ...]
+    metrics: Mapping[str, MetricSpec]  # kind paper, as printed
+    panels: tuple[PanelSpec, ...]  # kind paper
+    targets: tuple[str, ...]  # kind records: columns of every panel
+    own_metrics: tuple[str, ...]  # kind records: a panel each, and one for each added metric
+    ours: str | None  # the protocol of our own columns
 
 
 def table_names(folder: Path = FOLDER) -> list[str]:
@@ -105,11 +111,13 @@ def parse_spec(name: str, node: Any) -> TableSpec:
     Raises:
         ValueError: a key is missing, unknown or has a value that cannot be.
     """
+    kind = node.get("kind") if isinstance(node, Mapping) else None
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind={kind!r}; choose paper or records")
     needed = ("kind", "title", "caption", "source", "suite", "shots", "num_images", "seeds")
-    node = checked(node, (*needed, "methods", "metrics", "panels"), ("cite",), "the table")
+    parts = ("methods", "metrics", KINDS.get(str(kind), "panels"))
+    node = checked(node, (*needed, *parts), ("cite",), "the table")
     source = checked(node["source"], ("statement",), ("paper", "table", "rerun", "ours"), "source")
-    if node["kind"] not in ("paper", "records"):
-        raise ValueError(f"kind={node['kind']!r}; choose paper or records")
     defaults = {
         "shots": node["shots"],
         "paper": source.get("paper") or "",
@@ -118,8 +126,9 @@ def parse_spec(name: str, node: Any) -> TableSpec:
         "ours": source.get("ours"),
         "label": "",
     }
-    metrics = {k: metric_spec(k, v) for k, v in node["metrics"].items()}
-    panels = [checked(p, ("columns",), ("title",), "a panel") for p in node["panels"]]
+    printed = node["metrics"] if kind == "paper" else {}
+    metrics = {k: metric_spec(k, v) for k, v in printed.items()}
+    panels = [checked(p, ("columns",), ("title",), "a panel") for p in node.get("panels", ())]
     return TableSpec(
         name=name,
         source=source["statement"],
@@ -134,6 +143,9 @@ def parse_spec(name: str, node: Any) -> TableSpec:
             )
             for p in panels
         ),
+        targets=tuple(node.get("targets", ())),
+        own_metrics=tuple(node["metrics"]) if kind == "records" else (),
+        ours=source.get("ours"),
         **{k: node[k] for k in ("kind", "title", "caption", "suite", "shots", "num_images")},
     )
 
