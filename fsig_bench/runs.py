@@ -159,8 +159,6 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: an unknown word or key, or a folder that is not there.
     """
-    from fsig_bench.store.maintenance import damaged_files, unreferenced_files
-
     named = [w for w in words if w in SUBCOMMANDS]
     verb = named[0] if named else "list"
     rest = [w for w in words if w != verb]
@@ -179,6 +177,8 @@ def main(words: Sequence[str]) -> int:
     if verb == "list":
         print("\n".join(listing([r for r in found_runs(store) if r.fits(given)])))
         return 0
+    from fsig_bench.store.maintenance import damaged_files, unreferenced_files
+
     go = given.get("remove" if verb == "verify" else "yes") == "true"
     count = 0
     if verb == "verify":
