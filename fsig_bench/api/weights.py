@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 
 def locate(path: str | Path) -> Path:
-    """The file behind a path that is absolute, relative to here, or relative to the repository."""
+    """The file behind a path, as an absolute path.
+
+    A relative one is looked for in the current folder first, then where the harness lies.
+    """
     given = Path(path).expanduser()
-    return given if given.is_absolute() or given.exists() else ROOT / given
+    return given.absolute() if given.is_absolute() or given.exists() else ROOT / given
 
 
 def sha256_of(path: Path) -> str:
@@ -58,7 +61,6 @@ def manifest_entry(path: str | Path) -> dict[str, Any]:
     return dict(entries[file.name])
 
 
-@cache
 def verified(path: str | Path) -> Path:
     """The weight file, once its bytes have been found to match the manifest.
 
@@ -66,7 +68,12 @@ def verified(path: str | Path) -> Path:
         FileNotFoundError: the file or its manifest entry is missing.
         ValueError: the file's sha256 is not the manifest's.
     """
-    file, entry = locate(path), manifest_entry(path)
+    return _verified(locate(path))
+
+
+@cache  # by absolute path, so that a change of the current folder does no harm
+def _verified(file: Path) -> Path:
+    entry = manifest_entry(file)
     if (found := sha256_of(file)) != entry["sha256"]:
         raise ValueError(
             f"weights {file} are corrupt: sha256 {found}, the manifest says {entry['sha256']}. "

@@ -1,12 +1,16 @@
 """Scores images that were made elsewhere: `fsig_bench.score` and `fsig-bench score`.
 
-    fsig-bench score fake=DIR reference=DIR [shots=DIR] [metrics=fd,kid] [protocol=ours]
+    fsig-bench score fake=DIR reference=DIR [shots=DIR] [metrics=fd,kid] [protocol=ours] [out=FILE]
 
-Only the network files that the chosen metrics use are looked for and fetched.
+The networks and the resolution are those of suite=paper, for photographs; the rendered world has
+suite=mini. resize=, seed=, device=, batch_size= and config_dir= are those of `fsig_bench.score`;
+protocol.KEY= and suite.KEY= change a setting; out= is a JSON file for the results. Only the network
+files that the chosen metrics use are looked for and fetched.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +42,8 @@ def composed_protocol(
     *,
     overrides: Sequence[str] = (),
     config_dir: str | Path | None = None,
-) -> dict[str, Any]:  # `suite` and `protocol` as plain YAML values
-    """The suite and the protocol with the chosen metrics alone.
+) -> dict[str, Any]:  # `protocol`, `resolution` and `source_domain`, plain YAML values
+    """The suite and the protocol, with the metrics that are to be added to it.
 
     Raises:
         ValueError: an unknown suite, protocol or metric; the message lists what there is.
@@ -56,11 +60,10 @@ def composed_protocol(
                 f"metrics={','.join(added)}: protocol={protocol} has {', '.join(offered)}, and "
                 f"no metric of this name can be added ({str(error).splitlines()[0]})"
             ) from error
-    keep = offered if metrics is None else metrics
-    node: Any = OmegaConf.to_container(cfg.protocol, resolve=True)
-    node["metrics"] = {name: node["metrics"][name] for name in keep}
-    return {"protocol": node, "suite": {"name": suite, "resolution": int(cfg.suite.resolution)}} | {
-        "source_domain": cfg.suite.get("source_domain")
+    return {
+        "protocol": OmegaConf.to_container(cfg.protocol, resolve=True),
+        "resolution": int(cfg.suite.resolution),
+        "source_domain": cfg.suite.get("source_domain"),
     }
 
 
@@ -137,9 +140,10 @@ def score_images(
     config_dir: str | Path | None = None,
 ) -> dict[str, dict[str, Any]]:  # plain JSON values
     """See `fsig_bench.score`."""
+    if metrics is not None and not metrics:
+        raise ValueError("metrics=[] names no metric; leave it out for all of the protocol")
     config = composed_protocol(suite, protocol, metrics, overrides=overrides, config_dir=config_dir)
-    side = config["suite"]["resolution"]
-    rules = config["protocol"]
+    side, rules = config["resolution"], config["protocol"]
     samples = given_images.read_given(fake, "fake", resolution=side, resize=resize)
     seen = samples[:0]
     if shots is not None:
@@ -154,7 +158,8 @@ def score_images(
         resize=resize,
     )
     settings = protocol_settings(rules)
-    built = build_metrics(settings.metrics)
+    chosen = list(settings.metrics) if metrics is None else metrics
+    built = build_metrics({name: settings.metrics[name] for name in chosen})
     extractor, perceptual = build_networks(settings, resolve_device(device))
     evidence = Evidence(
         shots=seen,
@@ -170,3 +175,59 @@ def score_images(
     values = apply_metrics(built, evidence, title=f"score under {protocol}, {suite}")
     name = known_hash(settings, count)
     return {metric: value | {"protocol_hash": name} for metric, value in values.items()}
+
+
+KEYS = ("fake", "reference", "shots", "metrics", *DEFAULT, "seed", "batch_size", "config_dir")
+
+
+def arguments(words: Sequence[str]) -> dict[str, Any]:  # of `score_images`, and `out`
+    """The words of the command as arguments.
+
+    Raises:
+        ValueError: an unknown word, a number that is none, or no `fake`.
+    """
+    found: dict[str, Any] = {"reference": None, "shots": None, "overrides": []}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key.startswith(("protocol.", "suite.")):
+            found["overrides"].append(word)
+            continue
+        if not equals or key not in (*KEYS, "out"):
+            near = difflib.get_close_matches(key, KEYS, 1)
+            hint = f"did you mean {near[0]}=?" if near else f"there are {', '.join(KEYS)}, out"
+            raise ValueError(f"score knows no {word!r}; {hint}")
+        found[key] = value
+    for key in {"seed", "batch_size"} & set(found):
+        if not found[key].isdecimal():
+            raise ValueError(f"{key}={found[key]}: give a whole number")
+        found[key] = int(found[key])
+    if "metrics" in found:
+        found["metrics"] = [name for name in found["metrics"].strip("[]").split(",") if name]
+    if "fake" not in found:
+        raise ValueError("give the samples: fsig-bench score fake=FOLDER reference=FOLDER")
+    return found
+
+
+def main(words: Sequence[str]) -> int:
+    """Prints every metric's value, or why it has none; returns 0.
+
+    Raises:
+        ValueError, OSError: as `fsig_bench.score`.
+    """
+    from fsig_bench.api.files import write_json
+    from fsig_bench.console import console
+    from fsig_bench.metrics.cards import metric_card
+
+    given = arguments(words)
+    out = given.pop("out", None)
+    values = score_images(given.pop("fake"), **given)
+    for name, result in values.items():
+        card, value = metric_card(name), result["value"]
+        shown = f"-  {result['reason']}" if value is None else card.text(value)
+        console.print(f"{card.title:<30} {shown}")
+    if some := next((r for r in values.values() if r["value"] is not None), None):
+        console.print(f"{some['n_fake']} samples, reference of {some['n_real']} images")
+    if out:
+        write_json(Path(out).expanduser(), values)
+        console.print(f"written to {out}")
+    return 0

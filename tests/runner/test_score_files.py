@@ -1,11 +1,12 @@
 """Scoring images that were made elsewhere: fsig_bench.score."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, composed
+from helpers import ROOT, composed, make_cell
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
@@ -58,7 +59,9 @@ def test_a_folder_files_and_arrays_of_either_layout_have_the_same_numbers(images
     assert mini(listed, names, **rows) == first
     assert list(first) == names and first["fd"]["value"] > 0
     assert first["fd"]["n_real"] == 40 and first["fd"]["n_fake"] == 24
-    assert len(first["fd"]["protocol_hash"]) == 8
+    # That of every record of the mini suite with as many samples, whichever metrics are chosen.
+    cell = make_cell("method=copy", "dataset=babies", "num_images=24")
+    assert first["fd"]["protocol_hash"] == cell.protocol_hash
 
 
 def test_samples_of_another_domain_score_worse(images):
@@ -181,11 +184,12 @@ def test_a_metric_declares_the_networks_and_images_that_it_uses(images, name):
         batch_size=50,
         source_domain="adults",
     )
-    metric = instantiate(spec["metrics"]["x"], _convert_="all")
+    node = {key: value for key, value in spec["metrics"]["x"].items() if key != "card"}
+    metric = instantiate(node, _convert_="all")
     metric(evidence)
     assert used == metric.needs & {"features", "perceptual"}
     if not metric.needs & {"shots", "two shots"}:
-        alone = instantiate(spec["metrics"]["x"], _convert_="all")
+        alone = instantiate(node, _convert_="all")
         evidence.shots = images["shots"][:0]
         evidence._memo.clear()
         assert alone(evidence)["value"] is not None
@@ -196,3 +200,35 @@ def test_the_given_arrays_stay_as_they_are(images):
     before = hashlib.sha256(given.tobytes()).digest()
     mini(given, ["vendi"])
     assert hashlib.sha256(given.tobytes()).digest() == before and given.dtype == np.uint8
+
+
+def test_the_command_prints_and_writes_the_same_numbers(images, folders, tmp_path, capsys):
+    from fsig_bench.runner.score_files import main
+
+    words = [f"{role}={folder}" for role, folder in folders.items()]
+    out = tmp_path / "values.json"
+    assert main([*words, "suite=mini", "metrics=fd,kid", f"out={out}", "seed=1"]) == 0
+    given = {"reference": images["reference"], "shots": images["shots"]}
+    expected = mini(images["fake"], ["fd", "kid"], **given, seed=1)
+    assert json.loads(out.read_text()) == expected
+    assert f"{expected['fd']['value']:.2f}" in capsys.readouterr().out
+    main([f"fake={folders['fake']}", "suite=mini", "metrics=[fd]"])
+    assert "needs a reference" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["reference=x"], "give the samples"),
+        (["fake=x", "refrence=y"], "did you mean reference="),
+        (["fake=x", "method=crdi"], "score knows no 'method=crdi'"),
+        (["fake=x", "seed=a"], "seed=a: give a whole number"),
+        (["fake=x", "metrics=", "suite=mini"], "names no metric"),
+        (["fake=x", "suite=mini"], "fake: x is not a folder"),
+    ],
+)
+def test_words_that_the_command_cannot_take_are_refused(words, message):
+    from fsig_bench.runner.score_files import main
+
+    with pytest.raises(ValueError, match=message):
+        main(words)
