@@ -1,48 +1,39 @@
-"""`python -m fsig_bench`: one run, or a sweep with -m. See --help."""
+"""`fsig-bench` and `python -m fsig_bench`: one run, a sweep with -m, or the work of a word."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from fsig_bench.api.places import CONF
-from fsig_bench.cli import perform
+from fsig_bench.help import WORDS, asks_for_help, nearest, usage, word_usage
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def run(cfg: DictConfig) -> None:
-    """Performs the command; a user's error is one sentence."""
-    try:
-        perform(cfg)
-    except (ValueError, OSError, FloatingPointError) as error:
-        from fsig_bench.console import console, fail
+def main(words: list[str] | None = None) -> int:
+    """Does what the command says; returns its exit status.
 
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            console.print(f"[bold red]error[/]: {error}")
-            raise  # the sweep goes on and names it again at the end
-        fail(error)
+    Args:
+        words: what follows the program's name; None: those of this process.
+    """
+    words = sys.argv[1:] if words is None else words
+    first = words[0] if words else "--help"
+    if first in WORDS:
+        if asks_for_help(words):
+            print(word_usage(first))
+            return 0
+        from fsig_bench.console import exit_status
 
-
-def main() -> None:
-    """What the console script `fsig-bench` and `python -m fsig_bench` do."""
-    if len(sys.argv) == 1 or {"--help", "-h"} & set(sys.argv):
-        from fsig_bench.help import usage
-
+        return exit_status(import_module(WORDS[first]).main, words[1:])
+    if not words or asks_for_help(words):
         print(usage())
-        return
-    if {"-m", "--multirun"} & set(sys.argv):
-        from hydra.core.plugins import Plugins
+        return 0
+    if first.isidentifier():
+        hint = nearest(first, list(WORDS)) or f" The words are {', '.join(WORDS)}."
+        print(f"error: there is no word {first!r}.{hint}", file=sys.stderr)
+        return 1
+    from fsig_bench.cli import run_command
 
-        Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
-        from fsig_bench.sweep.sweeper import register
-
-        register()
-    run()
+    return run_command(words)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,40 +1,70 @@
-"""The run command: compose, preview, make records, print."""
+"""The run command: overrides -> cells -> records -> the table; a sweep with -m."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hydra
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from fsig_bench.api.places import CONF
 
 if TYPE_CHECKING:
     from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
 
+Record = dict[str, Any]  # record.json: plain JSON values
 
-CHOICES: dict[str, tuple[Any, ...]] = {"preflight": ("auto", "only"), "on_busy": ("wait", "defer")}
-CHOICES |= {"on_failed": ("retry", "skip"), "dry_run": (True, False)}
-
-
-def control_configs(cfg: DictConfig) -> list[DictConfig]:
-    """The cell with each possible control in the method's place."""
-    from fsig_bench.runner.controls import applies, control_overrides
-
-    words = control_overrides(HydraConfig.get().overrides.task, cfg)
-    return [c for c in (compose("config", w) for w in words) if applies(c)]
+CHOICES: dict[str, tuple[str | bool, ...]] = {
+    "preflight": ("auto", "only"),
+    "on_busy": ("wait", "defer"),
+    "on_failed": ("retry", "skip"),
+    "dry_run": (True, False),
+}
 
 
-def options(group: str) -> list[str]:
-    """What a config group offers."""
-    return sorted(GlobalHydra.instance().config_loader().get_group_options(group))
+def run_command(words: Sequence[str]) -> int:
+    """Runs a cell with its controls, or a sweep; returns the exit status."""
+    if {"-m", "--multirun"} & set(words):
+        from hydra.core.plugins import Plugins
+
+        Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
+        from fsig_bench.sweep.sweeper import register
+
+        register()
+    from fsig_bench.runner.distributed import leave
+
+    sys.argv[1:] = words
+    try:
+        hydra_main()
+    finally:
+        leave()
+    return 0
 
 
-def check_choices(cfg: DictConfig) -> None:
-    """Raises ValueError for a setting that is none of its choices, and where a group has none."""
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def hydra_main(cfg: DictConfig) -> None:
+    """One run or one job of a sweep; a user's error is one sentence."""
+    try:
+        run_with_controls(cfg)
+    except (ValueError, OSError, FloatingPointError) as error:
+        from fsig_bench.console import console, fail
+
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            console.print(f"[bold red]error[/]: {error}")
+            raise  # the sweep goes on and names it again at the end
+        fail(error)
+
+
+def check_command(cfg: DictConfig) -> None:
+    """Raises ValueError where a choice is unknown, or no method or dataset is chosen."""
     from fsig_bench.pictures.tsne import check_embedding
 
     for key, known in CHOICES.items():
@@ -43,46 +73,20 @@ def check_choices(cfg: DictConfig) -> None:
     check_embedding(cfg.figures.embedding)
     for group in ("method", "dataset"):
         if group not in cfg:
-            raise ValueError(
-                f"no {group} is chosen: add {group}=... (one of {', '.join(options(group))})"
-            )
+            options = sorted(GlobalHydra.instance().config_loader().get_group_options(group))
+            raise ValueError(f"no {group} is chosen: add {group}=... (one of {', '.join(options)})")
 
 
-def look(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
-    """What the command would do, without doing it: `dry_run=true` or `preflight=only`."""
-    from fsig_bench.console import console
-    from fsig_bench.runner.make import bytes_needed, read_reference
-    from fsig_bench.runner.preflight import report_lines
-    from fsig_bench.sweep.plan import Planned, plan
+def control_configs(cfg: DictConfig) -> list[DictConfig]:
+    """The config of each control that applies, in the method's place."""
+    from fsig_bench.runner.controls import applies, control_overrides
 
-    runs = [Planned.of(c) for c in cells]
-    for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
-        console.print(line)
-    for c in cells if cfg.preflight == "only" else ():
-        read_reference(c)
-        for line in report_lines(c, store, bytes_needed(c)):
-            console.print(line)
+    words = control_overrides(HydraConfig.get().overrides.task, cfg)
+    return [c for c in (compose("config", w) for w in words) if applies(c)]
 
 
-def show(records: Sequence[dict[str, Any]], folder: Path) -> None:
-    """The table, what is to be said about it, and where the pictures are."""
-    from fsig_bench.console import console
-    from fsig_bench.report.printed import published_beside
-    from fsig_bench.report.terminal import copying_pays, reasons, terminal_table, warnings
-
-    console.print(terminal_table(records))
-    for line in [*warnings(records), *reasons(records), *copying_pays(records)]:
-        console.print(f"[dim]{line}[/]")
-    for line in published_beside(records[0]):
-        console.print(line)
-    console.print(f"pictures and record: {folder}")
-    for picture in ("samples", "nearest", "tsne", "reconstruction"):
-        if (folder / f"{picture}.png").exists():
-            console.print(f"  {folder / f'{picture}.png'}")
-
-
-def perform(cfg: DictConfig) -> None:
-    """One cell and its controls, from settings to table."""
+def run_with_controls(cfg: DictConfig) -> None:
+    """One cell and its controls, from the config to the table."""
     from fsig_bench.api import process
     from fsig_bench.api.assets import check_space
     from fsig_bench.console import console
@@ -93,30 +97,64 @@ def perform(cfg: DictConfig) -> None:
     from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.store import Store
 
-    check_choices(cfg)
+    check_command(cfg)
     store = Store(cfg.results_dir)
     join(member_device(cfg.device))
     cells = [resolve(c) for c in (cfg, *control_configs(cfg))]
     missing = absent_assets(cells)
-    only_look = cfg.preflight == "only" or cfg.dry_run
-    if only_look and missing:
+    previews = cfg.preflight == "only" or cfg.dry_run
+    if previews and missing:
         for asset in missing:
             console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
-        console.print("the rest depends on them: fetch or import them first")
+        console.print("the rest depends on these files: fetch or import them first")
         return
     check_space(missing)
     for asset in missing if process.rank() == 0 else ():
         fetch_asset(asset)  # keys hold digests of what is there, so this comes first
     barrier()
-    found = [store.record(c.folder) for c in cells]
-    if only_look:
-        look(cells, [r is not None for r in found], cfg, store)
+    found = [store.record(cell.folder) for cell in cells]
+    if previews:
+        preview(cells, [record is not None for record in found], cfg, store)
         return
-    records = [r for r in found if r]
+    records = [record for record in found if record]
     if len(records) < len(cells) or cfg.tracker.get("resend"):
-        records = make_records(cells, store, device=cfg.device, wait=cfg.on_busy == "wait")
+        wait = cfg.on_busy == "wait"
+        records = make_records(cells, store, device=cfg.device, wait=wait)
     if cfg.png:
         from fsig_bench.runner.export import export_png
 
         export_png(cells[0], store)
-    show(records, store.root / cells[0].folder)
+    print_results(records, store.root / cells[0].folder)
+
+
+def preview(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
+    """Prints what the command would do, for `dry_run=true` and `preflight=only`."""
+    from fsig_bench.console import console
+    from fsig_bench.runner.make import bytes_needed, read_reference
+    from fsig_bench.runner.preflight import report_lines
+    from fsig_bench.sweep.plan import Planned, plan
+
+    runs = [Planned.of(cell) for cell in cells]
+    for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
+        console.print(line)
+    for cell in cells if cfg.preflight == "only" else ():
+        read_reference(cell)
+        for line in report_lines(cell, store, bytes_needed(cell)):
+            console.print(line)
+
+
+def print_results(records: Sequence[Record], folder: Path) -> None:
+    """The table, its warnings, the published numbers for this cell, and where the pictures are."""
+    from fsig_bench.console import console
+    from fsig_bench.report import printed, terminal
+
+    console.print(terminal.terminal_table(records))
+    notes = [*terminal.warnings(records), *terminal.reasons(records)]
+    for line in [*notes, *terminal.copying_pays(records)]:
+        console.print(f"[dim]{line}[/]")
+    for line in printed.published_beside(records[0]):
+        console.print(line)
+    console.print(f"pictures and record: {folder}")
+    for picture in ("samples", "nearest", "tsne", "reconstruction"):
+        if (folder / f"{picture}.png").exists():
+            console.print(f"  {folder / f'{picture}.png'}")

@@ -1,15 +1,19 @@
-"""Progress on the rim: a rich bar on a terminal, a few plain lines in a log."""
+"""The terminal: progress bars, messages, and the words that a user types."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsig_bench.api import process
+from fsig_bench.help import asks_for_help, nearest, word_usage
 
 console = Console(highlight=False, soft_wrap=True, quiet=process.rank() > 0)
 
@@ -53,6 +57,117 @@ class Bar(AbstractContextManager["Bar"]):
         if error[0] is None:
             spent = time.perf_counter() - self.start
             console.print(f"{self.title:<28} {self.done} {self.unit} in {spent:.1f} s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenWords:
+    """What follows a word of the command line, sorted."""
+
+    settings: Mapping[str, str]  # key=value
+    positional: list[str]
+    config_dir: Path | None  # a folder of YAML of the user's own
+
+
+def parse_words(
+    words: Sequence[str],
+    *,
+    word: str,
+    keys: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+    positional: Sequence[str] | None = None,
+) -> GivenWords:
+    """Sorts what follows a word of the command line.
+
+    Args:
+        words: as typed.
+        word: the word that they follow, for messages.
+        keys: the keys that `key=value` may have.
+        aliases: older keys and what they are called now.
+        positional: what may stand without `=`; None: anything, such as folders.
+
+    Raises:
+        ValueError: an unknown key, word or option; the message names the nearest known one.
+    """
+    settings: dict[str, str] = {}
+    rest: list[str] = []
+    left, config_dir = split_config_dir(words)
+    for typed in left:
+        if typed.startswith("-"):
+            raise ValueError(f"{word} has no option {typed}; see fsig-bench {word} --help")
+        elif "=" in typed and not Path(typed).exists():
+            key, _, value = typed.partition("=")
+            key = (aliases or {}).get(key, key)
+            if key not in keys:
+                hint = nearest(key, list(keys)) or f" It takes {', '.join(f'{k}=' for k in keys)}."
+                raise ValueError(f"{word} knows no {key}=.{hint}")
+            settings[key] = value
+        elif positional is not None and typed not in positional:
+            hint = nearest(typed, list(positional)) or f" It takes {', '.join(positional)}."
+            raise ValueError(f"{word} knows no {typed!r}.{hint}")
+        else:
+            rest.append(typed)
+    return GivenWords(settings=settings, positional=rest, config_dir=config_dir)
+
+
+def split_config_dir(words: Sequence[str]) -> tuple[list[str], Path | None]:
+    """Overrides without `--config-dir DIR`, and the folder that it names, if it is there."""
+    left, config_dir = list(words), None
+    for n, typed in enumerate(words):
+        if typed in ("--config-dir", "-cd") and n + 1 < len(words):
+            config_dir = existing_folder(words[n + 1], key="--config-dir")
+            left = [*words[:n], *words[n + 2 :]]
+        elif typed.startswith("--config-dir="):
+            config_dir = existing_folder(typed.partition("=")[2], key="--config-dir")
+            left = [*words[:n], *words[n + 1 :]]
+    return left, config_dir
+
+
+def existing_folder(text: str, *, key: str) -> Path:
+    """The folder that a user named.
+
+    Raises:
+        ValueError: there is none; the message says where it was looked for.
+    """
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"{key} {text}: there is no folder {folder.absolute()}")
+    return folder
+
+
+def results_root(text: str) -> Path:
+    """The results folder that a user named: itself, or its `runs` below it.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    folder = existing_folder(text, key="results_dir")
+    return folder.parent if folder.name == "runs" else folder
+
+
+def exit_status(main: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
+    """Runs a word's work; a user's error is one sentence on stderr, Ctrl-C one line.
+
+    Args:
+        main: does the work and returns its exit status.
+        words: what follows the word.
+    """
+    try:
+        return main(words)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+
+def run_word(word: str, main: Callable[[Sequence[str]], int]) -> int:
+    """The work of a word as a module of its own, `python -m fsig_bench.WORD`."""
+    words = sys.argv[1:]
+    if asks_for_help(words):
+        print(word_usage(word))
+        return 0
+    return exit_status(main, words)
 
 
 def fail(error: Exception) -> None:

@@ -1,12 +1,15 @@
-"""`python -m fsig_bench.runs`: what is on disk, whether it is whole, why it is not reused.
+"""`fsig-bench runs`: what is on disk, whether it is whole, why a run is not reused.
 
-    python -m fsig_bench.runs [status=failed method=crdi ...]     list
-    python -m fsig_bench.runs why method=crdi dataset=babies seed=0 ...     as one would run it
-    python -m fsig_bench.runs verify [remove=true]       every digest; what is damaged is named
-    python -m fsig_bench.runs prune [yes=true]           what no record needs; a dry run without yes
-                                            shared=true: also what methods keep for later runs
+    fsig-bench runs [status=failed method=crdi ...]     lists the runs, those that fit
+    fsig-bench runs why method=crdi dataset=babies ...  says whether this run is there, or how the
+                                                        nearest runs differ from it
+    fsig-bench runs verify [remove=true]                checks every digest, names damaged files
+    fsig-bench runs prune [yes=true] [shared=true]      removes what no record needs; without
+                                                        yes=true it only lists; shared=true: also
+                                                        what methods compute for all their runs
 
-results_dir=FOLDER goes with each (default: results).
+results_dir=FOLDER goes with each (default: results). Status: done, running, pending, failed,
+interrupted, timeout, killed, damaged. --config-dir DIR goes with `why`.
 """
 
 from __future__ import annotations
@@ -17,15 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-
+from fsig_bench.console import parse_words, results_root, run_word, split_config_dir
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.records import flat, read_record
 from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
-WORDS = ("why", "verify", "prune")
+SUBCOMMANDS = ("why", "verify", "prune")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,19 +112,16 @@ def differences(asked: Mapping[str, Any], record: Mapping[str, Any]) -> list[str
     ]
 
 
-def why(words: Sequence[str], store: Store) -> list[str]:
+def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> list[str]:
     """For a run as one would type it: is it there, and if not, how the nearest ones differ.
 
     Raises:
         ValueError: the words do not compose to a run.
     """
-    from hydra import compose, initialize_config_dir
-
-    from fsig_bench.api.places import CONF
+    from fsig_bench.runner.compose import compose_config
     from fsig_bench.runner.resolve import resolve
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        asked = resolve(compose("config", [*words, f"results_dir={store.root}"]))
+    asked = resolve(compose_config(words, config_dir=config_dir))
     if (store.root / asked.folder / "record.json").exists():
         return [f"reused: {store.root / asked.folder}"]
     name = asked.method.name, asked.dataset.name
@@ -154,31 +153,29 @@ def look_if_there(folder: str, store: Store) -> Found | None:
     return look(path, store) if path.is_dir() else None
 
 
-def options(words: Sequence[str]) -> dict[str, str]:
-    """key=value words as a dict.
+def main(words: Sequence[str]) -> int:
+    """Prints the answer; exit status 1 where something is damaged.
 
     Raises:
-        ValueError: a word is no key=value.
+        ValueError: an unknown word or key, or a folder that is not there.
     """
-    pairs = [w.partition("=") for w in words]
-    if wrong := [k for k, eq, _ in pairs if not eq]:
-        raise ValueError(f"{wrong[0]!r}: give key=value, or one of {', '.join(WORDS)} first")
-    return {k: v for k, _, v in pairs}
-
-
-def main(words: Sequence[str]) -> int:
-    """Prints the answer; exit status 1 where something is damaged."""
     from fsig_bench.store.maintenance import damaged_files, unreferenced_files
 
-    verb, rest = (words[0], words[1:]) if words and words[0] in WORDS else ("list", words)
-    given = options(rest)
-    store = Store(given.pop("results_dir", "results"))
+    named = [w for w in words if w in SUBCOMMANDS]
+    verb = named[0] if named else "list"
+    rest = [w for w in words if w != verb]
+    root = Path("results")
+    for typed in [w for w in rest if w.startswith("results_dir=")]:
+        root = results_root(typed.partition("=")[2])
+        rest.remove(typed)
+    store = Store(root)
     if verb == "why":
-        print("\n".join(why([w for w in rest if not w.startswith("results_dir=")], store)))
+        overrides, config_dir = split_config_dir(rest)
+        print("\n".join(why(overrides, store, config_dir)))
         return 0
-    known = {"list": KEYS, "verify": ("remove",), "prune": ("yes", "shared")}[verb]
-    if wrong := sorted(set(given) - set(known)):
-        raise ValueError(f"{verb} knows no {wrong[0]}=; it takes {', '.join(known)}, results_dir")
+    keys = {"list": KEYS, "verify": ("remove",), "prune": ("yes", "shared")}[verb]
+    name = "runs" if verb == "list" else f"runs {verb}"
+    given = parse_words(rest, word=name, keys=keys, positional=SUBCOMMANDS).settings
     if verb == "list":
         print("\n".join(listing([r for r in found_runs(store) if r.fits(given)])))
         return 0
@@ -203,7 +200,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except (ValueError, OSError, HydraException) as error:
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_word("runs", main))

@@ -1,5 +1,7 @@
 """`fsig-bench compare METHOD OTHER [FOLDER ...]`: is one method better than another?
 
+FOLDER: where records lie, or a results folder (default: results). results_dir=DIR is the same.
+
 Differences are paired: the same target, seed, shots, number of samples and protocol on both sides,
 so what they share cancels. The interval is Student's over those pairs. Nothing is resampled with
 replacement: that inflates Frechet distances.
@@ -13,13 +15,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from scipy import stats
 
 from fsig_bench.metrics.cards import metric_cards
-from fsig_bench.report.records import Record, load, setting
+from fsig_bench.console import parse_words, run_word
+from fsig_bench.report.records import Record, load, record_folders, setting
 from fsig_bench.report.variants import main_variant
 
 LEVEL = 0.95
@@ -101,16 +103,20 @@ def comparison(records: Sequence[Record], first: str, second: str) -> str:
     return "\n".join([*lines, *tail])
 
 
-def main(words: Sequence[str]) -> None:
-    """Prints the comparison; folders default to results/runs."""
-    if len(words) < 2:
+def main(words: Sequence[str]) -> int:
+    """Prints the comparison.
+
+    Raises:
+        ValueError: other than two methods, no such folder, or no record of a method.
+    """
+    given = parse_words(words, word="compare", keys=("results_dir",))
+    if len(given.positional) < 2:
         raise ValueError("give two methods: fsig-bench compare crdi domainstudio [FOLDER]")
-    folders = [Path(w).expanduser() for w in words[2:]] or [Path("results/runs")]
-    print(comparison(load(folders), words[0], words[1]))
+    first, second, *folders = given.positional
+    folders += [given.settings["results_dir"]] if "results_dir" in given.settings else []
+    print(comparison(load(record_folders(folders)), first, second))
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_word("compare", main))

@@ -6,36 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from fsig_bench.metrics.cards import metric_card, metric_names
+from fsig_bench.metrics.cards import metric_names
 from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import KINDS, Record, setting, spread
-from fsig_bench.report.variants import apart, main_variant, unlike
+from fsig_bench.report.records import Record, setting
+from fsig_bench.report.tables.markdown import render_panel
+from fsig_bench.report.tables.own_records import metric_panel
+from fsig_bench.report.variants import main_variant, unlike
 
 
 def table(records: Sequence[Record], metric: str) -> str:
     """One metric: methods down, domains across; a dash where no record has it."""
-    shown_as = metric_card(metric, records)
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    label, order = {}, {}
-    for r, differs in zip(records, apart(records), strict=True):
-        card = r["config"]["method"]["card"]
-        row = f"{r['method']} {differs}"
-        label[row] = card["label"] + (" (from scratch)" if card.get("from_scratch") else "")
-        label[row] += f" [{differs}]" if differs else ""
-        order[row] = (KINDS[card["kind"]], r["method"], differs)
-        value = r["metrics"].get(metric, {}).get("value")
-        if value is not None:
-            values[row, r["dataset"]].append(value * shown_as.factor)
-    domains = sorted({r["dataset"] for r in records})
-    lines = [
-        f"| {shown_as.heading} {shown_as.arrow} | {' | '.join(domains)} |",
-        "|---|" + "--:|" * len(domains),
-    ]
-    for row in sorted(label, key=lambda name: order[name]):
-        cells = [values.get((row, d), []) for d in domains]
-        shown = " | ".join(spread(c, shown_as.decimals) if c else "-" for c in cells)
-        lines.append(f"| {label[row]} | {shown} |")
-    return "\n".join(lines)
+    return render_panel(metric_panel(metric, records))
 
 
 def report(records: Sequence[Record]) -> str:

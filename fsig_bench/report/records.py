@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsig_bench.store.records import read_record
 
 Record = dict[str, Any]
-
-
-KINDS = {"method": 0, "control": 1}
+KINDS = {"method": 0, "control": 1}  # in the order of rows
 
 
 def load(folders: Iterable[Path]) -> list[Record]:
@@ -36,13 +35,35 @@ def load(folders: Iterable[Path]) -> list[Record]:
     return list(dict(sorted(found, key=lambda pair: pair[0])).values())
 
 
+def label_with_start(card: Mapping[str, Any]) -> str:
+    """A method as rows name it, with its start where that is not the source model."""
+    return f"{card['label']} (from scratch)" if card.get("from_scratch") else str(card["label"])
+
+
 def setting(record: Record) -> tuple[Any, ...]:
     """What must agree for numbers to share a table."""
     rules = record["protocol"], record.get("protocol_hash", "")
     return (record["suite"], *rules, record["k"], record["num_images"])
 
 
-def spread(values: Sequence[float], decimals: int) -> str:
-    """Mean, with the standard deviation if there are several."""
-    mean = f"{statistics.fmean(values):.{decimals}f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{decimals}f}"
+@dataclass(frozen=True, kw_only=True)
+class MeanStd:
+    """What several runs gave together."""
+
+    mean: float
+    std: float | None  # with n - 1; None for a single value
+    n: int
+
+    def text(self, decimals: int) -> str:
+        """Mean, with the standard deviation where there is one."""
+        mean = f"{self.mean:.{decimals}f}"
+        return mean if self.std is None else f"{mean} ± {self.std:.{decimals}f}"
+
+
+def mean_std(values: Sequence[float]) -> MeanStd:
+    """The one aggregation of every table and figure, over at least one value."""
+    return MeanStd(
+        mean=statistics.fmean(values),
+        std=statistics.stdev(values) if len(values) > 1 else None,
+        n=len(values),
+    )

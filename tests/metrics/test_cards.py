@@ -43,7 +43,7 @@ def test_keys_of_a_later_version_do_not_stop_a_reader():
 
 
 def test_columns_keep_the_protocols_order_and_others_follow():
-    metrics = dict.fromkeys(("zeta", "source_leakage", "alpha", "kid", "fd"), {"value": 1.0})
+    metrics = {name: {"value": 1.0} for name in ("zeta", "source_leakage", "alpha", "kid", "fd")}
     group = [record(metrics=metrics)]
     assert metric_names(group) == ["fd", "kid", "source_leakage", "alpha", "zeta"]
     assert added_metrics(group) == ["alpha", "zeta"]

@@ -43,7 +43,7 @@ def test_means_and_deviations_over_runs_that_have_both_values(records):
     x, y = pairs(own, wall_s, metric("fd"))["babies"]["finetune"]
     fd = [r["metrics"]["fd"]["value"] for r in own]
     assert len(fd) == 3
-    assert (y.mean, y.sd) == (pytest.approx(np.mean(fd)), pytest.approx(np.std(fd, ddof=1)))
+    assert (y.mean, y.std) == (pytest.approx(np.mean(fd)), pytest.approx(np.std(fd, ddof=1)))
     seconds = [r["timing_s"]["adapt"] + r["timing_s"]["sample"] for r in own]
     assert x.mean == pytest.approx(np.mean(seconds))
     less = [copy.deepcopy(r) for r in own]

@@ -20,7 +20,6 @@ from fsig_bench.report.figures.style import (
 )
 from fsig_bench.report.figures.summaries import (
     Record,
-    Spread,
     Value,
     cards,
     metric,
@@ -28,10 +27,11 @@ from fsig_bench.report.figures.summaries import (
     pareto_front,
     wall_s,
 )
+from fsig_bench.report.records import MeanStd
 
 
 def draw_front(
-    axes: Any, points: Mapping[str, tuple[Spread, Spread]], x_higher_is_better: bool
+    axes: Any, points: Mapping[str, tuple[MeanStd, MeanStd]], x_higher_is_better: bool
 ) -> None:
     """The boundary of what the methods reach: nothing is claimed between two of them."""
     means = [(x.mean, y.mean) for x, y in points.values()]
@@ -60,7 +60,7 @@ def limits(values: Sequence[float], log: bool) -> tuple[float, float]:
 
 def draw_points(
     axes: Any,
-    points: Mapping[str, tuple[Spread, Spread]],
+    points: Mapping[str, tuple[MeanStd, MeanStd]],
     known: Mapping[str, Mapping[str, Any]],
     units: tuple[str, str],
 ) -> None:
@@ -76,8 +76,8 @@ def draw_points(
         inside = at == (x.mean, y.mean)
         axes.errorbar(
             *at,
-            xerr=(x.sd or None) if inside else None,
-            yerr=(y.sd or None) if inside else None,
+            xerr=(x.std or None) if inside else None,
+            yerr=(y.std or None) if inside else None,
             fmt=drawn.marker,
             color=drawn.colour,
             mec=drawn.colour if drawn.control else "white",

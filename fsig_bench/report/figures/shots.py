@@ -15,7 +15,8 @@ from fsig_bench.report.figures.style import (
     save,
 )
 from fsig_bench.report.figures.style import style as paper_style
-from fsig_bench.report.figures.summaries import Record, Spread, cards, metric
+from fsig_bench.report.figures.summaries import Record, cards, metric
+from fsig_bench.report.records import mean_std
 
 METRICS = ("fd", "intra_lpips")  # and any that conf/protocol/ours.yaml does not have
 
@@ -39,14 +40,14 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
                         k: [v for r in own if r["k"] == k and (v := value(r)) is not None]
                         for k in ks
                     }
-                    line = [(k, Spread.of(v)) for k, v in at.items() if v]
+                    line = [(k, mean_std(v)) for k, v in at.items() if v]
                     if not line:
                         continue
                     drawn = look(method, known[method]["kind"])
                     axes.errorbar(
                         [k for k, _ in line],
                         [s.mean for _, s in line],
-                        yerr=[s.sd for _, s in line],
+                        yerr=[s.std or 0.0 for _, s in line],
                         marker=drawn.marker,
                         color=drawn.colour,
                         ls=":" if drawn.control else "-",

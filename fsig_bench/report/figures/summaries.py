@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fsig_bench.metrics.cards import metric_card
-from fsig_bench.report.records import setting
+from fsig_bench.report.records import MeanStd, mean_std, setting
 from fsig_bench.report.variants import main_variant
 
 Record = Mapping[str, Any]
 Value = Callable[[Record], float | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Mean and standard deviation over runs; the deviation of one run is 0."""
-
-    mean: float
-    sd: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        sd = statistics.stdev(values) if len(values) > 1 else 0.0
-        return cls(mean=statistics.fmean(values), sd=sd)
 
 
 def metric(name: str) -> Value:
@@ -51,7 +36,7 @@ def cards(records: Sequence[Record]) -> dict[str, Mapping[str, Any]]:
 
 def pairs(
     records: Sequence[Record], x: Value, y: Value
-) -> dict[str, dict[str, tuple[Spread, Spread]]]:
+) -> dict[str, dict[str, tuple[MeanStd, MeanStd]]]:
     """By dataset and method: (x, y) over the runs that have both."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for r in records:
@@ -60,7 +45,7 @@ def pairs(
             found[r["dataset"]][r["method"]].append((a, b))
     return {
         d: {
-            m: (Spread.of([a for a, _ in v]), Spread.of([b for _, b in v]))
+            m: (mean_std([a for a, _ in v]), mean_std([b for _, b in v]))
             for m, v in sorted(by.items())
         }
         for d, by in sorted(found.items())

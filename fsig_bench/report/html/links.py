@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fsig_bench.report.records import label_with_start
+
 
 def short_digest(text: str | bytes) -> str:
     """16 hex digits of sha256."""
@@ -28,8 +30,7 @@ def run_page(record: Mapping[str, Any]) -> str:
 
 def method_label(record: Mapping[str, Any]) -> str:
     """The method as tables name it."""
-    card = record["config"]["method"]["card"]
-    return f"{card['label']} (from scratch)" if card.get("from_scratch") else str(card["label"])
+    return label_with_start(record["config"]["method"]["card"])
 
 
 def protocol_label(record: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 from fsig_bench.metrics.cards import MetricCard, metric_names
 from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
 from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import KINDS, Record, setting, spread
+from fsig_bench.report.records import KINDS, Record, mean_std, setting
 from fsig_bench.report.variants import main_variant, unlike, variants
 
 TELLING = ("version", "num_images", "reference")  # differences of protocols to be named first
@@ -60,8 +59,8 @@ def number(records: Sequence[Record], metric: str, card: MetricCard, page: str) 
     href = f"{run_page(records[0])}#m-{metric}" if len(records) == 1 else f"{page}#m-{metric}"
     if not values:
         return Number(metric=metric, text="-", mean=None, href=href)
-    text, mean = spread(values, card.decimals), statistics.fmean(values)
-    return Number(metric=metric, text=text, mean=mean, href=href)
+    together = mean_std(values)
+    return Number(metric=metric, text=together.text(card.decimals), mean=together.mean, href=href)
 
 
 def rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row]:

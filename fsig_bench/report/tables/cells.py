@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published
-from fsig_bench.report.records import Record
+from fsig_bench.report.records import Record, mean_std
 from fsig_bench.report.tables.choose import method_changes, one_way
 from fsig_bench.report.tables.model import Cell, Column
 
@@ -18,10 +17,43 @@ def replicate(record: Record) -> str:
     return f"{record['seed']}/{subset}" if subset else str(record["seed"])
 
 
+def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = ()) -> Cell:
+    """Mean and deviation over runs that share a row; a gap with its reason where none has a value.
+
+    Args:
+        records: at least one.
+        column: the column that the cell stands in.
+        remarks: on these runs.
+    """
+    found = [r["metrics"].get(column.harness_metric, {}) for r in records]
+    pairs = [
+        (m["value"], r) for m, r in zip(found, records, strict=True) if m.get("value") is not None
+    ]
+    if not pairs:
+        reasons = sorted({m["reason"] for m in found if m.get("reason")})
+        why = "; ".join(reasons) or f"protocol {column.protocol} does not score this metric"
+        return Cell(gap="reason", why=why)
+    factor = metric_card(column.harness_metric, records).factor
+    values = tuple(value * factor for value, _ in pairs)
+    if len(pairs) < len(records):
+        lacking = f"{len(records) - len(pairs)} of {len(records)} runs have no value"
+        remarks = (*remarks, lacking)
+    together = mean_std(values)
+    return Cell(
+        value=together.mean,
+        std=together.std,
+        values=values,
+        runs=tuple(r["run_id"] for _, r in pairs),
+        seeds=tuple(replicate(r) for _, r in pairs),
+        like=records[0].get("protocol_hash", ""),
+        remarks=tuple(remarks),
+    )
+
+
 def measured(
     records: Sequence[Record], column: Column, *, explain: bool
 ) -> tuple[Cell | None, list[str]]:
-    """Mean and spread over the runs of one cell, and sentences on runs that were left out.
+    """The cell of the commonest way to run the method, and sentences on runs that were left out.
 
     Args:
         records: all of one method, target and setting.
@@ -31,34 +63,13 @@ def measured(
     Returns:
         None where there is no run; a gap with its reason where no run has a value.
     """
-    kept, sentences = one_way(records)
-    if not kept:
+    chosen, sentences = one_way(records)
+    if not chosen:
         return None, sentences
-    found = [r["metrics"].get(column.harness_metric, {}) for r in kept]
-    pairs = [
-        (m["value"], r) for m, r in zip(found, kept, strict=True) if m.get("value") is not None
-    ]
-    if not pairs:
-        reasons = sorted({m["reason"] for m in found if m.get("reason")})
-        why = "; ".join(reasons) or f"protocol {column.protocol} does not score this metric"
-        return Cell(gap="reason", why=why), sentences
-    factor = metric_card(column.harness_metric, kept).factor
-    values = tuple(value * factor for value, _ in pairs)
     remarks = []
-    if explain and (changed := method_changes(kept[0])):
+    if explain and (changed := method_changes(chosen[0])):
         remarks.append(f"not with the committed settings: {'; '.join(changed)}")
-    if len(pairs) < len(kept):
-        remarks.append(f"{len(kept) - len(pairs)} of {len(kept)} runs have no value")
-    cell = Cell(
-        value=statistics.fmean(values),
-        std=statistics.stdev(values) if len(values) > 1 else None,
-        values=values,
-        runs=tuple(r["run_id"] for _, r in pairs),
-        seeds=tuple(replicate(r) for _, r in pairs),
-        like=kept[0].get("protocol_hash", ""),
-        remarks=tuple(remarks),
-    )
-    return cell, sentences
+    return cell_of(chosen, column, remarks), sentences
 
 
 def printed(rows: Sequence[Published], names: Names) -> Cell:

@@ -18,11 +18,15 @@ def escaped(text: str) -> str:
 MARKS = Marks(dash="-", command="[{}]", raised="{} <sup>{}</sup>", escape=str)
 
 
+def value_text(cell: Cell, decimals: int) -> str:
+    """Value and spread."""
+    text = f"{cell.value:.{decimals}f}"
+    return text if cell.std is None else f"{text} ± {cell.std:.{decimals}f}"
+
+
 def number(cell: Cell, decimals: int) -> str:
     """Value and spread; best bold, second best underlined; runs in brackets."""
-    text = f"{cell.value:.{decimals}f}"
-    if cell.std is not None:
-        text += f" ± {cell.std:.{decimals}f}"
+    text = value_text(cell, decimals)
     text = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.mark]
     return f"{text} ({len(cell.runs)})" if cell.runs else text
 
@@ -73,6 +77,17 @@ def panel_lines(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
         rows.append([label, row.family, *cells] if mixed else [label, *cells])
     table = grid(header, rows, 2 if mixed else 1)
     return f"**{escaped(panel.title)}**\n\n{table}" if panel.title else table
+
+
+def render_panel(panel: Panel) -> str:
+    """One panel as compact lines, its title over the rows' names; values alone, a dash for gaps."""
+    lines = [[panel.title, *(column.heading for column in panel.columns)]]
+    for row in panel.rows:
+        pairs = zip(panel.columns, row.cells, strict=True)
+        values = ["-" if cell.gap else value_text(cell, col.decimals) for col, cell in pairs]
+        lines.append([row.label, *values])
+    head, *rows = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|---|" + "--:|" * len(panel.columns), *rows])
 
 
 def render_markdown(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from fsig_bench.metrics.cards import (
@@ -10,10 +11,11 @@ from fsig_bench.metrics.cards import (
     metric_card,
     metric_names,
 )
-from fsig_bench.report.records import KINDS, Record
-from fsig_bench.report.tables.cells import measured
+from fsig_bench.report.records import KINDS, Record, label_with_start
+from fsig_bench.report.tables.cells import cell_of, measured
 from fsig_bench.report.tables.model import Cell, Column, Panel, Row
 from fsig_bench.report.tables.spec import TableSpec
+from fsig_bench.report.variants import apart
 
 
 def own_metrics(spec: TableSpec, records: Sequence[Record]) -> list[str]:
@@ -32,14 +34,10 @@ def own_metrics(spec: TableSpec, records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys([*spec.own_metrics, *added_metrics(records)]))
 
 
-def own_columns(metric: str, spec: TableSpec, records: Sequence[Record]) -> list[Column]:
-    """One column for each target.
-
-    Raises:
-        ValueError: the table names no protocol.
-    """
-    if not spec.ours:
-        raise ValueError(f"table {spec.name}: source.ours has to name a protocol")
+def own_columns(
+    metric: str, targets: Sequence[str], records: Sequence[Record], *, shots: int, protocol: str
+) -> list[Column]:
+    """One column for each target."""
     card = metric_card(metric, records)
     return [
         Column(
@@ -51,10 +49,10 @@ def own_columns(metric: str, spec: TableSpec, records: Sequence[Record]) -> list
             heading=target,
             arrow=card.arrow,
             decimals=card.decimals,
-            shots=spec.shots,
-            protocol=spec.ours,
+            shots=shots,
+            protocol=protocol,
         )
-        for target in spec.targets
+        for target in targets
     ]
 
 
@@ -72,17 +70,24 @@ def row_order(spec: TableSpec, records: Sequence[Record]) -> list[tuple[str, str
 
     def label(name: str) -> str:
         card = cards.get(name, {"label": name})
-        return str(card["label"]) + (" (from scratch)" if card.get("from_scratch") else "")
+        return label_with_start(card)
 
     names = sorted({*cards, *spec.methods}, key=place)
     return [(name, label(name), place(name)[0] == KINDS["method"]) for name in names]
 
 
 def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel], list[str]]:
-    """All panels, and sentences on runs that were left out; commands and marks come later."""
+    """All panels, and sentences on runs that were left out; commands and marks come later.
+
+    Raises:
+        ValueError: the table names no protocol, or a metric that there is not.
+    """
+    if not spec.ours:
+        raise ValueError(f"table {spec.name}: source.ours has to name a protocol")
     panels, sentences = [], []
     for metric in own_metrics(spec, records):
-        columns, rows = own_columns(metric, spec, records), []
+        columns = own_columns(metric, spec.targets, records, shots=spec.shots, protocol=spec.ours)
+        rows = []
         for name, label, ranked in row_order(spec, records):
             cells = []
             for column in columns:
@@ -94,3 +99,36 @@ def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel],
         title = metric_card(metric, records).title
         panels.append(Panel(title=title, columns=tuple(columns), rows=tuple(rows)))
     return panels, sentences
+
+
+def metric_panel(metric: str, records: Sequence[Record]) -> Panel:
+    """One metric of any records: targets across; each method under each of its settings is a row.
+
+    Args:
+        metric: a name that records hold.
+        records: of one suite, protocol, number of shots and of samples.
+    """
+    first, targets = records[0], sorted({r["dataset"] for r in records})
+    columns = own_columns(metric, targets, records, shots=first["k"], protocol=first["protocol"])
+    groups: dict[tuple[int, str, str], list[Record]] = defaultdict(list)
+    for record, differs in zip(records, apart(records), strict=True):
+        kind = record["config"]["method"]["card"]["kind"]
+        groups[KINDS[kind], record["method"], differs].append(record)
+    rows = []
+    for kind, method, differs in sorted(groups):
+        group = groups[kind, method, differs]
+        by_target = {t: [r for r in group if r["dataset"] == t] for t in targets}
+        label = label_with_start(group[-1]["config"]["method"]["card"])
+        rows.append(
+            Row(
+                label=f"{label} [{differs}]" if differs else label,
+                harness_method=method,
+                cells=tuple(
+                    cell_of(own, column) if (own := by_target[column.dataset]) else Cell(gap="run")
+                    for column in columns
+                ),
+                ranked=kind == KINDS["method"],
+            )
+        )
+    title = f"{columns[0].metric} {columns[0].arrow}"
+    return Panel(title=title, columns=tuple(columns), rows=tuple(rows))
