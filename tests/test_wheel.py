@@ -106,7 +106,9 @@ def test_the_command_runs_a_method_from_an_empty_folder(scripts, folder):
     assert [p.name for p in folder.iterdir()] == ["results"]
 
 
-def test_a_published_table_and_the_help_are_there(scripts, folder):
-    out = typed(scripts, folder, "python", "-m", "fsig_bench.report", "table=crdi_table2")
-    assert "48.52" in out
+def test_every_other_word_works_there_too(scripts, folder):
+    assert "48.52" in typed(scripts, folder, "fsig-bench", "report", "table=crdi_table2")
+    assert "babies" in typed(scripts, folder, "fsig-bench", "list")
     assert "method=crdi dataset=babies" in typed(scripts, folder, "fsig-bench", "--help")
+    assert "fake=FOLDER" in typed(scripts, folder, "fsig-bench", "score", "--help")
+    assert "crdi" in typed(scripts, folder, "python", "-m", "fsig_bench", "list", "methods")

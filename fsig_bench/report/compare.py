@@ -19,8 +19,8 @@ from typing import Any
 
 from scipy import stats
 
-from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.console import parse_words, run_word
+from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.report.records import Record, load, record_folders, setting
 from fsig_bench.report.variants import main_variant
 
