@@ -24,7 +24,9 @@ def main(words: list[str] | None = None) -> int:
 
         return exit_status(import_module(WORDS[first]).main, words[1:])
     if not words or asks_for_help(words):
-        print(usage())
+        from fsig_bench.api.places import CONF
+
+        print(usage(CONF))
         return 0
     if first.isidentifier():
         hint = nearest(first, list(WORDS)) or f" The words are {', '.join(WORDS)}."

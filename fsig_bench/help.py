@@ -6,7 +6,7 @@ import ast
 import difflib
 from pathlib import Path
 
-from fsig_bench.api.places import CONF, PACKAGE
+PACKAGE = Path(__file__).resolve().parent
 
 # word -> the module whose `main(words)` does the word's work and whose docstring is its help
 WORDS = {
@@ -74,11 +74,11 @@ Other words
   dry_run=true, preflight=only    what a run would do and what it costs"""
 
 
-def usage() -> str:
-    """The help text of a run, with the choices that conf/ holds."""
+def usage(conf: Path) -> str:
+    """The help text of a run, with the choices that the folder `conf` holds."""
     lines = []
     for group, what in GROUPS.items():
-        names = " ".join(sorted(p.stem for p in (CONF / group).glob("*.yaml")))
+        names = " ".join(sorted(p.stem for p in (conf / group).glob("*.yaml")))
         lines.append(f"  {group + '=':<12} {names}\n{'':<15}{what}\n")
     return TEXT.format(choices="".join(lines), words=" ".join(WORDS))
 

@@ -45,7 +45,7 @@ def explanation(path: Path) -> str:
     node = node if isinstance(node, dict) else {}
     card = node.get("card") or {}
     if "label" in card:
-        kind = "" if card.get("kind") == "method" else f" ({card.get('kind')})"
+        kind = f" ({card['kind']})" if card.get("kind", "method") != "method" else ""
         source = f": {card['reference']}" if card.get("reference") else ""
         return f"{card['label']}{kind}{source}"
     heading = str(card.get("heading", ""))

@@ -1,7 +1,7 @@
-"""`python -m fsig_bench.prepare dataset=NAME`: brings a published target set into place, once.
+"""`fsig-bench prepare dataset=NAME`: brings a published target set into place, once.
 
-    python -m fsig_bench.prepare dataset=babies accept_licence=true
-    python -m fsig_bench.prepare dataset=babies shots=~/ten.zip reference=~/babies_full.zip
+    fsig-bench prepare dataset=babies accept_licence=true
+    fsig-bench prepare dataset=babies shots=~/ten.zip reference=~/babies_full.zip
 
 Downloads the set, or imports `shots` and `reference` from a folder, zip or tar of yours; checks
 that every image decodes, and their number, size and range; reports near-duplicates of the shots in
@@ -19,8 +19,7 @@ from typing import Any
 
 from fsig_bench.api.assets import cache_folder, fetch
 from fsig_bench.api.files import write_json
-from fsig_bench.api.places import CONF
-from fsig_bench.console import Bar, console
+from fsig_bench.console import Bar, console, parse_words, run_word
 from fsig_bench.data.importing import (
     ROLES,
     differing,
@@ -35,40 +34,20 @@ from fsig_bench.data.remarks import remarks_on, sizes
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 
 
-def choices(words: Sequence[str]) -> dict[str, str]:
-    """key=value words as a mapping.
-
-    Raises:
-        ValueError: an unknown word, or no dataset.
-    """
-    found = {key: value for key, _, value in (w.partition("=") for w in words)}
-    if unknown := sorted(set(found) - set(KEYS)):
-        raise ValueError(f"unknown {unknown}; there are {', '.join(f'{k}=' for k in KEYS)}")
-    if "dataset" not in found:
-        raise ValueError("say which: python -m fsig_bench.prepare dataset=babies")
-    return found
-
-
-def described(found: Mapping[str, str]) -> dict[str, Any]:
-    """The dataset's node of the composed configuration.
+def described(given: Mapping[str, str], config_dir: Path | None) -> dict[str, Any]:
+    """The dataset's part of the composed config.
 
     Raises:
         ValueError: there is no such set in the suite, or nothing to prepare.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    suite, name = found.get("suite", "paper"), found["dataset"]
+    from fsig_bench.runner.compose import compose_config
+
+    suite, name = given.get("suite", "paper"), given["dataset"]
     words = [f"suite={suite}", f"dataset={name}", "method=copy"]
-    words += [f"data_dir={found['data_dir']}"] if "data_dir" in found else []
-    try:
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", words)
-    except HydraException as error:
-        raise ValueError(f"dataset={name}: {str(error).splitlines()[0]}") from error
+    words += [f"data_dir={given['data_dir']}"] if "data_dir" in given else []
+    cfg = compose_config(words, config_dir=config_dir)
     node: Any = OmegaConf.to_container(cfg.dataset, resolve=True)
     if "origin" not in node:
         raise ValueError(f"dataset={name} of suite={suite} needs no preparation")
@@ -155,9 +134,16 @@ def download(source: Mapping[str, Any], target: Path, what: str) -> None:
 
 
 def prepare(words: Sequence[str]) -> Path:
-    """Does it; returns the prepared folder."""
-    found = choices(words)
-    node = described(found)
+    """Downloads or imports the set, checks it and writes its manifest; returns its folder.
+
+    Raises:
+        ValueError, OSError: an unknown word, or images that are not those of the set.
+    """
+    given_words = parse_words(words, word="prepare", keys=KEYS, positional=())
+    found = given_words.settings
+    if "dataset" not in found:
+        raise ValueError("choose a set: fsig-bench prepare dataset=babies")
+    node = described(found, given_words.config_dir)
     name, origin = node["name"], node["origin"]
     folder = Path(node["path"]).expanduser().parent
     manifest = folder / "manifest.json"
@@ -208,8 +194,11 @@ def prepare(words: Sequence[str]) -> Path:
     return folder
 
 
+def main(words: Sequence[str]) -> int:
+    """`prepare` as a word of the command line."""
+    prepare(words)
+    return 0
+
+
 if __name__ == "__main__":
-    try:
-        prepare(sys.argv[1:])
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_word("prepare", main))

@@ -24,7 +24,7 @@ from fsig_bench.console import parse_words, results_root, run_word, split_config
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.records import flat, read_record
 from fsig_bench.store.status import read_status
-from fsig_bench.store.store import Store
+from fsig_bench.store.store import Store, parse_run_folder
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
 SUBCOMMANDS = ("why", "verify", "prune")
@@ -52,8 +52,7 @@ class Found:
 
 def look(folder: Path, store: Store) -> Found:
     """How one run folder stands."""
-    suite, method, dataset, name = folder.relative_to(store.root / "runs").parts
-    k, seed, run_id = name.split("-", 2)
+    name = parse_run_folder(folder)
     status, said, record = "killed", "", None
     kept = read_status(folder)
     if (folder / "record.json").exists():
@@ -61,7 +60,7 @@ def look(folder: Path, store: Store) -> Found:
             status, record = "done", read_record(folder / "record.json")
         except ValueError as error:
             status, said = "damaged", str(error)
-    elif is_held(store.lock_path(f"run-{run_id}")):
+    elif is_held(store.lock_path(f"run-{name['run_id']}")):
         status, said = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
     elif kept.get("status") in ("pending", "failed", "timeout"):
         status, said = kept["status"], kept.get("error", "")
@@ -69,12 +68,7 @@ def look(folder: Path, store: Store) -> Found:
         said = f"its process ended without a word, last seen {kept.get('time', 'never')}"
     return Found(
         status=status,
-        suite=suite,
-        method=method,
-        dataset=dataset,
-        k=k.removeprefix("k"),
-        seed=seed.removeprefix("seed"),
-        run_id=run_id,
+        **name,
         folder=folder,
         said=said,
         record=record,
@@ -159,8 +153,6 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: an unknown word or key, or a folder that is not there.
     """
-    from fsig_bench.store.maintenance import damaged_files, unreferenced_files
-
     named = [w for w in words if w in SUBCOMMANDS]
     verb = named[0] if named else "list"
     rest = [w for w in words if w != verb]
@@ -179,6 +171,8 @@ def main(words: Sequence[str]) -> int:
     if verb == "list":
         print("\n".join(listing([r for r in found_runs(store) if r.fits(given)])))
         return 0
+    from fsig_bench.store.maintenance import damaged_files, unreferenced_files
+
     go = given.get("remove" if verb == "verify" else "yes") == "true"
     count = 0
     if verb == "verify":

@@ -6,19 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-
 from fsig_bench.runner.build import build_method
+from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.resolve import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def composed(*overrides):
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", list(overrides))
+    return compose_config(overrides)
 
 
 def make_cell(*overrides):

@@ -9,7 +9,7 @@ import torch
 from helpers import ROOT
 from PIL import Image
 
-from fsig_bench.store.store import Store
+from fsig_bench.store.store import Store, run_folder_name
 
 REFERENCE = ROOT / "results" / "reference" / "mini"
 ROLES = {"source": 400, "target": 400, "generated": 400, "shots": 10}  # points of a run's figure
@@ -28,8 +28,7 @@ def altered(record, **fields):
 
 def leave(record, results, *, level):
     """What a finished run leaves; its samples are of one grey level plus their index."""
-    folder = results / "runs" / record["suite"] / record["method"] / record["dataset"]
-    folder /= f"k{record['k']}-seed{record['seed']}-{record['run_id']}"
+    folder = results / run_folder_name(record, record["run_id"])
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(record))
     for name in ("samples", "nearest", "tsne"):

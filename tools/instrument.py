@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from rich.table import Table
 from torch import Tensor
 
 from fsig_bench.api.images import to_uint8
-from fsig_bench.api.weights import ROOT, locate
+from fsig_bench.api.weights import locate
 from fsig_bench.console import console
 from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS
 from fsig_bench.faceworld.render import render
@@ -28,6 +27,7 @@ from fsig_bench.pictures.grid import labelled_rows
 from fsig_bench.runner.adapt import adapt
 from fsig_bench.runner.build import build_method
 from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.device import resolve_device
 from fsig_bench.runner.resolve import resolve
 from fsig_bench.runner.sample import sample
@@ -61,9 +61,8 @@ def _note(weights: str, quality: dict[str, Any]) -> None:
 
 def source_samples(words: list[str], results_dir: str) -> tuple[Tensor, Tensor, Cell]:
     """N samples and the rebuilt shots of a source model through the harness, and its cell."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        fixed = ["dataset=adults", f"num_images={N}", f"results_dir={results_dir}"]
-        job = resolve(compose("config", [*words, *fixed]))
+    fixed = ["dataset=adults", f"num_images={N}", f"results_dir={results_dir}"]
+    job = resolve(compose_config([*words, *fixed]))
     store, method = Store(results_dir), build_method(job.method, job.place)
     state = adapt(job, method, store)[0]
     rebuilt = method.reconstruct(state) if hasattr(method, "reconstruct") else torch.empty(0)

@@ -1,16 +1,18 @@
-"""`python -m fsig_bench.report`: tables, figures and the HTML report of the records on disk.
+"""`fsig-bench report`: tables, figures and the HTML report of the records on disk.
 
-    python -m fsig_bench.report [FOLDER ...]               all of it, into results/; prints Markdown
-    python -m fsig_bench.report only=tables,figures,html   a part of it
-    python -m fsig_bench.report table=main,crdi_table2     tables of conf/table, printed, written
-    python -m fsig_bench.report verify                     are the numbers still what records say?
+    fsig-bench report [FOLDER ...]                  all of it, into results/; prints Markdown
+    fsig-bench report only=tables,figures,html      a part of it
+    fsig-bench report table=main,crdi_table2        tables of conf/table: printed and written
+    fsig-bench report verify [FOLDER ...]           checks that the numbers are those of the records
+    fsig-bench report dashboard ENTITY PROJECT      a wandb workspace for the records
 
-FOLDER: where records lie (default: results/runs). results=DIR: where samples and pictures of the
-runs are (default: results); out=DIR: where the report goes (default: the same).
+FOLDER: where records lie, or a results folder (default: results). results_dir=DIR: where samples
+and pictures of the runs are (default: results). out=DIR: where the report goes (default: the
+results folder).
 
-Everything is a pure function of the records: methods down, target domains across, one table a
-metric; mean and standard deviation over seeds and subsets, and the methods' mean ranks. Records
-that differ in suite, protocol, k or sample count never share a table.
+Everything is a pure function of the records: methods down, target domains across, one table for
+each metric; mean and standard deviation over seeds and subsets, and the methods' mean ranks.
+Records that differ in suite, protocol, k or sample count never share a table.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.console import existing_folder, parse_words, run_word
 from fsig_bench.report.markdown import report
-from fsig_bench.report.records import Record, load
+from fsig_bench.report.records import Record, load, record_files, record_folders
 
-KEYS = ("only", "table", "results", "out")
-ONLY = ("tables", "figures", "html")
+KEYS = ("only", "table", "results_dir", "out")
+ALIASES = {"results": "results_dir"}
+PARTS = ("tables", "figures", "html")
 
 
-def make(
+def write_parts(
     records: Sequence[Record], parts: Sequence[str], *, results: Path, out: Path
 ) -> list[Path]:
     """Writes the parts of the report; returns what a reader opens first."""
@@ -50,50 +54,62 @@ def make(
     return made
 
 
+def print_tables(names: Sequence[str], folders: Sequence[Path], out: Path) -> None:
+    """Prints tables of conf/table and writes them; printed numbers need no record."""
+    from fsig_bench.report.tables import build_table, load_spec, render_markdown, write_tables
+
+    specs = [load_spec(name) for name in names]
+    records = load(folders) if any(record_files(folder) for folder in folders) else []
+    for spec in specs:
+        print(render_markdown(build_table(spec, records)), end="\n\n")
+    for path in write_tables(records, out / "tables", names):
+        print(path, file=sys.stderr)
+
+
+def print_verdicts(records: Sequence[Record], results: Path) -> int:
+    """Prints what is wrong with each record; exit status 1 where something is."""
+    from fsig_bench.report.verify import replay
+
+    found = replay(records, results)
+    print("\n".join(map(str, found)))
+    bad = sum(bool(r.wrong) for r in found)
+    print(f"{len(found)} records: {bad} wrong")
+    return int(bad > 0)
+
+
 def main(words: Sequence[str]) -> int:
     """Prints the report and writes its parts; exit status 1 where `verify` finds something wrong.
 
     Raises:
         ValueError, OSError: a word is unknown, or the records are not there or damaged.
     """
-    given = dict(w.split("=", 1) for w in words if "=" in w)
-    if wrong := sorted(set(given) - set(KEYS)):
-        raise ValueError(f"{wrong[0]}=: report knows {', '.join(f'{k}=' for k in KEYS)}")
-    plain = [w for w in words if "=" not in w]
-    verify = plain[:1] == ["verify"]
-    folders = [Path(w).expanduser() for w in plain[verify:]] or [Path("results/runs")]
-    results = Path(given.get("results", "results")).expanduser()
-    out = Path(given.get("out", results)).expanduser()
-    if names := given.get("table"):
-        from fsig_bench.report.tables import build_table, load_spec, render_markdown, write_tables
+    if words[:1] == ["dashboard"]:
+        from fsig_bench.report import dashboard
 
-        there = any(path for folder in folders for path in folder.rglob("record.json"))
-        records = load(folders) if there else []  # the printed numbers need none
-        for name in names.split(","):
-            print(render_markdown(build_table(load_spec(name), records)), end="\n\n")
-        for path in write_tables(records, out / "tables", names.split(",")):
-            print(path, file=sys.stderr)
+        return dashboard.main(words[1:])
+    given = parse_words(words, word="report", keys=KEYS, aliases=ALIASES)
+    verify = "verify" in given.positional
+    typed = [word for word in given.positional if word != "verify"]
+    results = Path(given.settings.get("results_dir", "results")).expanduser()
+    if "results_dir" in given.settings:
+        results = existing_folder(str(results), key="results_dir")
+        results = results.parent if results.name == "runs" else results
+    folders = record_folders(typed or [str(results)] if results.is_dir() else typed)
+    out = Path(given.settings.get("out", results)).expanduser()
+    if names := given.settings.get("table"):
+        print_tables(names.split(","), folders, out)
         return 0
     records = load(folders)
     if verify:
-        from fsig_bench.report.verify import replay
-
-        found = replay(records, results)
-        print("\n".join(map(str, found)))
-        bad = sum(bool(r.wrong) for r in found)
-        print(f"{len(found)} records: {bad} wrong")
-        return int(bad > 0)
-    parts = given.get("only", ",".join(ONLY)).split(",")
-    if unknown := [p for p in parts if p not in ONLY]:
-        raise ValueError(f"only={unknown[0]}: choose from {', '.join(ONLY)}")
+        return print_verdicts(records, results)
+    parts = given.settings.get("only", ",".join(PARTS)).split(",")
+    if unknown := [p for p in parts if p not in PARTS]:
+        raise ValueError(f"only={unknown[0]}: choose from {', '.join(PARTS)}")
     print(report(records), end="")
-    for path in make(records, parts, results=results, out=out):
+    for path in write_parts(records, parts, results=results, out=out):
         print(path, file=sys.stderr)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_word("report", main))

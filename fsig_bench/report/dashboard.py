@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from fsig_bench.console import exit_status, parse_words
 from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.trackers.values import metric_prefix
 
@@ -144,26 +145,27 @@ def curve_names(store: Path) -> set[str]:
     return {k for found in points for p in found[:1] for k in p} - {"done", "total"}
 
 
-def main(words: Sequence[str]) -> None:
+def main(words: Sequence[str]) -> int:
     """Builds the workspace and saves it.
 
     Raises:
         ValueError: wrong number of words, or no record below the folder.
         ImportError: wandb-workspaces is missing.
     """
-    if len(words) not in (2, 3):
-        raise ValueError("give entity and project: fsig-bench report dashboard E P")
-    from fsig_bench.report.records import load
+    given = parse_words(words, word="report dashboard", keys=("results_dir",))
+    if len(given.positional) not in (2, 3):
+        raise ValueError("give entity and project: fsig-bench report dashboard ENTITY PROJECT")
+    from fsig_bench.report.records import load, record_folders
 
-    folder = Path(words[2] if len(words) == 3 else "results/runs").expanduser()
-    spec = spec_of(load([folder]), curve_names(folder.parent / "store"))
-    workspace = build(words[0], words[1], "fsig-bench", spec)
+    entity, project, *typed = given.positional
+    typed += [given.settings["results_dir"]] if "results_dir" in given.settings else []
+    folders = record_folders(typed)
+    curves = {name for folder in folders for name in curve_names(folder.parent / "store")}
+    workspace = build(entity, project, "fsig-bench", spec_of(load(folders), curves))
     workspace.save()
     print(workspace.url)
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, OSError, ImportError) as error:
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(exit_status(main, sys.argv[1:]))

@@ -8,30 +8,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.console import existing_folder
 from fsig_bench.store.records import read_record
 
 Record = dict[str, Any]
 KINDS = {"method": 0, "control": 1}  # in the order of rows
 
 
+def record_folders(typed: Sequence[str]) -> list[Path]:
+    """The folders of records that a user named; a results folder stands for its `runs`.
+
+    Raises:
+        ValueError: a folder is not there.
+    """
+    folders = [existing_folder(text, key="the folder of records") for text in typed]
+    if not typed:
+        folders = [Path("results")] if Path("results").is_dir() else []
+    return [f / "runs" if (f / "runs").is_dir() else f for f in folders]
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The record.json below a folder; in a folder without any, all its *.json."""
+    return sorted(folder.rglob("record.json")) or [
+        path for path in sorted(folder.rglob("*.json")) if path.name != "status.json"
+    ]
+
+
 def load(folders: Iterable[Path]) -> list[Record]:
-    """Every record.json (or *.json of a folder of records) below the folders, in a fixed order.
+    """The records below the folders, in a fixed order; see `record_files`.
 
     Raises:
         ValueError: a file is not a record, or there is none.
     """
     found = []
     for folder in folders:
-        for path in sorted(folder.rglob("*.json")):
-            if path.name == "status.json":
-                continue
+        for path in record_files(folder):
             try:
                 record = read_record(path)
                 found.append(((record["suite"], record["run_id"]), record))
             except (KeyError, TypeError) as error:
                 raise ValueError(f"{path} is no record ({error!r}); move it away") from error
     if not found:
-        raise ValueError(f"no record below {', '.join(map(str, folders))}; run a method first")
+        where = ", ".join(map(str, folders)) or "results"
+        raise ValueError(f"there is no record below {where}; run a method first")
     return list(dict(sorted(found, key=lambda pair: pair[0])).values())
 
 

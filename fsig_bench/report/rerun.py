@@ -87,16 +87,14 @@ def composed(words: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be composed; the message is Hydra's.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from fsig_bench.runner.compose import compose_config
+
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", list(words))
-        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
+        return OmegaConf.to_container(compose_config(words), resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
         raise ValueError(str(error)) from error
 
 

@@ -82,6 +82,7 @@ def could_change(record: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 def replayed(record: Mapping[str, Any], store: Store, now: Mapping[str, Any]) -> Replayed:
     """Checks one record; its shards too, where the store has them."""
     from fsig_bench.report.rerun import rebuilt
+    from fsig_bench.runner.compose import compose_config
     from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.maintenance import pixels_match
 
@@ -90,13 +91,8 @@ def replayed(record: Mapping[str, Any], store: Store, now: Mapping[str, Any]) ->
     if command.note:
         moved.append(command.note)
     else:
-        from hydra import compose, initialize_config_dir
-
-        from fsig_bench.api.places import CONF
-
         try:
-            with initialize_config_dir(str(CONF), version_base="1.3"):
-                run_id = resolve(compose("config", list(command.words))).run_id
+            run_id = resolve(compose_config(command.words)).run_id
             if run_id != record["run_id"]:
                 wrong.append(f"its settings give run {run_id} now: the code's keys have changed")
         except (ValueError, OSError) as error:

@@ -15,6 +15,18 @@ from omegaconf.errors import OmegaConfBaseException
 from fsig_bench.api.places import CONF
 
 
+def search_path(folder: Path) -> str:
+    """The override that adds a folder of config groups.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    found = folder.expanduser().resolve()
+    if not found.is_dir():
+        raise ValueError(f"config_dir={folder} is no folder; give one with config groups")
+    return f"hydra.searchpath=['file://{found}']"
+
+
 def compose_config(overrides: Sequence[str], *, config_dir: str | Path | None = None) -> DictConfig:
     """The config that these overrides give; Hydra's global state stays as it was.
 
@@ -27,10 +39,7 @@ def compose_config(overrides: Sequence[str], *, config_dir: str | Path | None = 
     """
     words = list(overrides)
     if config_dir is not None:
-        folder = Path(config_dir).expanduser().resolve()
-        if not folder.is_dir():
-            raise ValueError(f"config_dir={config_dir} is no folder; give one with config groups")
-        words.append(f"hydra.searchpath=['file://{folder}']")
+        words.append(search_path(Path(config_dir)))
     job, active = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

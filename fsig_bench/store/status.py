@@ -33,12 +33,19 @@ def now() -> str:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """The status file of a run folder; empty where there is none or it cannot be read."""
+    """The status file of a run folder: status, time, command and more.
+
+    Empty where there is none; where it cannot be read, status is "unreadable", error says why.
+    """
     try:
-        found = json.loads((folder / "status.json").read_text())
-    except (OSError, ValueError):
+        found = json.loads((folder / "status.json").read_text(errors="replace"))
+        if not isinstance(found, dict):
+            raise ValueError(f"not an object but {type(found).__name__}")
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except ValueError as error:
+        return {"status": "unreadable", "error": f"status.json cannot be read: {error}"}
+    return found
 
 
 def write_status(folder: Path, status: str, command: str, **more: Any) -> None:

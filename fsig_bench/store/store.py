@@ -15,9 +15,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fsig_bench.api.types import State
+
+
+# What may be part of a path: a record must not lead out of its results folder.
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
+
+
+def run_folder_name(identity: Mapping[str, Any], run_id: str) -> str:
+    """A run's folder below the results folder.
+
+    Args:
+        identity: suite, method, dataset, k, seed (a record will do; more is passed over).
+        run_id: the ten digits that name the run.
+    """
+    head = "/".join(str(identity[part]) for part in ("suite", "method", "dataset"))
+    return f"runs/{head}/k{identity['k']}-seed{identity['seed']}-{run_id}"
+
+
+def parse_run_folder(folder: Path) -> dict[str, str]:
+    """The suite, method, dataset, k, seed and run_id that a run's folder is named by."""
+    suite, method, dataset, name = folder.parts[-4:]
+    k, seed, run_id = name.split("-", 2)
+    parts = {"suite": suite, "method": method, "dataset": dataset, "run_id": run_id}
+    return parts | {"k": k.removeprefix("k"), "seed": seed.removeprefix("seed")}
 
 
 class Store:
@@ -66,6 +90,22 @@ class Store:
 
     def lock_path(self, name: str) -> Path:
         return self.root / "store" / "locks" / f"{name}.lock"
+
+    def run_folder(self, record: Mapping[str, Any]) -> Path | None:
+        """The folder that a record's run left; None where it is not there."""
+        name = run_folder_name(record, str(record["run_id"]))
+        if not all(PLAIN.fullmatch(part) for part in name.split("/")) or name.count("/") != 4:
+            return None
+        folder = self.root / name
+        return folder if folder.is_dir() else None
+
+    def stage_folder(self, record: Mapping[str, Any], stage: str) -> Path | None:
+        """The folder of a record's "adapt" or "sample" stage; None where it is not there."""
+        key = str(record.get("stages", {}).get(stage, ""))
+        if not PLAIN.fullmatch(key):
+            return None
+        folder = {"adapt": self.adapt_folder, "sample": self.sample_folder}[stage](key)
+        return folder if folder.is_dir() else None
 
     def adapt_folder(self, key: str) -> Path:
         return self.root / "store" / "adapt" / key[:16]

@@ -1,6 +1,6 @@
-r"""`python -m fsig_bench.tune`: settings chosen on the shots alone, never on the reference.
+r"""`fsig-bench tune`: settings chosen on the shots alone, never on the reference.
 
-    python -m fsig_bench.tune method=domainstudio dataset=babies \
+    fsig-bench tune method=domainstudio dataset=babies \
         'method.lr=log(1e-5,1e-3)' 'method.iterations=50:400:50' trials=20
 
     method.KEY=log(LOW,HIGH)      a real number, uniform in its logarithm; lin(LOW,HIGH): uniform
@@ -21,8 +21,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from hydra.errors import HydraException
 
 from fsig_bench.tune.candidates import (
     Asked,
@@ -102,43 +100,41 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError, OSError: the words are wrong, or no settings of the space work.
     """
-    from hydra import initialize_config_dir
-
     from fsig_bench.api.files import write_json
-    from fsig_bench.api.places import CONF
-    from fsig_bench.console import console
+    from fsig_bench.console import console, split_config_dir
+    from fsig_bench.runner.compose import search_path
     from fsig_bench.store.store import Store
     from fsig_bench.tune.candidates import composed
     from fsig_bench.tune.leave_out import copying_score, folds, leave_out_cell, perceptual_of
     from fsig_bench.tune.study import optuna_package
     from fsig_bench.tune.trials import best_of, line, plain, trials_table
 
-    wanted = asked(words)
+    overrides, config_dir = split_config_dir(words)
+    if config_dir is not None:
+        overrides.append(search_path(config_dir))
+    wanted = asked(overrides)
     version = optuna_package().__version__
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        store = Store(composed(wanted.fixed).results_dir)
-        wanted, fixed, study = prepared(wanted, store)
-        store.check_writable(1 << 24)
-        objective = (
-            f"mean LPIPS from shots left out ({wanted.held} at a time, {study.steps} folds) to the "
-            f"nearest of {wanted.samples} samples"
-        )
-        console.print(f"objective: {objective}; it uses the shots only and reads no reference")
-        cell = candidate(fixed, {})
-        splits = folds(cell.shots.k, wanted.held, cell.seed)
-        shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
-        network, size = perceptual_of(cell), cell.place.batch_size
-        copying = copying_score(shots, network, splits=splits, batch_size=size)
-        console.print(f"replaying the shots adapted to would score {copying:.4f}")
-        console.print(f"study {study.journal}")
+    store = Store(composed(wanted.fixed).results_dir)
+    wanted, fixed, study = prepared(wanted, store)
+    store.check_writable(1 << 24)
+    objective = (
+        f"mean LPIPS from shots left out ({wanted.held} at a time, {study.steps} folds) to the "
+        f"nearest of {wanted.samples} samples"
+    )
+    console.print(f"objective: {objective}; it uses the shots only and reads no reference")
+    cell = candidate(fixed, {})
+    splits = folds(cell.shots.k, wanted.held, cell.seed)
+    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
+    network, size = perceptual_of(cell), cell.place.batch_size
+    copying = copying_score(shots, network, splits=splits, batch_size=size)
+    console.print(f"copying the shots adapted to would score {copying:.4f}")
+    console.print(f"study {study.journal}")
 
-        def evaluate(point: Mapping[str, str], known: int) -> Iterator[Fold]:
-            settings = candidate(fixed, point)
-            return leave_out_cell(settings, store, splits=splits[known:], samples=wanted.samples)
+    def evaluate(point: Mapping[str, str], known: int) -> Iterator[Fold]:
+        settings = candidate(fixed, point)
+        return leave_out_cell(settings, store, splits=splits[known:], samples=wanted.samples)
 
-        whole = study.search(
-            evaluate, wanted.trials, lambda t: console.print(line(t), markup=False)
-        )
+    whole = study.search(evaluate, wanted.trials, lambda t: console.print(line(t), markup=False))
     trials = study.results()
     if not trials:
         raise ValueError("no trial has finished; other processes are at those that are left")
@@ -173,10 +169,6 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1 or {"--help", "-h"} & set(sys.argv):
-        print(__doc__)
-        raise SystemExit(0)
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except (ValueError, OSError, HydraException) as error:
-        raise SystemExit(f"error: {error}") from error
+    from fsig_bench.console import run_word
+
+    sys.exit(run_word("tune", main))

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import HydraException
-
 from fsig_bench.tune.space import Dimension, fitted, parse
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from fsig_bench.runner.cell import Cell
 
 VERSION = 1  # raise when a change of the code changes what the objective measures
@@ -76,21 +76,20 @@ def unknown(key: str, known: Sequence[str]) -> ValueError:
     return ValueError(f"there is no setting {key}{hint}; {ALL_OF_THEM}")
 
 
-def composed(words: Sequence[str]) -> Any:
-    """A config from overrides, inside `initialize_config_dir`.
+def composed(words: Sequence[str]) -> DictConfig:
+    """The config that overrides give.
 
     Raises:
-        ValueError: a key or a choice is not there; it is named.
+        ValueError: they do not compose; the message names the setting.
     """
-    from hydra import compose
+    from fsig_bench.runner.compose import compose_config
 
     try:
-        return compose("config", list(words))
-    except HydraException as error:
-        said = str(error)
-        if found := re.match(r"Could not override '([^']+)'", said):
+        return compose_config(words)
+    except ValueError as error:
+        if found := re.match(r"Could not override '([^']+)'", str(error)):
             raise ValueError(f"there is no setting {found[1]}; {ALL_OF_THEM}") from error
-        raise ValueError(said.split("\n\nConfig search path")[0]) from error
+        raise ValueError(str(error).split("\n\nConfig search path")[0]) from error
 
 
 def without_reference(words: Sequence[str]) -> tuple[list[str], Any]:
@@ -126,14 +125,16 @@ def checked(asked: Asked, cfg: Any) -> tuple[Dimension, ...]:
     Raises:
         ValueError: a setting or a group is not there, or a range does not suit it.
     """
-    from hydra.core.global_hydra import GlobalHydra
-
     known = present(cfg)
     space = []
     for d in asked.space:
         if "/" in d.key:
-            if not GlobalHydra.instance().config_loader().get_group_options(d.key):
-                raise ValueError(f"there is no group {d.key} below conf/")
+            for choice in d.choices:
+                try:
+                    composed([*asked.fixed, f"{d.key}={choice}"])
+                except ValueError as error:
+                    message = f"there is no group {d.key} with a choice {choice} below conf/"
+                    raise ValueError(message) from error
             space.append(d)
         elif d.key not in known:
             raise unknown(d.key, list(known))

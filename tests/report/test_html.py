@@ -9,6 +9,7 @@ from helpers import make_cell
 from html_helpers import Page, altered, leave, reference, tree
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.pictures.tsne import tsne_coordinates
 from fsig_bench.report.html.build import write_report
 from fsig_bench.report.html.links import run_page
@@ -17,7 +18,7 @@ from fsig_bench.report.html.rows import rows, setting_id
 from fsig_bench.report.html.run_page import metric
 from fsig_bench.report.html.unfinished import unfinished
 from fsig_bench.report.rerun import hydra_value, rebuilt
-from fsig_bench.store.places import run_folder
+from fsig_bench.store.store import Store
 
 BAD = "<script>alert(1)</script>"
 
@@ -146,7 +147,7 @@ def test_hostile_names_are_shown_as_text(tmp_path):
     record["notes"] = {"warning": f"beware {BAD}", BAD: BAD}
     record["metrics"]["fd"]["extractor"] = "</script><script>alert(2)</script>"
     out = write_report([record], results=tmp_path / "none", out=tmp_path / "report").parent
-    assert run_folder(tmp_path, record) is None
+    assert Store(tmp_path).run_folder(record) is None
     assert len(tree(tmp_path)) == len(tree(out))  # nothing beside the report
     for path in out.rglob("*.html"):
         page = Page(path)
@@ -185,23 +186,27 @@ def test_a_broken_picture_or_shard_is_named_and_the_rest_stands(records, tmp_pat
     assert sum("pictures/" in own.get("src", "") for own in page.all("img")) == 2
 
 
+def shown_as(*names):
+    return {name: metric_card(name) for name in names}
+
+
 class TestRows:
     def test_unlike_protocols_never_share_a_row_or_a_setting(self, records):
         other = altered(records[0], protocol_hash="ffffffff", run_id="other")
         assert setting_id(other) != setting_id(records[0])
-        assert len(rows([records[0], other], ["fd"])) == 2
+        assert len(rows([records[0], other], shown_as("fd"))) == 2
 
     def test_runs_with_other_method_settings_are_not_seeds(self, records):
         other = altered(records[2], run_id="other")
         other["config"]["method"]["segments"] = 8
-        own, apart = rows([*records[:3], other], ["fd"])
+        own, apart = rows([*records[:3], other], shown_as("fd"))
         assert len(own.records) == 3 and own.method == "CRDI"
         assert apart.method == "CRDI [segments=8]" and len(apart.records) == 1
 
     def test_a_single_run_is_linked_straight_and_a_missing_value_is_a_dash(self, records):
         record = altered(records[0])
         record["metrics"]["fd"]["value"] = None
-        (row,) = rows([record], ["fd", "kid"])
+        (row,) = rows([record], shown_as("fd", "kid"))
         assert row.numbers[0].text == "-" and row.numbers[0].mean is None
         assert row.numbers[1].href == f"{run_page(record)}#m-kid"
 
@@ -305,7 +310,8 @@ class TestPlots:
         assert curve.points.split()[-1] == "300.0,130.0"
 
     def test_values_per_cluster_become_rows(self):
-        found = metric("intra_lpips", {"value": 0.5, "cluster_means": {"0": 0.2, "2": 0.4}, "x": 3})
+        node = {"value": 0.5, "cluster_means": {"0": 0.2, "2": 0.4}, "x": 3}
+        found = metric("intra_lpips", metric_card("intra_lpips"), node)
         (series,) = found.series
         assert series.rows == (("0", "0.2", 0.5), ("2", "0.4", 1.0))
         assert found.details == (("x", "3"),)

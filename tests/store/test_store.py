@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import make_cell
 
 from fsig_bench.api import weights
 from fsig_bench.api.types import State
@@ -13,7 +14,7 @@ from fsig_bench.runner.keys import key_content, weight_files
 from fsig_bench.runner.progress import StageProgress
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.keys import digest
-from fsig_bench.store.store import Store
+from fsig_bench.store.store import Store, parse_run_folder, run_folder_name
 
 
 def test_state_survives_the_store(tmp_path):
@@ -157,3 +158,40 @@ def test_checkpoints_leave_most_of_the_time_to_the_work(takes_s, written_at, tmp
         now[0] += 1
         progress.save(1, {})
     assert seen == written_at
+
+
+def test_a_run_folder_is_named_and_read_back_in_one_place(tmp_path):
+    cell = make_cell("method=copy", "dataset=babies", "seed=7")
+    name = run_folder_name(cell.identity, cell.run_id)
+    assert name == cell.folder
+    assert parse_run_folder(tmp_path / name) == {
+        "suite": "mini",
+        "method": "copy",
+        "dataset": "babies",
+        "k": "10",
+        "seed": "7",
+        "run_id": cell.run_id,
+    }
+    store, record = Store(tmp_path), {**cell.identity, "run_id": cell.run_id}
+    assert store.run_folder(record) is None
+    (tmp_path / name).mkdir(parents=True)
+    assert store.run_folder(record) == tmp_path / name
+
+
+@pytest.mark.parametrize("part", ["..", "a/b", "/etc", "", "a b"])
+def test_a_record_leads_nowhere_out_of_its_results(part, tmp_path):
+    record = {"suite": "mini", "method": part, "dataset": "d", "k": 1, "seed": 0, "run_id": "r"}
+    if not part.startswith("/"):
+        (tmp_path / run_folder_name(record, "r")).mkdir(parents=True, exist_ok=True)
+    assert Store(tmp_path).run_folder(record) is None
+    stages = {"stages": {"adapt": part}}
+    assert Store(tmp_path).stage_folder(stages, "adapt") is None
+
+
+def test_a_stage_folder_is_found_by_the_records_digits(tmp_path):
+    store, record = Store(tmp_path), {"stages": {"sample": "0123456789abcdef"}}
+    assert store.stage_folder(record, "sample") is None
+    folder = store.sample_folder("0123456789abcdef" + "f" * 48)
+    folder.mkdir(parents=True)
+    assert store.stage_folder(record, "sample") == folder
+    assert store.stage_folder(record, "adapt") is None

@@ -22,7 +22,7 @@ from fsig_bench.report.html.tsne import plot, sheet_maker
 from fsig_bench.report.html.unfinished import unfinished
 from fsig_bench.report.records import Record
 from fsig_bench.report.rerun import rebuilt
-from fsig_bench.store.places import run_folder, stage_folder
+from fsig_bench.store.store import Store
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,7 +68,8 @@ def evidence(
     record: Record, results: Path, write: Writer, make: Any, known: dict[str, Sheet | str | None]
 ) -> dict[str, Any]:
     """What lies on disk beside a record: figures, sheet of samples, plot, curves; or why not."""
-    folder, missing = run_folder(results, record), []
+    store, missing = Store(results), []
+    folder = store.run_folder(record)
     pictures, wrong = made(list(PICTURES), folder, write) if folder else ([], [])
     missing += wrong
     if not pictures:
@@ -85,7 +86,7 @@ def evidence(
         missing.append(found or "The samples of this run are not at hand.")
     own = found if isinstance(found, Sheet) else None
     shown = plot(folder, record, own, make) if folder else None
-    stage = stage_folder(results, record, "adapt")
+    stage = store.stage_folder(record, "adapt")
     curve = stage / "curve.jsonl" if stage else None
     lines = curves(curve.read_text(errors="replace")) if curve and curve.exists() else []
     return {"pictures": pictures, "sheet": own, "plot": shown, "curves": lines, "missing": missing}

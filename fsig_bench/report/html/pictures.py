@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api.files import write_whole
 from fsig_bench.report.html.links import short_digest
-from fsig_bench.store.places import stage_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -156,9 +155,10 @@ def first_samples(results: Path, record: Mapping[str, Any]) -> Tensor | None:
 
     from fsig_bench.store.store import Store
 
-    if stage_folder(results, record, "sample") is None:
+    store = Store(results)
+    if store.stage_folder(record, "sample") is None:
         return None
-    store, key = Store(results), str(record["stages"]["sample"])
+    key = str(record["stages"]["sample"])
     size = int(record["config"]["suite"]["shard_size"])
     wanted = min(SHEET, int(record["num_images"]))
     parts = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from fsig_bench.store.status import read_status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,28 +19,18 @@ class Unfinished:
     time: str
 
 
-def read_status(text: str, place: str) -> Unfinished:
-    """A status file's content; an unreadable one is shown as such."""
-    try:
-        found = json.loads(text)
-        if not isinstance(found, dict):
-            raise ValueError(f"not an object but {type(found).__name__}")
-    except ValueError as error:
-        return Unfinished(
-            place=place,
-            status="unreadable",
-            error=f"status.json cannot be read: {error}",
-            command="",
-            time="",
-        )
+def unfinished_run(folder: Path, results: Path) -> Unfinished:
+    """What the status of a run folder says; an unreadable one is shown as such."""
+    found = read_status(folder)
     fields = {name: str(found.get(name) or "") for name in ("error", "command", "time")}
+    place = folder.relative_to(results).as_posix()
     return Unfinished(place=place, status=str(found.get("status") or "unknown"), **fields)
 
 
 def unfinished(results: Path) -> list[Unfinished]:
     """Every run folder with a status and no record, failures first."""
     found = [
-        read_status(path.read_text(errors="replace"), path.parent.relative_to(results).as_posix())
+        unfinished_run(path.parent, results)
         for path in sorted((results / "runs").rglob("status.json"))
         if not (path.parent / "record.json").exists()
     ]

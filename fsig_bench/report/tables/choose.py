@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from fsig_bench.api.places import CONF
 from fsig_bench.report.records import Record, setting
 from fsig_bench.report.variants import unlike
 from fsig_bench.store.keys import NOT_IN_KEY
@@ -22,22 +21,15 @@ def composed(overrides: tuple[str, ...]) -> dict[str, Any]:
     """A config as the command line composes it, resolved, with what a table compares.
 
     Raises:
-        hydra.errors.HydraException: an override names nothing that exists.
+        ValueError: an override names nothing that exists.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.singleton import Singleton
     from omegaconf import OmegaConf
 
-    before = Singleton.get_state()  # a running Hydra application keeps its own
-    try:
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", list(overrides))
-            nodes = {k: config[k] for k in ("protocol", "method") if config.get(k) is not None}
-            return {k: OmegaConf.to_container(v, resolve=True) for k, v in nodes.items()}
-    finally:
-        Singleton.set_state(before)
+    from fsig_bench.runner.compose import compose_config
+
+    config = compose_config(overrides)
+    nodes = {k: config[k] for k in ("protocol", "method") if config.get(k) is not None}
+    return {k: OmegaConf.to_container(v, resolve=True) for k, v in nodes.items()}
 
 
 def differences(found: Any, expected: Any) -> list[str]:
