@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsig_bench.api import process
@@ -170,10 +172,10 @@ def run_word(word: str, main: Callable[[Sequence[str]], int]) -> int:
     return exit_status(main, words)
 
 
-def fail(error: Exception) -> None:
+def fail(error: Exception) -> NoReturn:
     """A user's error: one sentence on stderr, no traceback."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]error[/]: {error}", markup=True
+        f"[bold red]error[/]: {escape(str(error))}", markup=True
     )
     sys.exit(1)
 
