@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from fsig_bench.console import console
 from fsig_bench.sweep.jobs import SweepJob, cores, failed_return
+from fsig_bench.sweep.titles import title_of
 
 
 class OwnLauncher(Launcher):
@@ -83,6 +85,7 @@ class SubmititLauncher(OwnLauncher):
         while waiting or running:
             while waiting and len(running) < count:
                 overrides, number = waiting.pop(0)
+                console.print(title_of(overrides), style="bold", markup=False)
                 running[number] = executor.submit(sweep_job, overrides, number)
             time.sleep(0.1)
             for number in [n for n, job in running.items() if job.done()]:
@@ -93,11 +96,15 @@ class SubmititLauncher(OwnLauncher):
         return [outcomes[number] for _, number in todo]
 
     def outcome(self, job: Any) -> JobReturn:
-        """Waits for a job and returns its outcome."""
+        """Waits for a job, prints the line that it returns, and returns its outcome."""
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
         try:
-            return job.results()[0]
+            result: JobReturn = job.results()[0]
+            # What the job itself prints goes to its log.
+            if result.status == JobStatus.COMPLETED and result.return_value:
+                console.print(result.return_value, markup=False)
+            return result
         except FailedJobError as error:
             lines = [s for s in str(error).splitlines() if s.strip("- ")]
             trace = [s for s in lines if not s.startswith((" ", "You can", "or at"))]

@@ -55,8 +55,17 @@ def typed(overrides: Sequence[str]) -> str:
     return " ".join(o for o in overrides if not o.startswith(left_out))
 
 
+JOB_NAME = "hydra.job.name="
+
+
 def name_override(title: str) -> str:
     """The override that gives a job its title, wherever it runs, as Hydra's name of the job."""
     # These signs have a meaning inside quotes of an override.
     plain = title.translate({ord(sign): None for sign in "'\\$"})
-    return f"hydra.job.name='{plain}'"
+    return f"{JOB_NAME}'{plain}'"
+
+
+def title_of(overrides: Sequence[str]) -> str:
+    """The title that `name_override` gave to a job; all its overrides if it has none."""
+    names = [o.removeprefix(JOB_NAME).strip("'") for o in overrides if o.startswith(JOB_NAME)]
+    return names[-1] if names else typed(overrides)
