@@ -120,7 +120,7 @@ def shots_stay_as_they_are(trial: Trial) -> str | None:
     if not torch.equal(given, adapted.shots):
         gap = image_gap(given, adapted.shots)
         return f"`adapt` changes the shots in place, by up to {gap:.3g}; work on shots.clone()"
-    trial.draw(adapted.sampler)
+    trial.drawn()
     if not torch.equal(given, adapted.shots):
         return "the sampler changes the shots in place; keep shots.clone() in the state"
     return None

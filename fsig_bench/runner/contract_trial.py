@@ -107,6 +107,7 @@ class Trial:
 
     cell: Cell
     known: dict[tuple[int, int], Adapted] = field(default_factory=dict)
+    images: dict[tuple[int, int], Images] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -162,6 +163,13 @@ class Trial:
         if anew or key not in self.known:
             self.known[key] = self.adapt(k=key[0], seed=key[1])
         return self.known[key]
+
+    def drawn(self, *, seed: int | None = None) -> Images:
+        """Images at `INDICES` of `adapted`, made once for all promises."""
+        key = self.k, self.seed if seed is None else seed
+        if key not in self.images:
+            self.images[key] = self.draw(self.adapted(seed=seed).sampler)
+        return self.images[key]
 
     def draw(
         self, sampler: Sampler, indices: Sequence[int] = INDICES, *, random_state: int = 0
