@@ -27,7 +27,7 @@ from fsig_bench.runner.contract_trial import (
 
 
 def values_stand_in_the_yaml(trial: Trial) -> str | None:
-    """The method is a frozen dataclass whose values stand in the YAML only."""
+    """The method is a frozen dataclass, and its values stand in the YAML only."""
     kind = type(trial.build())
     if not dataclasses.is_dataclass(kind):
         return f"{kind.__name__} is no dataclass; write @dataclass(frozen=True, kw_only=True) on it"

@@ -141,7 +141,7 @@ def _restart_fault(progress: WatchedProgress, before: int) -> str | None:
 
 
 def the_state_survives_the_store(trial: Trial) -> str | None:
-    """A new process draws the same images from the state that the store keeps."""
+    """A new object of the method draws the same images from the state that the store keeps."""
     adapted = trial.adapted()
     images = trial.drawn()
     # Whatever a module or a class remembers is then another adaptation's.
