@@ -22,8 +22,6 @@ from baselines.common.unet import PixelUNet
 from baselines.common.weights import converted, read_weights
 from fsig_bench.api import Asset
 
-Rename = tuple[str, str]  # (module in the checkpoint, module in diffusers)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ADMFlags:
