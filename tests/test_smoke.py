@@ -51,7 +51,7 @@ def test_other_experiments_and_lists_of_them_change_no_method():
     "name", ["copy", "real", "source", "d2c", "gan_inversion", "genda", "finetune"]
 )
 def test_a_smoke_run_takes_less_than_a_minute(name, tmp_path):
-    """The quicker half, scored on less; all were measured by hand. Processor time, not wall time."""
+    """The quicker half, scored on less, in processor time; all were measured by hand."""
     began = time.process_time()
     words = [f"method={name}", "dataset=babies", "experiment=smoke", f"results_dir={tmp_path}"]
     record = fsig_bench.run(*words, "dataset.n_ref=60", "figures.tsne_points=20")
