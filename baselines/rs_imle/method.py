@@ -159,9 +159,10 @@ class RSIMLE:
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Trains a generator from scratch on the shots alone."""
         n, d = len(shots), self.architecture.latent_dim
-        torch.manual_seed(derive(seed, "rs_imle", "weights"))
-        net = Generator(self.architecture).to(self.device)
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "rs_imle", "weights"))
+            net = Generator(self.architecture)
+        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = Average.of(net)
         betas = self.betas[0], self.betas[1]
         adam = torch.optim.AdamW(net.parameters(), self.lr, betas, weight_decay=self.weight_decay)

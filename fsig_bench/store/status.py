@@ -1,4 +1,4 @@
-"""How a run stands, in status.json of its folder: for people and for `python -m fsig_bench.runs`.
+"""How a run stands, in status.json of its folder: for people and for `fsig-bench runs`.
 
 pending: a sweep will come to it; running: with a heartbeat; failed, timeout: with the reason. A
 finished run has its record instead. Nothing decides by this file whether a run may start: the lock

@@ -61,19 +61,21 @@ def test_tsne_is_joint_repeatable_and_separates_what_is_apart(tmp_path):
     }
     first = tsne_coordinates(features, seed=1, limit=60)
     again = tsne_coordinates(features, seed=1, limit=60)
-    assert {k: v.shape for k, v in first.items()} == {
+    assert {k: v.xy.shape for k, v in first.items()} == {
         "source": (40, 2),
         "target": (60, 2),
         "shots": (5, 2),
     }
-    assert all(np.array_equal(first[k], again[k]) for k in first)
-    near = np.linalg.norm(first["shots"].mean(0) - first["target"].mean(0))
-    far = np.linalg.norm(first["shots"].mean(0) - first["source"].mean(0))
+    assert all(np.array_equal(first[k].xy, again[k].xy) for k in first)
+    near = np.linalg.norm(first["shots"].xy.mean(0) - first["target"].xy.mean(0))
+    far = np.linalg.norm(first["shots"].xy.mean(0) - first["source"].xy.mean(0))
     assert near < far
     tsne_figure(tmp_path / "t.png", first, title="t")
     assert size_of(tmp_path / "t.png") == (1024, 896)
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert len(rows) == 105 and {r["role"] for r in rows} == set(first)
+    drawn = [int(r["index"]) for r in rows if r["role"] == "target"]
+    assert drawn == first["target"].index.tolist() == sorted(set(drawn)) and max(drawn) > 60
 
 
 def test_tsne_refuses_nan():
@@ -128,12 +130,12 @@ def test_other_embeddings_are_joint_too(kind, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap-learn warns of its own dependencies
         found = tsne_coordinates(features, seed=0, limit=40, kind=kind)
-    assert {r: p.shape for r, p in found.items()} == {
+    assert {r: p.xy.shape for r, p in found.items()} == {
         "target": (40, 2),
         "generated": (40, 2),
         "shots": (3, 2),
     }
-    middle = {role: points.mean(0) for role, points in found.items()}
+    middle = {role: points.xy.mean(0) for role, points in found.items()}
     near = np.linalg.norm(middle["shots"] - middle["target"])
     assert near < np.linalg.norm(middle["generated"] - middle["target"]) / 2
     tsne_figure(tmp_path / "t.png", found, title="t", kind=kind)
