@@ -102,7 +102,7 @@ def tsne_points(text: str) -> list[Point]:
     return [point for role in ORDER for point in found[role][: SHOWN[role]]]
 
 
-def placed(points: Sequence[Point]) -> tuple[list[Point], int]:
+def fit_to_plane(points: Sequence[Point]) -> tuple[list[Point], int]:
     """Scaled to a plane PLANE wide with one factor for both axes, and the plane's height."""
     xs, ys = [p.x for p in points], [p.y for p in points]
     wide, high = max(xs) - min(xs) or 1.0, max(ys) - min(ys) or 1.0
