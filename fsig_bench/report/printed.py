@@ -10,7 +10,7 @@ from fsig_bench.report.published import Names, Published, load_names, load_publi
 
 
 def printed_line(row: Published, record: Mapping[str, Any], names: Names) -> str:
-    """One printed number beside the record's."""
+    """One printed number, with the record's."""
     family = names.families.get(row.family)
     protocol = family.protocol if family else None
     metric = row.harness_metric or ""

@@ -1,4 +1,4 @@
-"""Records to a terminal table: a method beside its controls."""
+"""Records to a terminal table: a method next to its controls."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def distances_that_prefer_copies(records: Sequence[dict[str, Any]]) -> list[str]
 
 
 def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
-    """What a method says against its own samples."""
+    """Warnings that a method gives about its own samples."""
     return [
         f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
         for r in records

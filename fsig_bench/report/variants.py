@@ -67,7 +67,7 @@ def variant_labels(records: Sequence[Record]) -> list[str]:
         place: known[min(found, key=lambda key: (-found[key], key))]
         for place, found in counts.items()
     }
-    said = []
+    labels = []
     for r, pair in zip(records, own, strict=True):
         parts = [
             settings_difference(settings, main[side, name])
@@ -75,8 +75,8 @@ def variant_labels(records: Sequence[Record]) -> list[str]:
                 zip((r["method"], r["dataset"]), pair, strict=True)
             )
         ]
-        said.append(", ".join(filter(None, parts)))
-    return said
+        labels.append(", ".join(filter(None, parts)))
+    return labels
 
 
 def main_variant(records: Sequence[Record]) -> list[Record]:

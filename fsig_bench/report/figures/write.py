@@ -125,7 +125,7 @@ def matrix(records: Records, results: Path, out: Path) -> tuple[list[Path], list
 
 
 def write_figures(records: Records, *, results: Path | None, out: Path) -> list[Path]:
-    """Writes the figures, says in a line each what is left out and why, returns the files.
+    """Writes the figures, prints a line for each figure that is left out, with the reason, returns the files.
 
     Args:
         records: as `fsig_bench.report.records.load` reads them.

@@ -1,4 +1,4 @@
-"""The report's folder: pages from the records, pictures and sheets from what lies beside them.
+"""The report's folder: pages from the records, pictures and sheets from the results folder.
 
 Nothing in it depends on the time, the machine or the place of the results, so records, pictures and
 samples that are equal give equal bytes. It opens from disk and asks nothing of a network.
@@ -74,7 +74,7 @@ def check_out(out: Path) -> None:
 def evidence(
     record: Record, results: Path, write: Writer, make: Any, known: dict[str, Sheet | str | None]
 ) -> dict[str, Any]:
-    """What lies on disk beside a record: figures, sheet of samples, plot, curves; or why not."""
+    """What the run left on disk: figures, sheet of samples, plot, curves; or why it is missing."""
     store, missing = Store(results), []
     folder = store.run_folder(record)
     pictures, wrong = copy_pictures(list(PICTURES), folder, write) if folder else ([], [])

@@ -74,7 +74,7 @@ def columns_of(column: ColumnSpec, spec: TableSpec, names: Names, family: str) -
 def paper_panel(
     panel: PanelSpec, spec: TableSpec, published: Sequence[Published], names: Names, chosen: Chosen
 ) -> tuple[Panel, list[str]]:
-    """Printed numbers with ours beside them.
+    """Printed numbers with ours to their right.
 
     Raises:
         ValueError: a column or a row has no printed number.

@@ -49,13 +49,13 @@ def with_committed_protocol(
     if not records:
         return [], []
     committed = compose_parts((f"suite={suite}", f"protocol={protocol}"))["protocol"]
-    kept, out = [], defaultdict(list)
+    chosen, out = [], defaultdict(list)
     for record in records:
         if changed := differences(record["config"]["protocol"], committed):
             out["; ".join(changed)].append(record["run_id"])
         else:
-            kept.append(record)
-    return kept, [
+            chosen.append(record)
+    return chosen, [
         f"Left out, since protocol {protocol} was changed ({why}): runs {', '.join(runs)}."
         for why, runs in sorted(out.items())
     ]
@@ -69,24 +69,24 @@ def most_frequent_group(records: Sequence[Record]) -> tuple[list[Record], list[s
     order = sorted(groups, key=lambda s: (-len(groups[s]), str(s)))
     if not order:
         return [], []
-    kept = groups[order[0]]
+    chosen = groups[order[0]]
     sentences = []
     for other in order[1:]:
         why = (
-            "; ".join(protocol_differences(groups[other][0], kept[0]))
+            "; ".join(protocol_differences(groups[other][0], chosen[0]))
             or f"k ({other[3]} / {order[0][3]})"
         )
         runs = ", ".join(sorted(r["run_id"] for r in groups[other]))
         sentences.append(f"Left out, scored unlike the others ({why}): runs {runs}.")
-    return kept, sentences
+    return chosen, sentences
 
 
 def method_settings(record: Record) -> str:
     """What a method was run with, apart from seed, subset and place."""
     config: Mapping[str, Any] = record["config"]["method"]
-    kept = {k: v for k, v in flat(config).items() if not set(k.split(".")) & {*IGNORED}}
+    chosen = {k: v for k, v in flat(config).items() if not set(k.split(".")) & {*IGNORED}}
     used = [record.get(field, {}) for field in ("weights", "assets")]
-    return json.dumps([kept, *used], sort_keys=True)
+    return json.dumps([chosen, *used], sort_keys=True)
 
 
 def most_frequent_settings(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
@@ -99,11 +99,11 @@ def most_frequent_settings(records: Sequence[Record]) -> tuple[list[Record], lis
     for record in sorted(records, key=lambda r: r["run_id"]):
         if method_settings(record) == first:
             once.setdefault((record["seed"], record.get("subset", 0)), record)
-    kept = [once[key] for key in sorted(once)]
-    runs = sorted({r["run_id"] for r in records} - {r["run_id"] for r in kept})
+    chosen = [once[key] for key in sorted(once)]
+    runs = sorted({r["run_id"] for r in records} - {r["run_id"] for r in chosen})
     where = f"{records[0]['method']} on {records[0]['dataset']}"
     sentence = f"Left out, other settings of {where}: runs {', '.join(runs)}."
-    return kept, [sentence] if runs else []
+    return chosen, [sentence] if runs else []
 
 
 def method_changes(record: Record) -> list[str]:

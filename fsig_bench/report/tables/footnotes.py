@@ -18,7 +18,7 @@ class Footnotes:
         return self.commands.index(cell.why) + 1
 
     def letters(self, cell: TableCell) -> list[str]:
-        """Of all that is to be said about a cell: a, b, ... z, aa, ab, ..."""
+        """Of all remarks on a cell: a, b, ... z, aa, ab, ..."""
         return [letter(self.remarks.index(text)) for text in cell_remarks(cell)]
 
 

@@ -30,7 +30,7 @@ class MetricSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnSpec:
-    """A printed column and the protocols of the two columns of ours beside it."""
+    """A printed column and the protocols of our two columns to its right."""
 
     domain: str
     metric: str
@@ -51,7 +51,7 @@ class PanelSpec:
 @dataclass(frozen=True, kw_only=True)
 class TableSpec:
     name: str
-    kind: str  # paper: printed numbers with ours beside them; records: records of one suite
+    kind: str  # paper: printed numbers with ours to their right; records: records of one suite
     title: str
     caption: str
     source: str
