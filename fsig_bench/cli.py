@@ -100,13 +100,33 @@ def hydra_main(cfg: DictConfig) -> None:
     """One run or one job of a sweep; a user's error is one sentence."""
     try:
         run_with_controls(cfg)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (
+        ValueError,
+        OSError,
+        FloatingPointError,
+        HydraException,
+        OmegaConfBaseException,
+    ) as raised:
         from fsig_bench.console import console, fail
 
+        error = explained_error(raised)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             console.print(f"[bold red]error[/]: {error}")
-            raise  # the sweep goes on and names it again at the end
+            raise error from raised  # the sweep goes on and names it again at the end
         fail(error)
+
+
+def explained_error(error: Exception) -> Exception:
+    """The error of a run; one of Hydra's as a sentence where the typed words caused it."""
+    from fsig_bench.runner.compose import explained
+    from fsig_bench.runner.explain import is_mistake
+
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return error
+    if not is_mistake(error):
+        raise error
+    words = list(HydraConfig.get().overrides.task)
+    return ValueError(explained(error, words, compose_words=lambda w: compose("config", w)))
 
 
 def check_command(cfg: DictConfig) -> None:

@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,9 +22,11 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from fsig_bench.console import console, fail
 from fsig_bench.runner.cell import absent_assets
+from fsig_bench.runner.compose import explained
 from fsig_bench.runner.controls import applies, control_overrides
 from fsig_bench.runner.resolve import resolve
 from fsig_bench.store.lock import Busy
@@ -75,7 +78,11 @@ class CellSweeper(BasicSweeper):
         """A job's configuration, without Hydra's own part."""
         assert self.hydra_context is not None and self.config is not None
         loader = self.hydra_context.config_loader
-        cfg = loader.load_sweep_config(self.config, list(words))
+        compose_words = partial(loader.load_sweep_config, self.config)
+        try:
+            cfg = compose_words(list(words))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ValueError(explained(error, words, compose_words=compose_words)) from error
         with open_dict(cfg):
             del cfg["hydra"]
         return cfg
