@@ -34,7 +34,7 @@ from fsig_bench.data.remarks import remarks_on, sizes
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 
 
-def described(given: Mapping[str, str], config_dir: Path | None) -> dict[str, Any]:
+def described(given: Mapping[str, str], config_dir: Path | None = None) -> dict[str, Any]:
     """The dataset's part of the composed config.
 
     Raises:
@@ -79,7 +79,7 @@ def by_hand(name: str, role: str, origin: Mapping[str, Any]) -> str:
     listed = "".join(f"\n  {place}" for place in [origin["page"], *others])
     return (
         f"Get it by hand; places that are known, none of them tried here:{listed}\n"
-        f"then run: python -m fsig_bench.prepare dataset={name} {role}=FOLDER_OR_ZIP_OR_TAR"
+        f"then run: fsig-bench prepare dataset={name} {role}=FOLDER_OR_ZIP_OR_TAR"
     )
 
 

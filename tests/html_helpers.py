@@ -35,9 +35,11 @@ def leave(record, results, *, level):
         Image.new("RGB", (700, 500), (level, 80, 120)).save(folder / f"{name}.png")
     rng = np.random.default_rng(level)
     rows = [
-        f"{role},{x:.4f},{y:.4f}" for role, n in ROLES.items() for x, y in rng.normal(size=(n, 2))
+        f"{role},{index},{x:.4f},{y:.4f}"
+        for role, n in ROLES.items()
+        for index, (x, y) in enumerate(rng.normal(size=(n, 2)))
     ]
-    (folder / "tsne.csv").write_text("\n".join(["role,x,y", *rows]) + "\n")
+    (folder / "tsne.csv").write_text("\n".join(["role,index,x,y", *rows]) + "\n")
     store = Store(results)
     images = torch.full((100, 3, 64, 64), level, dtype=torch.uint8)
     images[:, 0] = torch.arange(100, dtype=torch.uint8)[:, None, None]

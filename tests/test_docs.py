@@ -10,6 +10,7 @@ import sys
 import pytest
 from helpers import ROOT, composed
 
+from fsig_bench.help import WORDS
 from fsig_bench.report.dashboard import spec_of
 from fsig_bench.report.figures.write import write_figures
 from fsig_bench.report.html.build import write_report
@@ -23,26 +24,36 @@ PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "do
 PLACES = re.compile(r"=(~/|/|[A-Z]{3,}|[a-z]+\.safetensors)|NAME|COUNT|\.\.\.$")
 
 
+START = r"(?:python -m|fsig-bench) "
+
+
 def commands():
-    """(page, words after `python -m`), continuation lines joined, comments dropped."""
+    """(page, words after `python -m`), continuation lines joined, comments dropped.
+
+    The console script `fsig-bench` is `python -m fsig_bench`.
+    """
     found = []
     for page in PAGES:
         text = re.sub(r"\\\n\s*", "", page.read_text())
-        for line in re.findall(r"^ {4,}((?:\S+ )*?python -m .*)$|`(python -m [^`]+)`", text, re.M):
-            said = (line[0] or line[1]).split("python -m ", 1)[1]
-            words = shlex.split(re.split(r"\s{2,}|\s#", said)[0])  # then comes what it does
+        lines = re.findall(rf"^ {{4,}}((?:\S+ )*?{START}.*)$|`({START}[^`]+)`", text, re.M)
+        for line in lines:
+            whole = line[0] or line[1]
+            start = re.search(START, whole)
+            words = shlex.split(re.split(r"\s{2,}|\s#", whole[start.end() :])[0])  # then a comment
             if words:
-                found.append((page.name, tuple(words)))
+                head = ["fsig_bench"] if start[0].startswith("fsig-bench") else []
+                found.append((page.name, (*head, *words)))
     return sorted(set(found))
 
 
 COMMANDS = commands()
-RUNS = [c for c in COMMANDS if c[1][0] == "fsig_bench" and len(c[1]) > 1]
+RUNS = [c for c in COMMANDS if c[1][0] == "fsig_bench" and len(c[1]) > 1 and c[1][1] not in WORDS]
 
 
 def test_the_pages_show_commands():
     assert len(RUNS) > 12
-    assert {m[0] for _, m in COMMANDS} >= {"fsig_bench.report", "fsig_bench.runs"}
+    shown = {words[1] for _, words in COMMANDS if words[0] == "fsig_bench" and len(words) > 1}
+    assert shown >= set(WORDS)
 
 
 @pytest.mark.parametrize("page, words", COMMANDS, ids=lambda v: " ".join(v) if v[0] else v)
@@ -71,12 +82,12 @@ def test_a_shown_run_composes(page, words):
 
 
 QUICK = {
-    ("fsig_bench.report", "results/reference"): ["out={out}"],
-    ("fsig_bench.report", "table=crdi_table2"): ["out={out}", "results/reference"],
-    ("fsig_bench.runs",): ["results_dir={out}"],
-    ("fsig_bench.runs", "verify"): ["results_dir={out}"],
-    ("fsig_bench.runs", "prune"): ["results_dir={out}"],
-    ("fsig_bench.report.compare", "crdi", "gan_inversion", "results/reference"): [],
+    ("fsig_bench", "report", "results/reference"): ["out={out}"],
+    ("fsig_bench", "report", "table=crdi_table2"): ["out={out}", "results/reference"],
+    ("fsig_bench", "runs"): ["results_dir={out}"],
+    ("fsig_bench", "runs", "verify"): ["results_dir={out}"],
+    ("fsig_bench", "runs", "prune"): ["results_dir={out}"],
+    ("fsig_bench", "compare", "crdi", "gan_inversion", "results/reference"): [],
 }
 
 
@@ -84,7 +95,7 @@ QUICK = {
 def test_a_shown_command_runs(words, tmp_path):
     assert any(c[: len(words)] == words for _, c in COMMANDS), "the documentation has changed"
     more = [w.format(out=tmp_path) for w in QUICK[words]]
-    if words == ("fsig_bench.report", "results/reference"):
+    if words == ("fsig_bench", "report", "results/reference"):
         more.append("only=tables")  # figures and HTML have tests of their own
     done = subprocess.run(
         [sys.executable, "-m", *words, *more], cwd=ROOT, capture_output=True, text=True, timeout=120

@@ -28,7 +28,7 @@ and for some files no digest is known; then the file's own, stated in every reco
 SETS = """
 ## Target sets
 
-`python -m fsig_bench.prepare dataset=NAME`. Numbers of images are those that are checked; sizes of
+`fsig-bench prepare dataset=NAME`. Numbers of images are those that are checked; sizes of
 archives are not known, but for MetFaces (1.6 GB). The sha256 of every image goes into the set's
 `manifest.json`.
 

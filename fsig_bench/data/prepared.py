@@ -1,4 +1,4 @@
-"""A published target set, once `python -m fsig_bench.prepare` has put it in place."""
+"""A published target set, once `fsig-bench prepare` has put it in place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PreparedFolder(ImageFolder):
         for place in (self.path, self.reference, manifest):
             if place is not None and not Path(place).expanduser().exists():
                 raise ValueError(
-                    f"{place} is not there yet: python -m fsig_bench.prepare dataset={self.name} "
+                    f"{place} is not there yet: fsig-bench prepare dataset={self.name} "
                     f"(licence: {self.origin['licence']}; from {self.origin['page']})"
                 )
         found: dict[str, Any] = json.loads(manifest.read_text())
@@ -46,7 +46,7 @@ class PreparedFolder(ImageFolder):
             raise ValueError(
                 f"{folder} is not what was prepared: {'; '.join(changed[:5])}"
                 f"{f' and {len(changed) - 5} more' if len(changed) > 5 else ''}. "
-                f"Delete it and prepare it again: python -m fsig_bench.prepare dataset={self.name}"
+                f"Delete it and prepare it again: fsig-bench prepare dataset={self.name}"
             )
         super().check(k, subset)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,20 @@ from fsig_bench.api.files import write_whole
 from fsig_bench.pictures.colours import INK, ROLE_COLOURS
 
 Points = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
 ORDER = ("source", "target", "generated", "shots")  # later ones are drawn on top
 
 
-def chosen_rows(
-    sizes: Mapping[str, int], *, seed: int, limit: int
-) -> dict[str, npt.NDArray[np.int64]]:
+@dataclass(frozen=True, kw_only=True)
+class RolePoints:
+    """Where the images of a role lie, and which images they are."""
+
+    index: Rows  # [n], ascending: the image's place among those of its role
+    xy: Points  # [n, 2], without a unit
+
+
+def chosen_rows(sizes: Mapping[str, int], *, seed: int, limit: int) -> dict[str, Rows]:
     """Which of `sizes` rows of each role the plot shows, ascending; at most `limit` a role."""
     rng = np.random.default_rng(seed)
     return {
@@ -68,8 +76,12 @@ def embedded(x: Points, kind: str, seed: int) -> Points:
 
 def tsne_coordinates(
     features: Mapping[str, npt.NDArray[np.float32]], *, seed: int, limit: int, kind: str = "tsne"
-) -> dict[str, Points]:
-    """Coordinates [n, 2] by role from features [n, d]; at most `limit` points a role."""
+) -> dict[str, RolePoints]:
+    """Joint coordinates by role from features [n, d]; at most `limit` points a role.
+
+    Raises:
+        ValueError: a chosen feature is NaN or infinite.
+    """
     rows = chosen_rows({r: len(x) for r, x in features.items()}, seed=seed, limit=limit)
     chosen = {r: np.asarray(features[r], dtype=np.float64)[of] for r, of in rows.items()}
     joint = np.concatenate(list(chosen.values()))
@@ -77,13 +89,14 @@ def tsne_coordinates(
         raise ValueError("features for the t-SNE plot hold NaN or infinity")
     flat = embedded(joint, kind, seed)
     edges = np.cumsum([len(x) for x in chosen.values()])[:-1]
-    return dict(zip(chosen, np.split(flat, edges), strict=True))
+    parts = zip(chosen, np.split(flat, edges), strict=True)
+    return {role: RolePoints(index=rows[role], xy=xy) for role, xy in parts}
 
 
 def tsne_figure(
-    path: Path, coordinates: Mapping[str, Points], *, title: str, kind: str = "tsne"
+    path: Path, coordinates: Mapping[str, RolePoints], *, title: str, kind: str = "tsne"
 ) -> None:
-    """Writes the plot as PNG and the coordinates as CSV beside it."""
+    """Writes the plot as PNG and a CSV next to it: role, index of the image, x, y."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -91,7 +104,7 @@ def tsne_figure(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for role in (r for r in ORDER if r in coordinates):
-        x, y = coordinates[role].T
+        x, y = coordinates[role].xy.T
         if role == "shots":
             style: dict[str, Any] = {
                 "marker": "*",
@@ -109,8 +122,8 @@ def tsne_figure(
     for side in axes.spines.values():
         side.set_color("#bbbbbb")
     axes.set_title(title, fontsize=11, loc="left", color=INK)
-    said = f"joint {NAMES[kind]} of features; axes have no unit"
-    axes.set_xlabel(said, fontsize=8, color="#555555")
+    note = f"joint {NAMES[kind]} of features; axes have no unit"
+    axes.set_xlabel(note, fontsize=8, color="#555555")
     legend = axes.legend(loc="best", fontsize=9, framealpha=0.9, edgecolor="#dddddd")
     legend.set_zorder(6)
     write_whole(path, lambda p: figure.savefig(p, format="png"))
@@ -118,8 +131,9 @@ def tsne_figure(
     def write_csv(p: Path) -> None:
         with p.open("w", newline="") as file:
             out = csv.writer(file)
-            out.writerow(["role", "x", "y"])
+            out.writerow(["role", "index", "x", "y"])
             for role, points in coordinates.items():
-                out.writerows([role, f"{x:.4f}", f"{y:.4f}"] for x, y in points)
+                for index, (x, y) in zip(points.index, points.xy, strict=True):
+                    out.writerow([role, int(index), f"{x:.4f}", f"{y:.4f}"])
 
     write_whole(path.with_suffix(".csv"), write_csv)

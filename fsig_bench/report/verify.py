@@ -1,4 +1,4 @@
-"""`python -m fsig_bench.report verify`: are the numbers still those of the records?
+"""`fsig-bench report verify`: are the numbers still those of the records?
 
 A record is replayed without running anything: its seal, its pixels and weights against their
 digests, its run id from its own command. What cannot be replayed is compared: versions, threads and

@@ -61,6 +61,8 @@ class MethodSettings:
     label: str  # in tables and pictures
     kind: str  # "method" or "control"
     uses_shots: bool
+    uses_seed: bool  # false: the same images for every seed, on purpose
+    needs: tuple[str, ...]  # "fresh": draws fresh target images, as a control may
     weight_copies: float  # how often adapting holds the weights: gradients, moments, averages
     reconstruct_sweep: ReconstructSweep | None
     spec: Spec  # the constructor's arguments

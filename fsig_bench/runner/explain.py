@@ -52,8 +52,9 @@ def explain(error: Exception, *, words: Sequence[str] = (), known: Known | None 
         word = _typed(found[1], words) or f"+{found[1]}=..."
         return f"{word}: {found[1]} exists already; leave out the +"
     if found := re.match(r"(\S+) appears more than once in the final defaults list", first):
-        word = _typed(found[1], words)
-        return f"{word or found[1]}: {found[1]} is chosen already; leave out the +"
+        return (
+            f"{_typed(found[1], words) or found[1]}: {found[1]} is chosen already; leave out the +"
+        )
     if found := re.match(r"Multiple values for (\S+?)\. ", first + " "):
         return f"{found[1]} is chosen twice; give it once, or several with -m {found[1]}=A,B"
     if found := re.match(r"Ambiguous value for argument '(.+)'", first):

@@ -34,6 +34,8 @@ def method_settings(node: dict[str, Any]) -> c.MethodSettings:
         label=card["label"],
         kind=card["kind"],
         uses_shots=card["uses_shots"],
+        uses_seed=card.get("uses_seed", True),
+        needs=tuple(card.get("needs", ())),
         weight_copies=card.get("weight_copies", 1),
         reconstruct_sweep=sweep
         and c.ReconstructSweep(

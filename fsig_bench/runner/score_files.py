@@ -1,16 +1,22 @@
-"""Scores images that were made elsewhere: `fsig_bench.score` and `fsig-bench score`.
+"""`fsig-bench score fake=FOLDER [reference=FOLDER] [shots=FOLDER]`: numbers of any images.
 
-    fsig-bench score fake=DIR reference=DIR [shots=DIR] [metrics=fd,kid] [protocol=ours] [out=FILE]
+    fsig-bench score fake=samples reference=held_out shots=shots metrics=fd,kid
+    fsig-bench score fake=samples reference=held_out protocol=crdi2024 protocol.samples=1000
+    fsig-bench score fake=drawn reference=held_out suite=mini out=values.json
 
-The networks and the resolution are those of suite=paper, for photographs; the rendered world has
-suite=mini. resize=, seed=, device=, batch_size= and config_dir= are those of `fsig_bench.score`;
-protocol.KEY= and suite.KEY= change a setting; out= is a JSON file for the results. Only the network
-files that the chosen metrics use are looked for and fetched.
+fake holds the samples, reference held-out images of the target, shots what the method has seen;
+metrics that need what is not given say so. The networks and the resolution are those of
+suite=paper, for photographs; the rendered world has suite=mini. Only the network files that the
+chosen metrics use are looked for and fetched.
+
+  metrics=NAME,NAME   of the protocol or of conf/metric      protocol=ours   which metrics, and how
+  resize=RECIPE       how files come to the suite's size     seed=0          of the metrics' draws
+  device=auto         auto | cpu | cuda                      batch_size=50   speed and memory only
+  out=FILE            the results as JSON                    protocol.KEY=, suite.KEY=  a setting
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +24,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from fsig_bench.api.assets import assets_in, check_space
+from fsig_bench.api.files import write_json
 from fsig_bench.api.weights import verified
+from fsig_bench.console import console, parse_words
 from fsig_bench.metrics.base import Evidence, Metric, unmet_need
+from fsig_bench.metrics.cards import metric_card
 from fsig_bench.runner import checks, given_images, keys
 from fsig_bench.runner.cell import ProtocolSettings
 from fsig_bench.runner.compose import compose_config
@@ -177,7 +186,7 @@ def score_images(
     return {metric: value | {"protocol_hash": name} for metric, value in values.items()}
 
 
-KEYS = ("fake", "reference", "shots", "metrics", *DEFAULT, "seed", "batch_size", "config_dir")
+KEYS = ("fake", "reference", "shots", "metrics", *DEFAULT, "seed", "batch_size", "out")
 
 
 def arguments(words: Sequence[str]) -> dict[str, Any]:  # of `score_images`, and `out`
@@ -186,17 +195,14 @@ def arguments(words: Sequence[str]) -> dict[str, Any]:  # of `score_images`, and
     Raises:
         ValueError: an unknown word, a number that is none, or no `fake`.
     """
-    found: dict[str, Any] = {"reference": None, "shots": None, "overrides": []}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and key.startswith(("protocol.", "suite.")):
-            found["overrides"].append(word)
-            continue
-        if not equals or key not in (*KEYS, "out"):
-            near = difflib.get_close_matches(key, KEYS, 1)
-            hint = f"did you mean {near[0]}=?" if near else f"there are {', '.join(KEYS)}, out"
-            raise ValueError(f"score knows no {word!r}; {hint}")
-        found[key] = value
+    overrides = [word for word in words if word.startswith(("protocol.", "suite."))]
+    rest = [word for word in words if word not in overrides]
+    given = parse_words(rest, word="score", keys=KEYS)
+    if given.positional:
+        raise ValueError(
+            f"score takes settings, not {given.positional[0]!r}; write fake={given.positional[0]}"
+        )
+    found: dict[str, Any] = {"reference": None, "shots": None, **given.settings}
     for key in {"seed", "batch_size"} & set(found):
         if not found[key].isdecimal():
             raise ValueError(f"{key}={found[key]}: give a whole number")
@@ -205,7 +211,7 @@ def arguments(words: Sequence[str]) -> dict[str, Any]:  # of `score_images`, and
         found["metrics"] = [name for name in found["metrics"].strip("[]").split(",") if name]
     if "fake" not in found:
         raise ValueError("give the samples: fsig-bench score fake=FOLDER reference=FOLDER")
-    return found
+    return found | {"overrides": overrides, "config_dir": given.config_dir}
 
 
 def main(words: Sequence[str]) -> int:
@@ -214,10 +220,6 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError, OSError: as `fsig_bench.score`.
     """
-    from fsig_bench.api.files import write_json
-    from fsig_bench.console import console
-    from fsig_bench.metrics.cards import metric_card
-
     given = arguments(words)
     out = given.pop("out", None)
     values = score_images(given.pop("fake"), **given)

@@ -1,8 +1,8 @@
-"""How a run stands, in status.json of its folder: for people and for `python -m fsig_bench.runs`.
+"""The status of a run, in status.json of its folder: for people and for `fsig-bench runs`.
 
-pending: a sweep will come to it; running: with a heartbeat; failed, timeout: with the reason. A
-finished run has its record instead. Nothing decides by this file whether a run may start: the lock
-does (`fsig_bench.store.lock`).
+pending: a sweep will start it; running: with the time of the last heartbeat; failed, timeout and
+interrupted: with the reason. A finished run has its record instead. Whether a run may start is not decided by this
+file but by the lock (`fsig_bench.store.lock`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 
 def write_status(folder: Path, status: str, command: str, **more: Any) -> None:
-    """Writes the file whole; a full disk is no reason to stop a run for."""
+    """Writes the file; a full disk does not stop the run."""
     from fsig_bench.api.files import write_json
 
     value = {"status": status, "time": now(), "command": command, **more}
@@ -71,6 +71,15 @@ def typed_command(method: str) -> str:
     return " ".join(["python -m fsig_bench", *(w for w in words if not w.startswith(own))])
 
 
+def ending_of(error: BaseException) -> tuple[str, str]:
+    """The status of a run that an error ended, and the reason."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "interrupted with Ctrl-C; the same command continues"
+    if isinstance(error, TimeLimit | SystemExit):
+        return "timeout", "ended from outside; the same command continues"
+    return "failed", str(error)
+
+
 def _on_terminate(number: int, frame: object) -> None:
     raise TimeLimit(f"signal {number}")
 
@@ -89,7 +98,7 @@ def record_status(folder: Path, command: str) -> Iterator[None]:
     heart.start()
     ours = False
     if threading.current_thread() is threading.main_thread():
-        ours = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a launcher may have its own
+        ours = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a launcher may have set its own
         if ours:
             signal.signal(signal.SIGTERM, _on_terminate)
     try:
@@ -97,12 +106,9 @@ def record_status(folder: Path, command: str) -> Iterator[None]:
     except BaseException as error:
         stop.set()
         heart.join()
-        ended = isinstance(error, TimeLimit | KeyboardInterrupt | SystemExit)
-        said = "ended from outside; the same command continues" if ended else str(error)
+        status, reason = ending_of(error)
         trace = "".join(traceback.format_exception(error)[-4:])
-        write_status(
-            folder, "timeout" if ended else "failed", command, began=began, error=said, trace=trace
-        )
+        write_status(folder, status, command, began=began, error=reason, trace=trace)
         if isinstance(error, TimeLimit):
             sys.exit(143)  # 128 + SIGTERM, as without a handler
         raise

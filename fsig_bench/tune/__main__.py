@@ -10,7 +10,7 @@ r"""`fsig-bench tune`: settings chosen on the shots alone, never on the referenc
     samples=40                    drawn in each fold
     held=2                        shots left out in each fold
 
-Everything else is an override as of `python -m fsig_bench`. A candidate is the better the nearer
+Everything else is an override as of `fsig-bench`. A candidate is the better the nearer
 its samples come to shots that it has not seen (fsig_bench.tune.leave_out; docs/tuning.md).
 """
 
@@ -51,7 +51,7 @@ def check_files(cell: Cell, fixed: Sequence[str]) -> None:
     used = [cell.method.spec, cell.protocol.perceptual]
     if missing := [asset for asset in assets_in(used) if not asset.target.exists()]:
         raise ValueError(
-            f"{missing[0]} is not there; python -m fsig_bench {shlex.join(fixed)} "
+            f"{missing[0]} is not there; fsig-bench {shlex.join(fixed)} "
             "fetches it or says where to get it"
         )
     for path in sorted(weight_files(used)):
@@ -89,9 +89,7 @@ def command_of(fixed: Sequence[str], best: Tried | None) -> str | None:
     """The run with the best settings, ready to type."""
     if best is None:
         return None
-    return (
-        f"python -m fsig_bench {shlex.join([*fixed, *(f'{k}={v}' for k, v in best.words.items())])}"
-    )
+    return f"fsig-bench {shlex.join([*fixed, *(f'{k}={v}' for k, v in best.words.items())])}"
 
 
 def main(words: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # raise when a change of the code changes what the objective measures
 OPTIONS = {"trials": 20, "samples": 40, "held": 2}
-ALL_OF_THEM = "python -m fsig_bench ... --cfg job prints all of them"
+ALL_OF_THEM = "fsig-bench ... --cfg job prints all of them"
 GIVEN_UP = {"dataset": ("reference", "fresh")}  # target images besides the shots
 
 

@@ -22,7 +22,7 @@ from fsig_bench.data.importing import (
 )
 from fsig_bench.data.reading import Seen
 from fsig_bench.data.remarks import check_count, remarks_on
-from fsig_bench.prepare import archive, choices, described, prepare
+from fsig_bench.prepare import archive, described, prepare
 
 TEN = "00102 00402 01821 02081 04574 04944 06611 07934 09440 10390".split()
 FEWSHOT = Path(os.environ.get("FSIG_FEWSHOT", ROOT.parent / "shared" / "data" / "fewshot"))
@@ -178,10 +178,10 @@ def test_what_is_not_prepared_says_how():
             make_cell("suite=paper", "method=copy", f"dataset={name}", "data_dir=/nowhere/at/all")
     with pytest.raises(ValueError, match=r"dataset=panda is not in suite=mini"):
         make_cell("method=copy", "dataset=panda")
-    with pytest.raises(ValueError, match=r"say which.*dataset=babies"):
-        choices([])
-    with pytest.raises(ValueError, match=r"unknown \['datset'\]; there are dataset="):
-        choices(["datset=babies"])
+    with pytest.raises(ValueError, match=r"choose a set.*dataset=babies"):
+        prepare([])
+    with pytest.raises(ValueError, match=r"knows no datset=. Did you mean dataset"):
+        prepare(["datset=babies"])
     with pytest.raises(ValueError, match="dataset=dogs"):
         prepare(["dataset=dogs"])
     with pytest.raises(ValueError, match="needs no preparation"):

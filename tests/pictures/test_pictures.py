@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fsig_bench.pictures.grid import labelled_rows, sample_grid, save_png
+from fsig_bench.pictures.grid import labelled_rows, sample_grid
 from fsig_bench.pictures.nearest import nearest_samples, visual_recall
 from fsig_bench.pictures.reconstruction import reconstruction_panel
 from fsig_bench.pictures.tsne import check_embedding, tsne_coordinates, tsne_figure
@@ -25,13 +25,6 @@ def array_of(path):
 def pictures(n, seed=0):
     g = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (n, 3, 16, 16), generator=g, dtype=torch.uint8)
-
-
-def test_a_saved_png_holds_the_same_pixels(tmp_path):
-    image = pictures(1)[0]
-    save_png(image, tmp_path / "x.png")
-    assert np.array_equal(array_of(tmp_path / "x.png"), image.permute(1, 2, 0).numpy())
-    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
 def test_the_grid_holds_every_shot_and_sample(tmp_path):
@@ -61,19 +54,21 @@ def test_tsne_is_joint_repeatable_and_separates_what_is_apart(tmp_path):
     }
     first = tsne_coordinates(features, seed=1, limit=60)
     again = tsne_coordinates(features, seed=1, limit=60)
-    assert {k: v.shape for k, v in first.items()} == {
+    assert {k: v.xy.shape for k, v in first.items()} == {
         "source": (40, 2),
         "target": (60, 2),
         "shots": (5, 2),
     }
-    assert all(np.array_equal(first[k], again[k]) for k in first)
-    near = np.linalg.norm(first["shots"].mean(0) - first["target"].mean(0))
-    far = np.linalg.norm(first["shots"].mean(0) - first["source"].mean(0))
+    assert all(np.array_equal(first[k].xy, again[k].xy) for k in first)
+    near = np.linalg.norm(first["shots"].xy.mean(0) - first["target"].xy.mean(0))
+    far = np.linalg.norm(first["shots"].xy.mean(0) - first["source"].xy.mean(0))
     assert near < far
     tsne_figure(tmp_path / "t.png", first, title="t")
     assert size_of(tmp_path / "t.png") == (1024, 896)
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert len(rows) == 105 and {r["role"] for r in rows} == set(first)
+    drawn = [int(r["index"]) for r in rows if r["role"] == "target"]
+    assert drawn == first["target"].index.tolist() == sorted(set(drawn)) and max(drawn) > 60
 
 
 def test_tsne_refuses_nan():
@@ -128,12 +123,12 @@ def test_other_embeddings_are_joint_too(kind, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap-learn warns of its own dependencies
         found = tsne_coordinates(features, seed=0, limit=40, kind=kind)
-    assert {r: p.shape for r, p in found.items()} == {
+    assert {r: p.xy.shape for r, p in found.items()} == {
         "target": (40, 2),
         "generated": (40, 2),
         "shots": (3, 2),
     }
-    middle = {role: points.mean(0) for role, points in found.items()}
+    middle = {role: points.xy.mean(0) for role, points in found.items()}
     near = np.linalg.norm(middle["shots"] - middle["target"])
     assert near < np.linalg.norm(middle["generated"] - middle["target"]) / 2
     tsne_figure(tmp_path / "t.png", found, title="t", kind=kind)

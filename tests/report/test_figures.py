@@ -14,7 +14,16 @@ from fsig_bench.report.figures.clusters import cluster_values
 from fsig_bench.report.figures.factors import coverage_by_factor
 from fsig_bench.report.figures.matrix import EACH, sample_matrix
 from fsig_bench.report.figures.pareto import quality_against
-from fsig_bench.report.figures.style import PALETTE, drawing_order, known_methods, look, style
+from fsig_bench.report.figures.style import (
+    GREY,
+    PALETTE,
+    committed_cards,
+    drawing_order,
+    is_control,
+    look,
+    own_look,
+    style,
+)
 from fsig_bench.report.figures.summaries import metric, over_shots, pairs, pareto_front, wall_s
 from fsig_bench.report.figures.write import matrix, most_frequent, write_figures
 from fsig_bench.report.records import load
@@ -51,22 +60,59 @@ def test_means_and_deviations_over_runs_that_have_both_values(records):
     assert pairs(less[:1], wall_s, metric("fd")) == {}
 
 
-def test_a_method_looks_the_same_whichever_others_are_there():
-    methods, controls = known_methods()
-    looks = {m: look(m, "method") for m in methods}
-    assert len({(v.colour, v.marker) for v in looks.values()}) == len(methods)
-    assert len({v.colour for v in looks.values()}) == min(len(methods), len(PALETTE))
-    greys = [look(m, "control") for m in controls]
-    assert {v.control for v in greys} == {True} and len({v.colour for v in greys}) == 1
-    assert not {v.colour for v in looks.values()} & {v.colour for v in greys}
-    one = look("a_method_of_someone_else", "method")
-    assert one == look("a_method_of_someone_else", "method") and one.colour in PALETTE
-    cards = {m: {"kind": "method"} for m in methods} | {m: {"kind": "control"} for m in controls}
+LOOKS = {  # committed figures are drawn so
+    "crdi": ("#e69f00", "s"),
+    "gan_inversion": ("#0072b2", "<"),
+    "rs_imle": ("#d55e00", "p"),
+    "copy": ("#808080", "x"),
+}
+
+
+def test_methods_here_have_looks_of_their_own():
+    cards = committed_cards()
+    looks = {m: look(m, card) for m, card in cards.items()}
+    for name, pair in LOOKS.items():
+        assert (looks[name].colour, looks[name].marker) == pair
+    methods = {m: v for m, v in looks.items() if not is_control(cards[m])}
+    assert all(own_look(card) for card in cards.values()), "a card lacks colour or marker"
+    assert len({(v.colour, v.marker) for v in methods.values()}) == len(methods)
+    assert {v.colour for v in methods.values()} == set(PALETTE)
+    controls = [v for v in looks.values() if v.control]
+    assert {v.colour for v in controls} == {GREY} and len({v.marker for v in controls}) == 4
     order = drawing_order(cards)
-    assert order == [*methods, *controls]
-    for missing in methods[:3]:
+    assert [is_control(cards[m]) for m in order] == sorted(is_control(c) for c in cards.values())
+    for missing in order[:3]:
         rest = drawing_order({m: c for m, c in cards.items() if m != missing})
         assert rest == [m for m in order if m != missing]
+
+
+def test_a_new_method_recolours_nobody(tmp_path, monkeypatch):
+    before = {m: look(m, card) for m, card in committed_cards().items()}
+    shutil.copytree(ROOT / "conf" / "method", tmp_path / "method")
+    for name in ("aaa", "zzz"):
+        text = f"defaults: [crdi]\ncard:\n  name: {name}\n  label: {name}\n"
+        (tmp_path / "method" / f"{name}.yaml").write_text(text)
+    monkeypatch.setattr("fsig_bench.report.figures.style.CONF", tmp_path)
+    committed_cards.cache_clear()
+    try:
+        cards = committed_cards()
+        assert len(cards) == len(before) + 2
+        assert {m: look(m, cards[m]) for m in before} == before
+    finally:
+        committed_cards.cache_clear()
+
+
+def test_a_method_from_outside_has_its_cards_look_or_one_by_its_name():
+    one = look("a_method_of_someone_else", {"kind": "method"})
+    assert one == look("a_method_of_someone_else", {"kind": "method"}) and one.colour in PALETTE
+    own = look("mine", {"kind": "method", "colour": "#123456", "marker": "d"})
+    assert (own.colour, own.marker) == ("#123456", "d")
+    crdi = committed_cards()["crdi"]
+    inherited = look("like_crdi", {**crdi, "name": "like_crdi"})
+    assert (inherited.colour, inherited.marker) != (crdi["colour"], crdi["marker"])
+    assert look("control", {"kind": "control"}).colour == GREY
+    with pytest.raises(ValueError, match=r"card.colour='red' of mine: give it as '#rrggbb'"):
+        look("mine", {"name": "mine", "colour": "red", "marker": "d"})
 
 
 def test_colours_in_the_file_stay_when_a_method_is_missing(records, tmp_path):
@@ -75,10 +121,10 @@ def test_colours_in_the_file_stay_when_a_method_is_missing(records, tmp_path):
     gone = "crdi"
     quality_against("intra_lpips", [r for r in own if r["method"] != gone], tmp_path / "less")
     texts = {n: (tmp_path / f"{n}.svg").read_text() for n in ("all", "less")}
-    kept = {look(r["method"], "method").colour for r in own if r["method"] != gone
+    kept = {look(r["method"], {}).colour for r in own if r["method"] != gone
             and r["config"]["method"]["card"]["kind"] == "method"}  # fmt: skip
     assert all(c in texts["all"] and c in texts["less"] for c in kept)
-    mine = look(gone, "method").colour
+    mine = look(gone, {}).colour
     assert mine in texts["all"] and (mine in texts["less"]) == (mine in kept)
 
 

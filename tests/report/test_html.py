@@ -10,7 +10,7 @@ from html_helpers import Page, altered, leave, reference, tree
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fsig_bench.metrics.cards import metric_card
-from fsig_bench.pictures.tsne import tsne_coordinates
+from fsig_bench.pictures.tsne import tsne_coordinates, tsne_figure
 from fsig_bench.report.html.build import write_report
 from fsig_bench.report.html.links import run_page
 from fsig_bench.report.html.plots import SHOWN, curves, tsne_points
@@ -275,7 +275,7 @@ class TestCommand:
 
 
 class TestPlots:
-    def test_each_point_stands_for_the_image_it_was_drawn_from(self):
+    def test_each_point_stands_for_the_image_it_was_drawn_from(self, tmp_path):
         """Generated images 0 to 59 lie far from the others; so must the points named so."""
         rng = np.random.default_rng(0)
         features = {
@@ -284,23 +284,20 @@ class TestPlots:
             "shots": rng.normal(size=(10, 6)),
         }
         flat = tsne_coordinates(features, seed=3, limit=80)
-        lines = [f"{role},{x:.4f},{y:.4f}" for role, xy in flat.items() for x, y in xy]
-        record = {
-            "k": 10,
-            "seed": 3,
-            "metrics": {"fd": {"n_real": 150, "n_fake": 120}},
-            "config": {"figures": {"tsne_points": 80}},
-        }
-        text = "\n".join(["role,x,y", *lines])
-        points = tsne_points(text, record)
+        tsne_figure(tmp_path / "tsne.png", flat, title="t")
+        points = tsne_points((tmp_path / "tsne.csv").read_text())
         assert {r: sum(p.role == r for p in points) for r in SHOWN}["shots"] == 10
         drawn = [p for p in points if p.role == "generated"]
         near = np.mean([(p.x, p.y) for p in points if p.role == "target"], axis=0)
         far = {p.index: np.hypot(p.x - near[0], p.y - near[1]) for p in drawn}
         low, high = ([d for i, d in far.items() if (i < 60) is side] for side in (True, False))
         assert low and high and min(low) > max(high)
-        assert tsne_points(text, record | {"k": 9}) == []  # a figure of other images
-        assert tsne_points("role,x,y\nsource,one,2", record) == []
+
+    def test_a_file_that_names_no_image_gives_no_points(self):
+        assert len(tsne_points("role,index,x,y\nsource,3,1,2")) == 1
+        assert tsne_points("role,x,y\nsource,1,2") == []  # as written before the column index
+        assert tsne_points("role,index,x,y\nsource,3,one,2") == []
+        assert tsne_points("role,index,x,y\nstranger,3,1,2") == []
 
     def test_curves_take_what_is_finite_and_whole(self):
         lines = [{"done": i, "total": 4, "a": 10.0**-i, "b": float("nan")} for i in range(4)]

@@ -220,8 +220,9 @@ def test_the_command_prints_and_writes_the_same_numbers(images, folders, tmp_pat
     "words, message",
     [
         (["reference=x"], "give the samples"),
-        (["fake=x", "refrence=y"], "did you mean reference="),
-        (["fake=x", "method=crdi"], "score knows no 'method=crdi'"),
+        (["fake=x", "refrence=y"], "Did you mean reference"),
+        (["samples"], "write fake=samples"),
+        (["fake=x", "method=crdi"], "score knows no method="),
         (["fake=x", "seed=a"], "seed=a: give a whole number"),
         (["fake=x", "metrics=", "suite=mini"], "names no metric"),
         (["fake=x", "suite=mini"], "fake: x is not a folder"),

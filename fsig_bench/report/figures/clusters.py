@@ -62,7 +62,7 @@ def cluster_figure(records: Sequence[Record], stem: Path) -> list[Path]:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.15, 1))
         for row, name in enumerate(order):
             means, sizes, empty = found[name]
-            drawn = look(name, known[name]["kind"])
+            drawn = look(name, known[name])
             left.plot(means, [row] * len(means), "o", color=drawn.colour, ms=3, mew=0, alpha=0.45)
             if means:
                 left.plot(sum(means) / len(means), row, "|", color=INK, ms=9, mew=1.3)

@@ -47,7 +47,7 @@ def factor_bars(records: Sequence[Record], stem: Path) -> list[Path]:
         rows = range(len(factors))
         for axes, name in zip(grid, order, strict=True):
             values = [found[name].get(f, 0.0) for f in factors]
-            axes.barh(rows, values, height=0.72, color=look(name, known[name]["kind"]).colour)
+            axes.barh(rows, values, height=0.72, color=look(name, known[name]).colour)
             if best is not None and name != best:
                 ticks = [found[best].get(f, float("nan")) for f in factors]
                 axes.plot(ticks, rows, "|", color=INK, ms=4, mew=0.8)

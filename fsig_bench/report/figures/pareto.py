@@ -71,7 +71,7 @@ def draw_points(
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     for name in reversed(drawing_order({m: known[m] for m in points})):
         x, y = points[name]
-        drawn = look(name, known[name]["kind"])
+        drawn = look(name, known[name])
         at = min(max(x.mean, left), right), min(max(y.mean, bottom), top)
         inside = at == (x.mean, y.mean)
         axes.errorbar(

@@ -43,7 +43,7 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
                     line = [(k, mean_std(v)) for k, v in at.items() if v]
                     if not line:
                         continue
-                    drawn = look(method, known[method]["kind"])
+                    drawn = look(method, known[method])
                     axes.errorbar(
                         [k for k, _ in line],
                         [s.mean for _, s in line],

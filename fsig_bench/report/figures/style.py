@@ -1,13 +1,14 @@
 """One style for every figure of a paper: sizes, fonts, and a colour and a marker per method.
 
 Colours are Okabe and Ito's, told apart with any colour vision; a marker goes with each, so a
-figure also reads in grey. Both follow from a method's place among the configurations in
-conf/method, so a method looks the same in every figure, whichever others are in it.
+figure also reads in grey. Both stand in a method's card in conf/method (`colour`, `marker`), so a
+method looks the same in every figure, whichever others are in it, and a new one changes none.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ COLUMN, PAGE = 3.3, 6.9  # widths in inches: one column, both columns
 GREY = "#808080"
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6d00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", "X", ">", "p")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 CONTROL_MARKERS = ("x", "+", "*", "1", "2", "3")
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same bytes everywhere
@@ -67,38 +69,61 @@ class Look:
 
 
 @cache
-def known_methods() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of methods and of controls, from the cards in conf/method, each in a fixed order."""
+def committed_cards() -> Mapping[str, Mapping[str, Any]]:
+    """The cards in conf/method by the method's name, as their files have them, in a fixed order."""
     import yaml
 
-    kinds = {}
+    found = {}
     for path in sorted((CONF / "method").glob("*.yaml")):
         card = (yaml.safe_load(path.read_text()) or {}).get("card", {})
-        kinds[card.get("name", path.stem)] = card.get("kind", "method")  # may be inherited
-    controls = tuple(m for m, kind in kinds.items() if kind == "control")
-    return tuple(m for m in kinds if m not in controls), controls
+        found[card.get("name", path.stem)] = card
+    return found
 
 
-def look(method: str, kind: str) -> Look:
-    """A method's colour and marker; controls are grey. Unknown names get theirs by a hash."""
-    methods, controls = known_methods()
-    among = controls if kind == "control" else methods
-    if method in among:
-        place = among.index(method)
-    else:
+def is_control(card: Mapping[str, Any]) -> bool:
+    """Whether a card is a control's; a card that inherits its kind is a method's."""
+    return bool(card.get("kind") == "control")
+
+
+def own_look(card: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Colour and marker of a card; None where it does not have both. Controls are grey.
+
+    Raises:
+        ValueError: the colour is not #rrggbb.
+    """
+    colour, marker = card.get("colour"), card.get("marker")
+    if is_control(card):
+        colour = GREY
+    if colour is None or marker is None:
+        return None
+    if not COLOUR.fullmatch(str(colour)):
+        raise ValueError(f"card.colour={colour!r} of {card.get('name')}: give it as '#rrggbb'")
+    return str(colour), str(marker)
+
+
+def look(method: str, card: Mapping[str, Any]) -> Look:
+    """A method's colour and marker.
+
+    Those of its card in conf/method; for a method from outside those of its own card, unless it
+    has inherited them from a method here, else two that follow from its name.
+    """
+    here = committed_cards()
+    taken = {pair for name, other in here.items() if (pair := own_look(other)) and name != method}
+    found = own_look(here[method]) if method in here else own_look(card)
+    if found is None or (method not in here and found in taken):
         place = int(hashlib.sha256(method.encode()).hexdigest()[:8], 16)
-    if kind == "control":
-        return Look(colour=GREY, marker=CONTROL_MARKERS[place % len(CONTROL_MARKERS)], control=True)
-    # 7 and 11 share no divisor: 77 pairs before one comes again.
-    colour, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
-    return Look(colour=colour, marker=marker, control=False)
+        colours, markers = (
+            (PALETTE, MARKERS) if not is_control(card) else ((GREY,), CONTROL_MARKERS)
+        )
+        # 7 and 11 share no divisor: 77 pairs before one comes again.
+        found = colours[place % len(colours)], markers[place % len(markers)]
+    return Look(colour=found[0], marker=found[1], control=is_control(card))
 
 
 def drawing_order(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Methods before controls, each in their fixed order; `cards` by method name."""
-    fixed = [m for names in known_methods() for m in names]
-    place = {m: n for n, m in enumerate(fixed)}
-    return sorted(cards, key=lambda m: (cards[m]["kind"] == "control", place.get(m, len(fixed)), m))
+    place = {name: n for n, name in enumerate(committed_cards())}
+    return sorted(cards, key=lambda m: (is_control(cards[m]), place.get(m, len(place)), m))
 
 
 @contextmanager
@@ -126,7 +151,7 @@ def method_legend(figure: Figure, cards: Mapping[str, Mapping[str, Any]], column
 
     handles = []
     for name in drawing_order(cards):
-        drawn = look(name, cards[name]["kind"])
+        drawn = look(name, cards[name])
         label = label_of(cards[name])
         handles.append(Line2D([], [], ls="", marker=drawn.marker, color=drawn.colour, label=label))
     figure.legend(

@@ -6,11 +6,11 @@ import csv
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fsig_bench.pictures.tsne import ORDER, chosen_rows
+from fsig_bench.pictures.tsne import ORDER
 
 WIDTH, HEIGHT = 300, 130  # a curve's plane, in SVG units
 MOST = 300  # points a curve
@@ -82,42 +82,24 @@ def curve(name: str, pairs: Sequence[tuple[float, float]]) -> Curve:
     return Curve(name=name, points=points, x_max=x_max, low=low, high=high, last=last, log=log)
 
 
-def role_sizes(record: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:
-    """How many images of each role the plot was drawn from; `counts` are the points it shows."""
-    metrics = record["metrics"].values()
-    sizes = {"source": counts.get("source", 0), "shots": record["k"]}
-    sizes["target"] = max((m.get("n_real") or 0 for m in metrics), default=0)
-    sizes["generated"] = max((m.get("n_fake") or 0 for m in metrics), default=0)
-    return {role: sizes[role] for role in ORDER if role in counts}
+def tsne_points(text: str) -> list[Point]:
+    """Points of a tsne.csv, at most SHOWN of each role.
 
-
-def tsne_points(text: str, record: Mapping[str, Any]) -> list[Point]:
-    """Points of a tsne.csv with the image that each stands for; empty where they do not agree.
-
-    The file holds coordinates in drawing order; which images were drawn follows from the seed.
+    Empty where the file does not say which image a point is (it was written before the column
+    `index`), or is damaged.
     """
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    found: dict[str, list[Point]] = defaultdict(list)
     try:
         for line in csv.DictReader(text.splitlines()):
-            found[line["role"]].append((float(line["x"]), float(line["y"])))
+            x, y, role = float(line["x"]), float(line["y"]), line["role"]
+            found[role].append(Point(role=role, index=int(line["index"]), x=x, y=y, tile=None))
     except (KeyError, TypeError, ValueError):
         return []
-    counts = {role: len(pairs) for role, pairs in found.items()}
-    limit = record["config"].get("figures", {}).get("tsne_points", 0)
-    if not counts or not set(counts) <= set(ORDER) or limit < 1:
+    if not set(found) <= set(ORDER):
         return []
-    sizes = role_sizes(record, counts)
-    drawn = chosen_rows(sizes, seed=record["seed"], limit=limit)
-    if any(len(drawn[role]) != counts[role] for role in counts):
-        return []
-    points = []
-    for role in ORDER:
-        pairs = zip(drawn.get(role, ()), found.get(role, ()), strict=True)
-        own = [(int(i), x, y) for i, (x, y) in pairs]
-        if role == "generated":  # those whose image is on the sheet of first samples
-            own = [p for p in own if p[0] < SHOWN[role]]
-        points += [Point(role=role, index=i, x=x, y=y, tile=None) for i, x, y in own[: SHOWN[role]]]
-    return points
+    # Only the first samples have an image on the sheet.
+    found["generated"] = [p for p in found["generated"] if p.index < SHOWN["generated"]]
+    return [point for role in ORDER for point in found[role][: SHOWN[role]]]
 
 
 def placed(points: Sequence[Point]) -> tuple[list[Point], int]:

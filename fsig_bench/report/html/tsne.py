@@ -99,7 +99,7 @@ def plot(
     if generated is None or not path.exists():
         return None
     text = path.read_text()
-    if not (found_points := tsne_points(text, record)):
+    if not (found_points := tsne_points(text)):
         return None
     points, height = placed(found_points)
     sheets: dict[str, Sheet] = {"generated": generated}

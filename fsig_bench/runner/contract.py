@@ -1,0 +1,193 @@
+"""`fsig-bench check`: does a method keep its promises? Says in sentences what does not hold.
+
+The promises stand in `contract_checks`, a function each. What is checked is the method as the
+command line would build it, with settings that make its training short.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fsig_bench.runner.cell import Cell
+    from fsig_bench.runner.contract_trial import Trial
+
+    Promise = Callable[[Trial], str | None]
+
+USAGE = """\
+fsig-bench check: does a method keep the promises that make its numbers comparable?
+
+Usage: fsig-bench check method=NAME [--config-dir DIR] [setting=value ...]
+
+Adapts the method about ten times and says of each promise whether it holds: values in the YAML,
+images in shape and range, determinism, independence of the batch, continuing after a kill, a state
+that the store keeps whole, no look at the reference. Ends with exit code 1 if one is broken.
+
+Examples
+  fsig-bench check method=crdi
+  fsig-bench check --config-dir my_conf method=my_method
+  fsig-bench check method=gan_inversion dataset=sketches method.projector.steps=5
+
+Settings are those of a run; these stand unless others are given: """
+DEFAULTS = {
+    "dataset": "babies",
+    "experiment": "smoke",  # short training; in_experiment/method/smoke/NAME.yaml shortens it more
+    "k": "5",
+    "device": "cpu",  # where adapting twice can be the same to the byte
+    "controls": "[]",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one promise."""
+
+    name: str  # of the function that checks it
+    promise: str  # a sentence
+    verdict: str  # "kept", "BROKEN", "skipped"
+    reason: str | None  # a sentence, unless it is kept
+
+
+def promises() -> list[Promise]:
+    """The functions that check a promise, quick ones first."""
+    from fsig_bench.runner import contract_checks as c
+    from fsig_bench.runner import contract_repeats as r
+
+    return [
+        c.values_stand_in_the_yaml,
+        c.its_functions_take_what_they_are_given,
+        c.settings_do_not_name_the_target,
+        c.images_fit_at_one_shot,
+        c.images_fit_at_five_shots,
+        c.shots_stay_as_they_are,
+        r.adapting_twice_gives_the_same_state,
+        r.nothing_is_drawn_from_global_generators,
+        r.image_i_does_not_depend_on_its_batch,
+        r.different_indices_give_different_images,
+        r.another_seed_gives_other_images,
+        r.a_killed_adaptation_continues,
+        r.the_state_survives_the_store,
+        c.the_reference_is_out_of_reach,
+    ]
+
+
+def check_promise(promise: Promise, trial: Trial) -> Outcome:
+    """One promise; an exception of the method breaks it."""
+    from fsig_bench.runner.contract_trial import NotChecked
+
+    verdict: str
+    reason: str | None
+    try:
+        reason = promise(trial)
+        verdict = "kept" if reason is None else "BROKEN"
+    except NotChecked as error:
+        verdict, reason = "skipped", str(error)
+    except Exception as error:  # whatever somebody's method raises
+        verdict, reason = "BROKEN", raised(error)
+    sentence = (promise.__doc__ or promise.__name__).splitlines()[0]
+    return Outcome(name=promise.__name__, promise=sentence, verdict=verdict, reason=reason)
+
+
+def raised(error: Exception) -> str:
+    """A sentence about an exception, with the line that raised it."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith(("fsig_bench.", "torch", "hydra", "omegaconf", "numpy")):
+            place = f" ({Path(frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"the method raises {type(error).__name__}{place}: {error}"
+
+
+def check_contract(cell: Cell) -> Iterator[Outcome]:
+    """The promises of a cell's method, each as soon as it is checked."""
+    from fsig_bench.runner.contract_trial import Trial
+
+    trial = Trial(cell)
+    for promise in promises():
+        yield check_promise(promise, trial)
+
+
+def cell_to_check(words: Sequence[str], config_dir: str | None) -> Cell:
+    """The cell that these overrides give, with `DEFAULTS` for what they leave open.
+
+    Raises:
+        ValueError, OSError: the settings or a file are not as they have to be.
+    """
+    from fsig_bench.runner.cell import absent_assets
+    from fsig_bench.runner.compose import compose_config
+    from fsig_bench.runner.resolve import resolve
+
+    given = {word.lstrip("+~").partition("=")[0] for word in words}
+    if "method" not in given:
+        raise ValueError("no method is chosen: add method=NAME, and --config-dir DIR for your own")
+    preset = [f"{key}={value}" for key, value in DEFAULTS.items() if key not in given]
+    cell = resolve(compose_config([*preset, *words], config_dir=config_dir))
+    if missing := absent_assets([cell]):
+        raise ValueError(f"{', '.join(map(str, missing))} is not there: run the method once first")
+    return cell
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """The overrides and the value of --config-dir.
+
+    Raises:
+        ValueError: a word is neither.
+    """
+    overrides: list[str] = []
+    config_dir: str | None = None
+    rest = iter(words)
+    for word in rest:
+        key, has_value, value = word.partition("=")
+        if key in ("--config-dir", "-cd"):
+            config_dir = value if has_value else next(rest, None)
+            if not config_dir:
+                raise ValueError(f"{key} needs a folder: {key} DIR")
+        elif not has_value or word.startswith("-"):
+            raise ValueError(f"{word!r} is no setting; write key=value, or see check --help")
+        else:
+            overrides.append(word)
+    return overrides, config_dir
+
+
+def main(words: Sequence[str]) -> int:
+    """What `fsig-bench check` does with the words after it; returns the exit code."""
+    if {"--help", "-h"} & {*words}:
+        print(USAGE + " ".join(f"{key}={value}" for key, value in DEFAULTS.items()))
+        return 0
+    from fsig_bench.console import console, duration, fail
+
+    try:
+        cell = cell_to_check(*split_words(words))
+    except (ValueError, OSError) as error:
+        fail(error)
+    began = time.perf_counter()
+    console.print(f"checking {cell.label}, k={cell.shots.k}, seed={cell.seed}", markup=False)
+    found: list[Outcome] = []
+    for outcome in check_contract(cell):
+        found.append(outcome)
+        console.print(f"  {outcome.verdict:<8} {outcome.promise}", markup=False)
+        if outcome.reason is not None:
+            console.print(f"{'':<11}{sentence(outcome.reason)}", markup=False)
+    counts = {v: sum(o.verdict == v for o in found) for v in ("kept", "BROKEN", "skipped")}
+    spent = duration(time.perf_counter() - began)
+    console.print(
+        f"{cell.method.name}: {counts['kept']} promises are kept, {counts['BROKEN']} are broken, "
+        f"{counts['skipped']} are skipped, in {spent}"
+    )
+    return 1 if counts["BROKEN"] else 0
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
