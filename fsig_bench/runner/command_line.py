@@ -6,10 +6,12 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fsig_bench.console import fail, split_config_dir
@@ -66,5 +68,5 @@ def explained_error(error: Exception) -> Exception:
     """The error of a run; one of Hydra's as a sentence where the typed words caused it."""
     if not isinstance(error, HYDRA_ERRORS) or not is_mistake(error):
         return error
-    words = list(HydraConfig.get().overrides.task)
+    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     return ValueError(explained(error, words, compose_words=lambda w: compose("config", w)))

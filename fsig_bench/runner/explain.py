@@ -65,10 +65,6 @@ def explain(error: Exception, *, words: Sequence[str] = (), known: Known | None 
         )
     if found := re.match(r"Could not delete from config. '(.+?)' does not exist", first):
         return _no_key(found[1], words, known)
-    if found := re.search(r"unexpected keyword argument '(\w+)'", text):
-        node = next((line.partition(": ")[2] for line in lines if line.startswith("full_key")), "")
-        key = f"{node}.{found[1]}" if node else found[1]
-        return _no_key(key, [w for w in words if key in w], known)
     cause = error.__cause__ or error.__context__
     more = str(cause).splitlines()[:1] if cause else []
     place = getattr(error, "full_key", None) or getattr(cause, "full_key", None)

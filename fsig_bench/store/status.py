@@ -1,8 +1,8 @@
 """The status of a run, in status.json of its folder: for people and for `fsig-bench runs`.
 
-pending: a sweep will start it; running: with the time of the last heartbeat; failed, timeout and
-interrupted: with the reason. A finished run has its record instead. Whether a run may start is not decided by this
-file but by the lock (`fsig_bench.store.lock`).
+pending: a sweep will start it; running: with the time of the last heartbeat; failed, timeout,
+interrupted (Ctrl-C): with the reason. A finished run has its record instead. Whether a run may
+start is not decided by this file but by the lock (`fsig_bench.store.lock`).
 """
 
 from __future__ import annotations
