@@ -114,7 +114,7 @@ def matrices(records: Sequence[Record]) -> list[Matrix]:
     for record in records:
         groups[comparable_setting(record)].append(record)
     found = []
-    for key in sorted(groups, key=str):
+    for key in sorted(groups):
         group, (suite, protocol, _, k, count) = groups[key], key
         panels = tuple(metric_panel(name, group) for name in key_metrics(group))
         title = (
