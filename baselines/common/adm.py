@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet
 from baselines.common.weights import converted, read_weights
 from fsig_bench.api import Asset
@@ -207,6 +208,11 @@ class ADMSource:
     @property
     def resolution(self) -> int:
         return self.flags.image_size
+
+    @property
+    def abar(self) -> Tensor:
+        """Cumulative product of alpha that the model was trained with, float64 [1000]."""
+        return linear_abar()
 
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
         """Predicted noise; see `PixelUNet.eps`."""

@@ -53,7 +53,10 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     for name, shown_as in cards.items():
         last = name == list(cards)[-1]
         values = (shown(r, name, shown_as) for r in records)
-        table.add_row(shown_as.title, *values, end_section=last)
+        networks = {r["metrics"].get(name, {}).get("extractor") for r in records} - {None}
+        others = sorted(networks - {some.get("extractor")})
+        title = f"{shown_as.title} ({', '.join(others)})" if others else shown_as.title
+        table.add_row(title, *values, end_section=last)
         if any(r["metrics"].get(name, {}).get("error") for r in records):
             errors = (shown_error(r, name, shown_as) for r in records)
             table.add_row("  ± standard error", *errors)
@@ -78,12 +81,18 @@ def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
-    """What a method says against its own samples."""
+    """What a method says against its own samples, and a run against its shots."""
     return [
         f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
         for r in records
         if "warning" in r.get("notes", {})
-    ]
+    ] + sorted(
+        {
+            r["notes"]["source_distance"]["remark"]
+            for r in records
+            if "remark" in r.get("notes", {}).get("source_distance", {})
+        }
+    )
 
 
 def reasons(records: Sequence[dict[str, Any]]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsig_bench.api.assets import assets_in, is_asset
+from fsig_bench.api.model_folder import is_model_folder, model_files
 from fsig_bench.api.weights import manifest_entry
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.store.keys import NOT_IN_KEY, STAGE_VERSION, digest
@@ -25,6 +26,8 @@ def key_content(node: Any) -> Any:
             out["weights"] = manifest_entry(path)["sha256"]
         if isinstance(path := node.get("files"), str):
             out["files"] = folder_digest(path)[0]
+        if isinstance(path := node.get("path"), str) and is_model_folder(path):
+            out["path"] = model_files(path).digest
         return out
     return [key_content(v) for v in node] if isinstance(node, list) else node
 
@@ -35,6 +38,17 @@ def weight_files(node: Any) -> list[str]:
         own = [node["weights"]] if isinstance(node.get("weights"), str) else []
         return own + [p for k, v in node.items() if k != "weights" for p in weight_files(v)]
     return [p for v in node for p in weight_files(v)] if isinstance(node, list) else []
+
+
+def model_folders(node: Any) -> list[str]:
+    """Every model folder under a key `path` of a YAML value, at any depth."""
+    if is_asset(node):
+        return []
+    if isinstance(node, Mapping):
+        path = node.get("path")
+        own = [path] if isinstance(path, str) and is_model_folder(path) else []
+        return own + [p for v in node.values() for p in model_folders(v)]
+    return [p for v in node for p in model_folders(v)] if isinstance(node, list) else []
 
 
 def precision_part(policy: str) -> list[str]:
