@@ -22,8 +22,6 @@ from baselines.common.unet import PixelUNet
 from baselines.common.weights import converted, read_weights
 from fsig_bench.api import Asset
 
-Rename = tuple[str, str]  # (module in the checkpoint, module in diffusers)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ADMFlags:
@@ -211,7 +209,7 @@ class ADMSource:
 
     @property
     def abar(self) -> Tensor:
-        """Cumulative product of alpha that the model was trained with, float64 [1000]."""
+        """The schedule that the model was trained under, float64 [steps]."""
         return linear_abar()
 
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:

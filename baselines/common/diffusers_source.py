@@ -1,223 +1,134 @@
-"""Any `UNet2DModel` in a folder of diffusers' layout as a suite's source model.
+"""A source model of the user's own: a folder that diffusers' `save_pretrained` wrote.
 
-What the network was trained for stands in the folder and is read from there: betas, the number of
-timesteps, what the network predicts and whether it has a variance head. Nothing of it is assumed.
+The noise schedule and the prediction type are read from the scheduler's config in the folder, never
+assumed: a model that was trained under another schedule would be sampled wrongly without a word.
 
-Ho et al., arXiv:2006.11239 (linear betas); Rombach et al., arXiv:2112.10752 (scaled linear);
-Nichol & Dhariwal, arXiv:2102.09672 (cosine, learned variance); Salimans & Ho, arXiv:2202.00512 (v).
+    DIR/config.json, DIR/diffusion_pytorch_model.safetensors    a UNet2DModel, or in DIR/unet/
+    DIR/scheduler_config.json                                   its scheduler, or in DIR/scheduler/
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
-from baselines.common.diffusion import linear_abar, scaled_linear_abar
 from baselines.common.unet import PixelUNet
-from fsig_bench.api import ModelFiles, model_files
 
-Prediction = Literal["eps", "v", "sample"]
-PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v", "sample": "sample"}
-STATE_IT = (
-    "state the schedule that the model was trained with: suite.source.schedule="
-    "'{beta_schedule: linear, beta_start: 0.0001, beta_end: 0.02, num_train_timesteps: 1000, "
-    "prediction_type: epsilon}'"
-)
+INNER: dict[str, Literal["eps", "v", "sample"]] = {
+    "epsilon": "eps",
+    "v_prediction": "v",
+    "sample": "sample",
+}
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def cosine_abar(num_steps: int) -> Tensor:
-    """abar_t of the cosine schedule with betas of at most 0.999, float64 (IDDPM, Eq. 17)."""
-
-    def level(t: float) -> float:
-        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
-
-    ratios = [level((i + 1) / num_steps) / level(i / num_steps) for i in range(num_steps)]
-    betas = torch.tensor([min(1 - ratio, 0.999) for ratio in ratios], dtype=torch.float64)
-    return (1 - betas).cumprod(0)
+def read_json(folder: Path, places: tuple[str, ...]) -> dict[str, Any] | None:
+    """The first of some JSON files below a folder without diffusers' own fields; None: no file."""
+    for place in places:
+        if (path := folder / place).is_file():
+            return {k: v for k, v in json.loads(path.read_text()).items() if not k.startswith("_")}
+    return None
 
 
-def read_abar(schedule: Mapping[str, Any], where: str) -> Tensor:
-    """abar_t of a scheduler's config, float64 [num_train_timesteps].
-
-    Args:
-        schedule: the fields of diffusers' scheduler_config.json.
-        where: what to call it in a message.
-
-    Raises:
-        ValueError: a field is missing, or the schedule is of another kind.
-    """
+def refusal(net: Mapping[str, Any], schedule: Mapping[str, Any], resolution: int) -> str | None:
+    """Why a network under a schedule is of no use here; None if it is."""
+    sides = net.get("sample_size")
+    sides = sides if isinstance(sides, list | tuple) else [sides, sides]
+    channels, out = net.get("in_channels", 3), net.get("out_channels", 3)
+    if channels != 3 or out not in (3, 6):
+        return f"it maps {channels} to {out} channels; images need 3 to 3, or 3 to 6"
+    if net.get("num_class_embeds") or net.get("class_embed_type"):
+        return "it is conditional on classes; an unconditional model is needed"
+    if list(sides) != [resolution, resolution]:
+        return (
+            f"it was made for {sides[0]} x {sides[1]} pixels and the suite has {resolution}; "
+            f"set suite.resolution={sides[0]} for a suite of that size"
+        )
+    if schedule.get("prediction_type", "epsilon") not in INNER:
+        return f"its prediction_type {schedule['prediction_type']} is none of {', '.join(INNER)}"
     if schedule.get("rescale_betas_zero_snr"):
-        raise ValueError(
-            f"{where} rescales its betas to a last step without signal (rescale_betas_zero_snr), "
-            "where no noise prediction determines an image; use a model trained without that"
+        return (
+            "its schedule ends at pure noise (rescale_betas_zero_snr), where epsilon says nothing"
         )
-    if schedule.get("trained_betas") is not None:
-        betas = torch.tensor(schedule["trained_betas"], dtype=torch.float64)
-        return (1 - betas).cumprod(0)
-    kind = _field(schedule, "beta_schedule", where)
-    steps = int(_field(schedule, "num_train_timesteps", where))
-    if kind == "squaredcos_cap_v2":
-        return cosine_abar(steps)
-    known = {"linear": linear_abar, "scaled_linear": scaled_linear_abar}
-    if kind not in known:
-        names = ", ".join([*known, "squaredcos_cap_v2"])
-        raise ValueError(
-            f"{where} says beta_schedule={kind!r}, which is not known here (known: {names}); give "
-            "the betas themselves as suite.source.schedule.trained_betas"
-        )
-    ends = (_field(schedule, "beta_start", where), _field(schedule, "beta_end", where))
-    return known[kind](steps, *map(float, ends))
-
-
-def read_prediction(schedule: Mapping[str, Any], where: str) -> Prediction:
-    """What the network predicts; epsilon where a file does not say so, as diffusers reads it.
-
-    Raises:
-        ValueError: it is none of the three kinds.
-    """
-    kind = schedule.get("prediction_type", "epsilon")
-    if kind not in PREDICTIONS:
-        raise ValueError(
-            f"{where} says prediction_type={kind!r}; this harness reads {', '.join(PREDICTIONS)}"
-        )
-    return PREDICTIONS[kind]
-
-
-def check_network(config: Mapping[str, Any], schedule: Mapping[str, Any], where: str) -> None:
-    """Raises ValueError, with the reason, for a network that cannot be a source model here."""
-    kind = config.get("_class_name", "UNet2DModel")
-    if kind != "UNet2DModel":
-        raise ValueError(f"{where} describes a {kind}; a source model is a UNet2DModel on pixels")
-    if config.get("num_class_embeds") or config.get("class_embed_type"):
-        raise ValueError(
-            f"{where} describes a network that takes a class with every image; a source model "
-            "takes none"
-        )
-    if config.get("time_embedding_type", "positional") != "positional":
-        raise ValueError(
-            f"{where} says time_embedding_type={config['time_embedding_type']!r}; a source model "
-            "takes whole timesteps (positional)"
-        )
-    own, out = config.get("in_channels", 3), config.get("out_channels", 3)
-    if own != 3 or out not in (3, 6):
-        raise ValueError(
-            f"{where} has {own} channels in and {out} out; a source model takes 3 (RGB) and gives "
-            "3, or 6 with a learned variance"
-        )
-    variance = schedule.get("variance_type")
-    if out == 6 and variance != "learned_range":
-        raise ValueError(
-            f"{where} has 6 channels out, and its schedule says variance_type={variance!r}; only "
-            "'learned_range' (arXiv:2102.09672, Eq. 15) is read here"
-        )
-
-
-def _field(schedule: Mapping[str, Any], name: str, where: str) -> Any:  # a JSON value
-    if schedule.get(name) is None:
-        raise ValueError(f"{where} does not say {name}; {STATE_IT}")
-    return schedule[name]
+    if out == 6 and schedule.get("variance_type") == "learned":
+        return "its variance head gives the log variance itself; learned_range is needed"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersSource:
-    """A frozen pixel diffusion model from a folder; interface of `DiffusionSource`.
-
-    Its small files are read when it is made, so that what does not fit is refused at once.
+    """A frozen pixel diffusion model from a diffusers folder; interface of `DiffusionSource`.
 
     Raises:
-        FileNotFoundError: the folder lacks a file.
-        ValueError: the model cannot be used, or its size is not the suite's.
+        ValueError: the folder holds no such model, no scheduler's config, or one that does not fit.
     """
 
-    path: str  # a folder; keys hold the digest of its files instead
-    schedule: Mapping[str, Any] | None  # as in scheduler_config.json; None: read from the folder
-    image_size: int  # the suite's resolution in pixels, which the model must have
+    path: str  # the folder
+    schedule: Mapping[str, Any] | None  # fields of the scheduler's config that count instead
+    resolution: int  # pixels, the suite's
     device: str
 
     def __post_init__(self) -> None:
-        where = str(self._files.config)
-        check_network(self._config, self._schedule, where)
-        if not 0 < float(self.abar.min()) <= float(self.abar.max()) < 1:
-            raise ValueError(f"the schedule of {where} leaves no signal or no noise at some step")
-        read_prediction(self._schedule, self._where)
-        if self.resolution != self.image_size:
-            raise ValueError(
-                f"{where} draws images of {self.resolution} px, and the suite has "
-                f"{self.image_size} px; give a model of {self.image_size} px, or, with images of your "
-                f"own (dataset=folder), suite.resolution={self.resolution}"
-            )
-
-    @cached_property
-    def _files(self) -> ModelFiles:
-        return model_files(self.path)
-
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        return dict(json.loads(self._files.config.read_text()))
+        reason = refusal(self.unet_config, self.schedule_config, self.resolution)
+        if reason:
+            raise ValueError(f"the model in {self.path} cannot be the source model: {reason}")
 
     @property
-    def _where(self) -> str:
-        return "suite.source.schedule" if self.schedule else str(self._files.scheduler)
+    def folder(self) -> Path:
+        """Where the network lies: the folder itself, or its `unet`."""
+        root = Path(self.path).expanduser()
+        return root / "unet" if (root / "unet" / "config.json").is_file() else root
 
     @cached_property
-    def _schedule(self) -> Mapping[str, Any]:
-        if self.schedule:
-            if "prediction_type" not in self.schedule:
-                raise ValueError(f"suite.source.schedule lacks prediction_type; {STATE_IT}")
-            return self.schedule
-        if self._files.scheduler is None:
+    def unet_config(self) -> dict[str, Any]:
+        """The arguments of `UNet2DModel`."""
+        config = read_json(self.folder, ("config.json",))
+        if config is None or not (self.folder / WEIGHTS).is_file():
             raise ValueError(
-                f"{self.path} holds no scheduler_config.json, so its noise schedule and what it "
-                f"predicts are unknown; copy that file from where the model was trained, or "
-                f"{STATE_IT}"
+                f"suite.source.path={self.path} holds no {WEIGHTS} with its config.json: give a "
+                "folder that UNet2DModel.save_pretrained(DIR) or a pipeline's wrote"
             )
-        return dict(json.loads(self._files.scheduler.read_text()))
+        return config
+
+    @cached_property
+    def schedule_config(self) -> dict[str, Any]:
+        """The fields of the scheduler's config."""
+        places = ("scheduler/scheduler_config.json", "scheduler_config.json")
+        found = read_json(Path(self.path).expanduser(), places)
+        if found is None and self.schedule is None:
+            raise ValueError(
+                f"{self.path} holds no scheduler_config.json, and the noise schedule is not "
+                "guessed: save the scheduler there with scheduler.save_pretrained(DIR), or state "
+                "it: suite.source.schedule={beta_schedule:linear,prediction_type:epsilon}"
+            )
+        return {**(found or {}), **(self.schedule or {})}
 
     @cached_property
     def abar(self) -> Tensor:
-        """Cumulative product of alpha, float64 [timesteps]."""
-        return read_abar(self._schedule, self._where)
+        """The schedule that the model was trained under, float64 [steps]."""
+        from diffusers import DDPMScheduler
 
-    @property
-    def resolution(self) -> int:
-        size = self._config.get("sample_size")
-        height, width = size if isinstance(size, list) else (size, size)
-        if height is None or height != width:
-            raise ValueError(
-                f"{self._files.config} says sample_size={size}; write the side of its square "
-                "images there"
-            )
-        return int(height)
+        try:
+            scheduler: Any = DDPMScheduler.from_config(self.schedule_config)
+        except NotImplementedError as error:
+            raise ValueError(f"the schedule of {self.path} is not known: {error}") from error
+        table: Tensor = scheduler.alphas_cumprod.double()
+        return table
 
     @cached_property
     def unet(self) -> PixelUNet:
-        from diffusers import UNet2DModel
+        from safetensors.torch import load_file
 
-        # Diffusers fills tensors that a file lacks at random, with no more than a warning.
-        net, found = UNet2DModel.from_pretrained(
-            self._files.config.parent,
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            torch_dtype=torch.float32,
-            output_loading_info=True,
-        )
-        if wrong := [*found["missing_keys"], *found["mismatched_keys"], *found["unexpected_keys"]]:
-            raise ValueError(
-                f"{self._files.weights} does not fit its config.json: {len(wrong)} tensors are "
-                f"missing, left over or of another shape ({', '.join(map(str, wrong[:3]))})"
-            )
-        inner = read_prediction(self._schedule, self._where)
-        unet = PixelUNet(net.config, 1, inner, abar=self.abar, net=net)
-        unet = unet.eval().requires_grad_(False).to(self.device)
-        return unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        inner = INNER[self.schedule_config.get("prediction_type", "epsilon")]
+        unet = PixelUNet(self.unet_config, 1, inner, self.abar)
+        unet.net.load_state_dict(load_file(self.folder / WEIGHTS))
+        return unet.eval().requires_grad_(False).to(self.device)
 
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
         """Predicted noise; see `PixelUNet.eps`."""

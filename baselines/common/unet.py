@@ -35,34 +35,27 @@ class PixelUNet(nn.Module):
     With `inner` "v" the network itself speaks v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans &
     Ho, ICLR 2022, arXiv:2202.00512, section 4), turned into epsilon on the way out: at the noisy
     end an epsilon error is multiplied by 150 in x_0, a v error by 1, which a small network needs.
-    With `inner` "sample" it speaks x_0.
-
-    `abar` is the schedule that it was trained with (by default the linear one), `net` the network
-    itself where it is already made from `config`.
+    With `inner` "sample" it speaks x_0. `schedule` is the abar table that the network was trained
+    under (default: the linear one).
     """
 
     abar: Tensor
-    noise_level: Tensor
 
     def __init__(
         self,
         config: Mapping[str, Any],
         unshuffle: int = 1,
         inner: Literal["eps", "v", "sample"] = "eps",
-        *,
-        abar: Tensor | None = None,
-        net: nn.Module | None = None,
+        schedule: Tensor | None = None,
     ) -> None:
         super().__init__()
         from diffusers import UNet2DModel
 
         self.config, self.unshuffle, self.inner = dict(config), unshuffle, inner
         self.heads = int(config["out_channels"]) // int(config["in_channels"])
-        table = linear_abar() if abar is None else abar
+        table = linear_abar() if schedule is None else schedule
         self.register_buffer("abar", table.float(), persistent=False)
-        # Of double precision where 1 - abar would round to a multiple of 1e-7.
-        self.register_buffer("noise_level", (1 - table).sqrt().float(), persistent=False)
-        self.net: nn.Module = net or UNet2DModel(**self.config)  # type: ignore[no-untyped-call, assignment]
+        self.net: nn.Module = UNet2DModel(**self.config)  # type: ignore[no-untyped-call, assignment]
         self.resolution = int(config["sample_size"]) * unshuffle
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -75,9 +68,9 @@ class PixelUNet(nn.Module):
         if self.inner == "v":
             abar = self.abar[t][:, None, None, None]
             mean = (1 - abar).sqrt() * x + abar.sqrt() * mean
-        if self.inner == "sample":
+        elif self.inner == "sample":
             abar = self.abar[t][:, None, None, None]
-            mean = (x - abar.sqrt() * mean) / self.noise_level[t][:, None, None, None]
+            mean = (x - abar.sqrt() * mean) / (1 - abar).sqrt()
         return torch.cat([mean, *variance], 1)
 
     @torch.no_grad()
@@ -130,7 +123,7 @@ class DiffusionSource:
 
     @property
     def abar(self) -> Tensor:
-        """Cumulative product of alpha that the model was trained with, float64 [1000]."""
+        """The schedule that the model was trained under, float64 [steps]."""
         return linear_abar()
 
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fsig_bench.api.assets import Asset, cache_folder
     from fsig_bench.api.files import write_json, write_whole
     from fsig_bench.api.images import pixels_sha256, to_float, to_uint8, upload
-    from fsig_bench.api.model_folder import ModelFiles, model_files
     from fsig_bench.api.places import CONF, ROOT
     from fsig_bench.api.seeding import ImageGenerators, derive, generator
     from fsig_bench.api.types import (
@@ -60,7 +59,6 @@ HOMES = {
     "assets": ("Asset", "cache_folder"),
     "files": ("write_json", "write_whole"),
     "images": ("pixels_sha256", "to_float", "to_uint8", "upload"),
-    "model_folder": ("ModelFiles", "model_files"),
     "places": ("CONF", "ROOT"),
     "seeding": ("ImageGenerators", "derive", "generator"),
     "types": (
@@ -83,7 +81,6 @@ __all__ = [
     "Images",
     "ImagesByIndex",
     "Method",
-    "ModelFiles",
     "NoProgress",
     "Perceptual",
     "Pixels",
@@ -100,7 +97,6 @@ __all__ = [
     "generator",
     "locate",
     "manifest_entry",
-    "model_files",
     "no_sharing",
     "pixels_sha256",
     "record_in_manifest",

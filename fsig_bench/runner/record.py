@@ -10,13 +10,11 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.api.model_folder import model_files
 from fsig_bench.api.places import CHECKOUT
 from fsig_bench.api.types import State
 from fsig_bench.api.version import __version__
 from fsig_bench.api.weights import manifest_entry, sha256_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.keys import model_folders
 from fsig_bench.store.records import recorded_settings
 
 PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn")
@@ -106,8 +104,7 @@ def make_record(
         "shots": cell.dataset.shot_names(cell.shots.k, cell.shots.subset),
         "pictures": pictures,
         "stages": {"adapt": cell.adapt_key[:16], "sample": cell.sample_key[:16]},
-        "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights}
-        | {p: model_files(p).digest for p in model_folders([cell.method.spec, cell.protocol.spec])},
+        "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights},
         "assets": {
             a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets
         },

@@ -1,239 +1,182 @@
-"""A source model from a folder of diffusers' layout: its schedule, its predictions, its refusals."""
+"""A folder of diffusers' as the source model: its own schedule and prediction type count."""
 
 import json
+import shutil
 
 import pytest
 import torch
-from helpers import build, make_cell
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from helpers import make_cell
 
 from baselines.common.diffusers_source import DiffusersSource
-from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop
+from baselines.common.diffusion import Schedule, ddim_step, guided_step, predict_x0
+from fsig_bench.runner.run import run
 from fsig_bench.store.store import Store
 
-UNET = {
-    "sample_size": 16,
-    "in_channels": 3,
-    "out_channels": 3,
+SIDE = 16
+NET = {
+    "sample_size": SIDE,
     "layers_per_block": 1,
     "block_out_channels": (8, 8),
     "down_block_types": ("DownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "UpBlock2D"),
     "norm_num_groups": 4,
-    "attention_head_dim": 4,
 }
 
 
-def scheduler(**changes):
-    from diffusers import DDPMScheduler
-
-    return DDPMScheduler(**changes)
-
-
-def save(folder, *, unet=None, **schedule):
-    from diffusers import UNet2DModel
-
-    net = UNet2DModel(**UNET | (unet or {}))
-    net.save_pretrained(folder)
-    scheduler(**schedule).save_pretrained(folder)
-    return net.eval()
+def write_model(folder, *, pipeline=False, scheduler=DDPMScheduler, net=None, **schedule):
+    """A tiny random model and its scheduler, as `save_pretrained` writes them."""
+    torch.manual_seed(0)
+    UNet2DModel(**NET | (net or {})).save_pretrained(folder / "unet" if pipeline else folder)
+    if schedule:
+        made = scheduler(**schedule)
+        made.save_pretrained(folder / "scheduler" if pipeline else folder)
+    return folder
 
 
-def source_of(folder, *, size=16, schedule=None):
-    return DiffusersSource(path=str(folder), schedule=schedule, image_size=size, device="cpu")
+def source_of(folder, **more):
+    fields = {"path": str(folder), "schedule": None, "resolution": SIDE, "device": "cpu"}
+    return DiffusersSource(**fields | more)
 
 
-def edit(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+SCHEDULES = [
+    {"beta_schedule": "linear"},
+    {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    {"beta_schedule": "squaredcos_cap_v2"},
+    {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"},
+    {"beta_schedule": "linear", "prediction_type": "sample", "num_train_timesteps": 400},
+    {"trained_betas": [0.001 * (i + 1) for i in range(50)], "num_train_timesteps": 50},
+]
 
 
-SCHEDULES = {
-    "linear": {},
-    "scaled_linear": {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195},
-    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
-    "few steps": {"num_train_timesteps": 200, "beta_end": 0.1},
-    "given betas": {
-        "trained_betas": [0.001 * (i + 1) for i in range(100)],
-        "num_train_timesteps": 100,
-    },
-    "v": {"prediction_type": "v_prediction"},
-    "cosine v": {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"},
-    "x0": {"prediction_type": "sample"},
-}
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: "-".join(map(str, s.values()))[:40])
+def test_every_step_is_that_of_diffusers_own_sampler(schedule, tmp_path):
+    write_model(tmp_path, **schedule)
+    source = source_of(tmp_path)
+    theirs = DDIMScheduler(**schedule, clip_sample=True, set_alpha_to_one=True)
+    net = UNet2DModel.from_pretrained(tmp_path).eval()
+    steps = Schedule.respaced(10, source.abar)
+    assert len(source.abar) == schedule.get("num_train_timesteps", 1000)
+    torch.testing.assert_close(source.abar.float(), theirs.alphas_cumprod, rtol=0, atol=1e-7)
+    theirs.set_timesteps(10)
+    theirs.timesteps = torch.tensor(steps.t[::-1])
+    x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    ours = x.clone()
+    with torch.no_grad():
+        for i in reversed(range(10)):
+            t = steps.t[i]
+            # Their step walks back by a fixed stride; here it is the respaced schedule's own.
+            x0 = theirs_x0(theirs, net(x, t).sample, t, x)
+            x = ddim_step(x, x0, abar=steps.abar[i], abar_prev=steps.abar_prev(i))
+            ours, _ = guided_step(source.eps, ours, i, steps)
+            # By way of epsilon, x_0 at abar = 2e-9 loses digits: float32's 1e-7 times 2e4.
+            slack = 1e-3 if schedule.get("prediction_type") == "v_prediction" else 1e-4
+            torch.testing.assert_close(ours, x, rtol=1e-4, atol=slack)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-@torch.no_grad()
-def test_ddim_is_that_of_diffusers_step_by_step(schedule, tmp_path):
-    from diffusers import DDIMScheduler
-
-    net, source = save(tmp_path, **schedule), source_of(tmp_path)
-    theirs = DDIMScheduler.from_config(scheduler(**schedule).config, set_alpha_to_one=True)
-    torch.testing.assert_close(source.abar.float(), theirs.alphas_cumprod, rtol=2e-5, atol=1e-8)
-    steps = len(source.abar)
-    theirs.set_timesteps(steps)  # each one, so that "the step before" is the same for both
-    ours = Schedule.respaced(steps, source.abar)
-    x = torch.randn(2, 3, 16, 16)
-    for i in [steps - 1, steps - 2, steps // 2, 5, 1, 0]:
-        out = net(x, i, return_dict=False)[0]
-        expected = theirs.step(out, i, x, use_clipped_model_output=True).prev_sample
-        mine = one_step(source, x, ours, i)
-        torch.testing.assert_close(mine, expected, rtol=1e-3, atol=2e-3)
-        x = expected
+def theirs_x0(scheduler, output, t, x):
+    """Diffusers' own estimate of the clean image."""
+    return scheduler.step(output, t, x).pred_original_sample
 
 
-def one_step(source, x, schedule, i):
-    from baselines.common.diffusion import ddim_step, predict_x0
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_the_training_loss_of_the_right_answer_is_zero(kind, tmp_path):
+    """What a perfect network of each kind would say becomes the noise that was added."""
+    write_model(tmp_path, beta_schedule="squaredcos_cap_v2", prediction_type=kind)
+    source = source_of(tmp_path)
+    g = torch.Generator().manual_seed(0)
+    x0, noise = (torch.randn(3, 3, SIDE, SIDE, generator=g) for _ in range(2))
+    t = torch.tensor([3, 500, 900])
+    scheduler = DDPMScheduler.from_pretrained(tmp_path)
+    x_t = scheduler.add_noise(x0, noise, t)
+    truth = {
+        "epsilon": noise,
+        "sample": x0,
+        "v_prediction": scheduler.get_velocity(x0, noise, t),
+    }[kind]
 
-    abar = schedule.abar[i]
-    x0 = predict_x0(x, source.eps(x, schedule.t[i]), abar)
-    return ddim_step(x, x0, abar=abar, abar_prev=schedule.abar_prev(i))
+    class Perfect(torch.nn.Module):
+        def forward(self, x, t, return_dict):
+            return (truth,)
+
+    source.unet.net = Perfect()
+    torch.testing.assert_close(source.eps(x_t, t), noise, rtol=1e-3, atol=1e-3)
+    for n, step in enumerate(t.tolist()):
+        estimate = predict_x0(x_t[n], noise[n], float(source.abar[step]), clamp=False)
+        torch.testing.assert_close(estimate, x0[n], rtol=1e-2, atol=1e-2)
 
 
-@torch.no_grad()
-def test_a_learned_variance_is_sampled_as_by_diffusers(tmp_path, monkeypatch):
-    told = {"variance_type": "learned_range", "num_train_timesteps": 20, "beta_end": 0.3}
-    net = save(tmp_path, unet={"out_channels": 6}, **told)
+def test_a_variance_head_is_taken_along(tmp_path):
+    write_model(tmp_path, net={"out_channels": 6}, beta_schedule="linear")
     source = source_of(tmp_path)
     assert source.unet.heads == 2
-    draws = [torch.randn(2, 3, 16, 16) for _ in range(20)]
-    theirs, x = scheduler(**told), torch.randn(2, 3, 16, 16)
-    left = iter(draws)
-    mine = ancestral_loop(source.unet, x, Schedule.respaced(20, source.abar), lambda: next(left))
-    left = iter(draws)
-    monkeypatch.setattr(
-        "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *a, **kw: next(left)
-    )
-    for i in reversed(range(20)):
-        x = theirs.step(net(x, i, return_dict=False)[0], i, x).prev_sample
-    torch.testing.assert_close(mine, x, rtol=1e-3, atol=1e-3)
-
-
-def test_another_schedule_gives_other_images(tmp_path):
-    save(tmp_path)
-    x = torch.randn(1, 3, 16, 16)
-
-    def image():
-        source = source_of(tmp_path)
-        return ddim_loop(source.eps, x, Schedule.respaced(5, source.abar))
-
-    linear = image()
-    edit(tmp_path / "scheduler_config.json", beta_schedule="squaredcos_cap_v2")
-    assert not torch.allclose(linear, image(), atol=1e-2)
+    x = torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        whole = UNet2DModel.from_pretrained(tmp_path).eval()(x, 7).sample
+    torch.testing.assert_close(source.eps(x, 7), whole[:, :3], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("file", "changes", "message"),
+    "net, schedule, more, words",
     [
-        ("config.json", {"num_class_embeds": 10}, "takes a class"),
-        ("config.json", {"in_channels": 1}, "1 channels in and 3 out"),
-        ("config.json", {"out_channels": 6}, "variance_type='fixed_small'"),
-        ("config.json", {"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel"),
-        ("config.json", {"time_embedding_type": "fourier"}, "fourier"),
-        ("config.json", {"sample_size": 32}, "32 px, and the suite has 16 px"),
-        ("scheduler_config.json", {"beta_schedule": "sigmoid"}, "beta_schedule='sigmoid'"),
-        ("scheduler_config.json", {"beta_schedule": None}, "does not say beta_schedule"),
-        ("scheduler_config.json", {"prediction_type": "flow"}, "prediction_type='flow'"),
-        ("scheduler_config.json", {"rescale_betas_zero_snr": True}, "without signal"),
+        ({"num_class_embeds": 4}, {"beta_schedule": "linear"}, {}, "conditional on classes"),
+        ({"in_channels": 1, "out_channels": 1}, {"beta_schedule": "linear"}, {}, "maps 1 to 1"),
+        ({}, {"beta_schedule": "linear"}, {"resolution": 64}, r"16 x 16.*suite\.resolution=16"),
+        ({}, {"rescale_betas_zero_snr": True}, {}, "pure noise"),
+        ({}, {}, {}, r"not guessed: .*suite\.source\.schedule="),
     ],
 )
-def test_what_does_not_fit_is_refused_in_a_sentence(file, changes, message, tmp_path):
-    save(tmp_path)
-    edit(tmp_path / file, **changes)
-    with pytest.raises(ValueError, match=message):
+def test_what_cannot_be_used_is_refused_in_a_sentence(net, schedule, more, words, tmp_path):
+    write_model(tmp_path, net=net, **schedule)
+    with pytest.raises(ValueError, match=words):
+        source_of(tmp_path, **more)
+
+
+def test_a_stated_schedule_takes_the_place_of_a_missing_one(tmp_path):
+    write_model(tmp_path)
+    stated = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
+    source = source_of(tmp_path, schedule=stated)
+    expected = DDPMScheduler(**stated).alphas_cumprod.double()
+    assert torch.equal(source.abar, expected) and source.unet.inner == "v"
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no diffusion_pytorch_model\.safetensors"):
         source_of(tmp_path)
 
 
-def test_a_schedule_is_never_guessed(tmp_path):
-    save(tmp_path)
-    (tmp_path / "scheduler_config.json").unlink()
-    with pytest.raises(ValueError, match="holds no scheduler_config.json.*suite.source.schedule="):
-        source_of(tmp_path)
-    stated = {"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 100}
-    with pytest.raises(ValueError, match="lacks prediction_type"):
-        source_of(tmp_path, schedule=stated)
-    source = source_of(tmp_path, schedule=stated | {"prediction_type": "v_prediction"})
-    assert len(source.abar) == 100 and source.unet.inner == "v"
+TOY = ["dataset=babies", "suite/source=diffusers", "dataset.n_ref=100", "k=2", "num_images=8"]
+TOY += ["suite.shard_size=8", "batch_size=8", "figures.tsne_points=8", "controls=[]"]
 
 
-def test_weights_that_do_not_fit_their_config_are_refused(tmp_path):
-    save(tmp_path)
-    edit(tmp_path / "config.json", layers_per_block=2)
-    with pytest.raises(ValueError, match="does not fit its config.json"):
-        source_of(tmp_path).unet  # noqa: B018
+def words_of(folder, method):
+    crdi = ["method.draws=1", "method.num_steps=12", "method.t_end=8"]
+    own = {"crdi": [*crdi, "method.card.reconstruct_sweep=null"], "source": ["method.num_steps=3"]}
+    studio = ["method.iterations=2", "method.groups=1", "method.sample.num_steps=4"]
+    studio += ["method.objective.l_vlb=0", "method.sample.kind=ddim"]
+    return [*TOY, f"method={method}", *own.get(method, studio), f"suite.source.path={folder}"]
 
 
-def test_a_pipeline_folder_and_its_unet_are_the_same_model(tmp_path):
-    from diffusers import UNet2DModel
-
-    UNet2DModel(**UNET).save_pretrained(tmp_path / "unet")
-    scheduler(num_train_timesteps=50).save_pretrained(tmp_path / "scheduler")
-    for folder in (tmp_path, tmp_path / "unet"):
-        assert len(source_of(folder).abar) == 50
-
-
-WORDS = ["dataset=babies", "k=3", "suite/source=diffusers"]
-WORDS += ["num_images=4", "suite.shard_size=4", "device=cpu"]
-FEW = {
-    "crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"],
-    "source": ["method.num_steps=3"],
-    "domainstudio": ["method.iterations=2", "method.groups=1", "method.sample.num_steps=3"],
-}
-FEW["finetune"] = FEW["domainstudio"]
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """As a pipeline's save_pretrained lays it out, at the mini suite's size."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    net = {"sample_size": 64}
+    return write_model(folder, pipeline=True, net=net, beta_schedule="squaredcos_cap_v2")
 
 
-def cell_of(method, folder, *words):
-    return make_cell(
-        f"method={method}", f"suite.source.path='{folder}'", *WORDS, *FEW[method], *words
-    )
+def test_the_content_of_the_folder_is_in_the_key(pipeline, tmp_path):
+    key = make_cell(*words_of(pipeline, "source")).adapt_key
+    moved = tmp_path / "moved"
+    shutil.copytree(pipeline, moved)
+    assert make_cell(*words_of(moved, "source")).adapt_key == key
+    config = moved / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"beta_end": 0.03}))
+    assert make_cell(*words_of(moved, "source")).adapt_key != key
 
 
-@pytest.mark.parametrize("method", FEW)
-def test_every_diffusion_method_runs_on_it(method, tmp_path):
-    from fsig_bench.api.images import to_float
-    from fsig_bench.api.types import NoProgress
-
-    folder = tmp_path / "a model"
-    save(
-        folder,
-        unet={"out_channels": 6, "sample_size": 64},
-        variance_type="learned_range",
-        beta_schedule="squaredcos_cap_v2",
-        num_train_timesteps=100,
-    )
-    cell = cell_of(method, folder)
-    made = build(cell)
-    state = made.adapt(to_float(cell.dataset.shots(3, 0)), seed=0, progress=NoProgress())
-    images = made.sampler(state)([0, 1])
-    assert images.shape == (2, 3, 64, 64) and torch.isfinite(images).all()
-
-
-def test_keys_follow_the_files_and_not_their_place(tmp_path):
-    save(tmp_path / "a", unet={"sample_size": 64})
-    (tmp_path / "a").rename(tmp_path / "b")
-    first = cell_of("source", tmp_path / "b").adapt_key
-    (tmp_path / "b").rename(tmp_path / "c")
-    assert cell_of("source", tmp_path / "c").adapt_key == first
-    edit(tmp_path / "c" / "scheduler_config.json", beta_end=0.03)
-    second = cell_of("source", tmp_path / "c").adapt_key
-    weights = tmp_path / "c" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    assert len({first, second, cell_of("source", tmp_path / "c").adapt_key}) == 3
-
-
-def test_a_folder_given_as_weights_is_named_for_what_it_is(tmp_path):
-    save(tmp_path)
-    words = ["dataset=babies", f"suite.source.weights='{tmp_path}'"]
-    with pytest.raises(FileNotFoundError, match="suite/source=diffusers suite.source.path="):
-        make_cell("method=source", *words).adapt_key  # noqa: B018
-
-
-@pytest.mark.slow
-def test_a_whole_run_leaves_the_model_in_its_record(tmp_path):
-    from fsig_bench.runner.run import run
-
-    save(tmp_path / "model", unet={"sample_size": 64}, beta_schedule="squaredcos_cap_v2")
-    small = ["dataset.n_ref=100", "figures.tsne_points=12", "network@suite.extractor=random_trunk"]
-    cell = cell_of("source", tmp_path / "model", *small, "network@suite.perceptual=random_trunk")
-    record, _ = run(cell, Store(tmp_path / "results"))
-    assert record["weights"][str(tmp_path / "model")]
-    assert record["metrics"]["fd"]["extractor"] == "random-trunk"
+@pytest.mark.parametrize("method", ["source", "crdi", "domainstudio", "finetune"])
+def test_methods_start_from_it(method, pipeline, tmp_path):
+    record, there = run(make_cell(*words_of(pipeline, method)), Store(tmp_path))
+    assert not there and record["metrics"]["fd"]["value"] > 0
+    assert record["config"]["method"]["source"]["path"] == str(pipeline)
