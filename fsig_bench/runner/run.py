@@ -71,9 +71,9 @@ def _begin(cell: Cell, store: Store) -> dict[str, Any]:
 
 
 def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
+    from fsig_bench.console import console
     from fsig_bench.runner.pictures import write_pictures
     from fsig_bench.runner.record import make_record
-    from fsig_bench.console import console
     from fsig_bench.runner.source_distance import source_distance
 
     method = build_method(cell.method, cell.place)
