@@ -54,7 +54,10 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     for name, shown_as in cards.items():
         last = name == list(cards)[-1]
         values = (cell_text(r, name, shown_as) for r in records)
-        table.add_row(shown_as.title, *values, end_section=last)
+        networks = {r["metrics"].get(name, {}).get("extractor") for r in records} - {None}
+        others = sorted(networks - {some.get("extractor")})
+        title = f"{shown_as.title} ({', '.join(others)})" if others else shown_as.title
+        table.add_row(title, *values, end_section=last)
         if any(r["metrics"].get(name, {}).get("error") for r in records):
             errors = (error_text(r, name, shown_as) for r in records)
             table.add_row("  ± standard error", *errors)
@@ -93,12 +96,18 @@ def distances_that_prefer_copies(records: Sequence[dict[str, Any]]) -> list[str]
 
 
 def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
-    """Warnings that a method gives about its own samples."""
+    """Warnings that methods give about their samples, and runs about their shots."""
     return [
         f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
         for r in records
         if "warning" in r.get("notes", {})
-    ]
+    ] + sorted(
+        {
+            r["notes"]["source_distance"]["remark"]
+            for r in records
+            if "remark" in r.get("notes", {}).get("source_distance", {})
+        }
+    )
 
 
 def missing_reasons(records: Sequence[dict[str, Any]]) -> list[str]:

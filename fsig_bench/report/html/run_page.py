@@ -134,6 +134,7 @@ def warnings(record: Record) -> list[str]:
     """What a reader must see before the numbers."""
     notes = record.get("notes", {})
     out = [str(notes["warning"])] if notes.get("warning") else []
+    out += [str(r) for r in [notes.get("source_distance", {}).get("remark")] if r]
     for name, m in record["metrics"].items():
         if m.get("rank_warning"):
             out.append(f"{metric_card(name, [record]).heading}: {m['rank_warning']}")
