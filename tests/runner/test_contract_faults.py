@@ -71,7 +71,7 @@ def test_a_fault_breaks_its_promise_and_no_other(kind, own):
 
 def test_a_sound_method_keeps_all(own, capsys):
     assert main(own(faulty.Sound)) == 0
-    assert "14 promises are kept, 0 are broken, 0 are skipped" in capsys.readouterr().out
+    assert "14 promises kept, 0 broken, 0 skipped" in capsys.readouterr().out
 
 
 def test_the_command_says_in_sentences_what_is_broken(own, capsys):
@@ -79,7 +79,7 @@ def test_the_command_says_in_sentences_what_is_broken(own, capsys):
     text = capsys.readouterr().out
     assert "  BROKEN   With one shot, images are float32 on the CPU" in text
     assert "           The sampler returns torch.float64; return torch.float32, as by" in text
-    assert "12 promises are kept, 2 are broken" in text
+    assert "12 promises kept, 2 broken" in text
 
 
 def test_a_setting_that_names_the_target_is_found(own):

@@ -1,4 +1,4 @@
-"""What the page of one run says, from its record. Pure."""
+"""The content of one run's page, from its record. Pure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def series(name: str, node: Any) -> Series | None:
 
 
 def metric(name: str, card: MetricCard, node: Mapping[str, Any]) -> Metric:
-    """One metric with everything that its record says."""
+    """One metric with everything that its record holds."""
     value, error = node.get("value"), node.get("error") or {}
     se = error.get("standard_error")
     rest = {k: v for k, v in node.items() if k not in SHOWN}
@@ -144,7 +144,7 @@ def warnings(record: Record) -> list[str]:
 
 
 def notes(record: Record) -> list[tuple[str, str]]:
-    """What adapting says about itself, warnings apart."""
+    """The method's notes on its adaptation, without warnings."""
     own = record.get("notes", {})
     return [(k.replace("_", " "), plain(v)) for k, v in own.items() if k != "warning"]
 
