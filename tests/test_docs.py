@@ -128,7 +128,7 @@ FILES = re.compile(r"`(my_[a-z_/.]+)`[^`]*?:\n\n```[a-z]+\n(.*?)```", re.S)
             ["method=copy", "+metric@protocol.metrics.nearest_other=nearest_other"],
             "nearest_other",
         ),
-        ("suites.md", ["method=copy", "network@suite.perceptual=blocks"], "intra_lpips"),
+        ("suites.md", ["method=copy", "network@suite.perceptual=blocks"], "lpips_diversity"),
     ],
 )
 def test_what_the_pages_add_works(page, words, name, tmp_path):
