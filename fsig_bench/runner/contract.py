@@ -1,7 +1,16 @@
-"""`fsig-bench check`: does a method keep its promises? Says in sentences what does not hold.
+"""`fsig-bench check method=NAME`: does a method keep the promises that make numbers comparable?
 
-The promises stand in `contract_checks`, a function each. What is checked is the method as the
-command line would build it, with settings that make its training short.
+    fsig-bench check method=crdi
+    fsig-bench check --config-dir my_conf method=my_method
+    fsig-bench check method=gan_inversion dataset=sketches method.projector.steps=5
+
+Adapts the method about ten times, as the command line would build it, and says of each promise
+whether it holds: values in the YAML, images in shape and range, determinism, independence of the
+batch, continuing after a kill, a state that the store keeps whole, no look at the reference. Ends
+with exit code 1 if one is broken. The promises stand in `contract_checks`, a function each.
+
+Settings are those of a run; these hold unless others are given: dataset=babies experiment=smoke
+k=5 device=cpu controls=[]
 """
 
 from __future__ import annotations
@@ -19,21 +28,6 @@ if TYPE_CHECKING:
 
     Promise = Callable[[Trial], str | None]
 
-USAGE = """\
-fsig-bench check: does a method keep the promises that make its numbers comparable?
-
-Usage: fsig-bench check method=NAME [--config-dir DIR] [setting=value ...]
-
-Adapts the method about ten times and says of each promise whether it holds: values in the YAML,
-images in shape and range, determinism, independence of the batch, continuing after a kill, a state
-that the store keeps whole, no look at the reference. Ends with exit code 1 if one is broken.
-
-Examples
-  fsig-bench check method=crdi
-  fsig-bench check --config-dir my_conf method=my_method
-  fsig-bench check method=gan_inversion dataset=sketches method.projector.steps=5
-
-Settings are those of a run; these stand unless others are given: """
 DEFAULTS = {
     "dataset": "babies",
     "experiment": "smoke",  # short training; in_experiment/method/smoke/NAME.yaml shortens it more
@@ -159,7 +153,7 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str | None]:
 def main(words: Sequence[str]) -> int:
     """What `fsig-bench check` does with the words after it; returns the exit code."""
     if {"--help", "-h"} & {*words}:
-        print(USAGE + " ".join(f"{key}={value}" for key, value in DEFAULTS.items()))
+        print(__doc__)
         return 0
     from fsig_bench.console import console, duration, fail
 
