@@ -34,7 +34,7 @@ SUBCOMMANDS = ("why", "verify", "prune")
 class Found:
     """One run folder."""
 
-    status: str  # done, running, pending, failed, timeout, killed, damaged
+    status: str  # done, running, pending, failed, interrupted, timeout, killed, damaged
     suite: str
     method: str
     dataset: str
@@ -62,7 +62,7 @@ def look(folder: Path, store: Store) -> Found:
             status, said = "damaged", str(error)
     elif is_held(store.lock_path(f"run-{name['run_id']}")):
         status, said = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
-    elif kept.get("status") in ("pending", "failed", "timeout"):
+    elif kept.get("status") in ("pending", "failed", "timeout", "interrupted"):
         status, said = kept["status"], kept.get("error", "")
     else:
         said = killed_reason(kept.get("time"))

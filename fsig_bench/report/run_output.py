@@ -15,10 +15,10 @@ from fsig_bench.store.records import read_record
 def print_results(records: Sequence[Record], folder: Path) -> None:
     """The table, its warnings, the published numbers for this cell, and where the pictures are."""
     console.print(terminal.terminal_table(records))
-    notes = [*terminal.warnings(records), *terminal.reasons(records)]
-    for line in [*notes, *terminal.copying_pays(records)]:
+    notes = [*terminal.warnings(records), *terminal.missing_reasons(records)]
+    for line in [*notes, *terminal.distances_that_prefer_copies(records)]:
         console.print(f"[dim]{line}[/]")
-    for line in printed.published_beside(records[0]):
+    for line in printed.published_lines(records[0]):
         console.print(line)
     console.print(f"pictures and record: {folder}")
     for picture in ("samples", "nearest", "tsne", "reconstruction"):
