@@ -138,7 +138,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError, OSError: the settings or a file are not as they have to be.
     """
-    from fsig_bench.console import console, split_config_dir
+    from fsig_bench.console import console, duration, split_config_dir
 
     overrides, config_dir = split_config_dir(words)
     for word in overrides:
