@@ -1,5 +1,9 @@
 """`fsig-bench compare METHOD OTHER [FOLDER ...]`: is one method better than another?
 
+    fsig-bench compare crdi domainstudio                       the runs in results/
+    fsig-bench compare crdi domainstudio results/reference     records in a folder
+    fsig-bench compare crdi domainstudio results_dir=DIR       another results folder
+
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR is the same.
 
 Differences are paired: the same target, seed, shots, number of samples and protocol on both sides,
@@ -21,7 +25,7 @@ from scipy import stats
 
 from fsig_bench.console import parse_words, run_word
 from fsig_bench.metrics.cards import metric_cards
-from fsig_bench.report.records import Record, load, record_folders, setting
+from fsig_bench.report.records import Record, comparable_setting, load, record_folders
 from fsig_bench.report.variants import main_variant
 
 LEVEL = 0.95
@@ -65,7 +69,7 @@ def paired(
     for r in records:
         value = r["metrics"].get(metric, {}).get("value")
         if r["method"] in sides and value is not None:
-            key = (r["dataset"], r["seed"], r.get("subset", 0), *setting(r))
+            key = (r["dataset"], r["seed"], r.get("subset", 0), *comparable_setting(r))
             sides[r["method"]][key] = value
     out: dict[str, list[float]] = defaultdict(list)
     for key in sorted(sides[first].keys() & sides[second].keys(), key=str):
