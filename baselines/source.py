@@ -36,7 +36,7 @@ class Source:
         def draw(indices: Sequence[int]) -> Images:
             side = self.source.resolution
             x = ImageGenerators(state.seed, indices, "source").randn(3, side, side)
-            schedule = Schedule.respaced(self.num_steps)
+            schedule = Schedule.respaced(self.num_steps, self.source.abar)
             return (
                 ddim_loop(self.source.eps, upload(x, self.source.device), schedule)
                 .clamp(-1, 1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +15,10 @@ import hydra
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from fsig_bench.api.places import CONF
 
@@ -38,28 +44,75 @@ def run_command(words: Sequence[str]) -> int:
         Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
         from fsig_bench.sweep.sweeper import register
 
-        register()
+        register(print_summary)
     from fsig_bench.runner.distributed import leave
 
-    sys.argv[1:] = words
     try:
-        hydra_main()
+        with one_sentence(words) as readable:
+            sys.argv[1:] = readable
+            hydra_main()
+    except KeyboardInterrupt:
+        print(going_on(words), file=sys.stderr)
+        return 130
     finally:
         leave()
     return 0
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def hydra_main(cfg: DictConfig) -> None:
-    """One run or one job of a sweep; a user's error is one sentence."""
-    try:
-        run_with_controls(cfg)
-    except (ValueError, OSError, FloatingPointError) as error:
-        from fsig_bench.console import console, fail
+def going_on(words: Sequence[str]) -> str:
+    """What an interrupted command says."""
+    return f"interrupted; the same command goes on: {shlex.join(['fsig-bench', *words])}"
 
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            console.print(f"[bold red]error[/]: {error}")
-            raise  # the sweep goes on and names it again at the end
+
+@contextmanager
+def one_sentence(words: Sequence[str]) -> Iterator[list[str]]:
+    """The words as Hydra can read them; its errors end the program with a sentence."""
+    from fsig_bench.console import fail, split_config_dir
+    from fsig_bench.runner.compose import check_typed, explained
+    from fsig_bench.runner.explain import is_mistake
+    from fsig_bench.runner.typed import defer_to_cells, is_setting, quote_paths
+
+    sweep = bool({"-m", "--multirun"} & set(words))
+    readable = quote_paths(words, sweep=sweep)
+    settings = [w for w in readable if is_setting(w) or w.startswith("~")]
+    folder = None
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
+    try:
+        folder = split_config_dir(readable)[1]
+        check_typed(settings, config_dir=folder)
+        yield defer_to_cells(readable) if sweep else readable
+    except (HydraException, OmegaConfBaseException) as error:
+        if before == "1" or not is_mistake(error):
+            raise
+        fail(ValueError(explained(error, settings, config_dir=folder)))
+    except ValueError as error:
+        if before == "1":
+            raise
+        fail(error)
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def hydra_main(cfg: DictConfig) -> str | None:
+    """One run, or one job of a sweep, which returns its line; a user's error is one sentence."""
+    from fsig_bench.console import brief_stages, console, fail
+
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        if not in_sweep:
+            return run_with_controls(cfg)
+        with brief_stages():
+            return run_with_controls(cfg, title=HydraConfig.get().job.name)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if in_sweep:
+            from rich.markup import escape
+
+            console.print(f"[bold red]error[/]: {escape(str(error))}")
+            raise  # the sweep continues and names it again at the end
         fail(error)
 
 
@@ -85,8 +138,16 @@ def control_configs(cfg: DictConfig) -> list[DictConfig]:
     return [c for c in (compose("config", w) for w in words) if applies(c)]
 
 
-def run_with_controls(cfg: DictConfig) -> None:
-    """One cell and its controls, from the config to the table."""
+def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | None:
+    """One cell and its controls, from the config to the table.
+
+    Args:
+        cfg: of the cell.
+        title: what a sweep calls the cell; None outside a sweep.
+
+    Returns:
+        The line that a sweep prints on the finished cell, in place of the table.
+    """
     from fsig_bench.api import process
     from fsig_bench.api.assets import check_space
     from fsig_bench.console import console
@@ -97,6 +158,9 @@ def run_with_controls(cfg: DictConfig) -> None:
     from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.store import Store
 
+    began = time.perf_counter()
+    if title is not None:
+        console.print(title, style="bold", markup=False)
     check_command(cfg)
     store = Store(cfg.results_dir)
     join(member_device(cfg.device))
@@ -107,7 +171,7 @@ def run_with_controls(cfg: DictConfig) -> None:
         for asset in missing:
             console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
         console.print("the rest depends on these files: fetch or import them first")
-        return
+        return None
     check_space(missing)
     for asset in missing if process.rank() == 0 else ():
         fetch_asset(asset)  # keys hold digests of what is there, so this comes first
@@ -115,7 +179,7 @@ def run_with_controls(cfg: DictConfig) -> None:
     found = [store.record(cell.folder) for cell in cells]
     if previews:
         preview(cells, [record is not None for record in found], cfg, store)
-        return
+        return None
     records = [record for record in found if record]
     if len(records) < len(cells) or cfg.tracker.get("resend"):
         wait = cfg.on_busy == "wait"
@@ -124,7 +188,10 @@ def run_with_controls(cfg: DictConfig) -> None:
         from fsig_bench.runner.export import export_png
 
         export_png(cells[0], store)
-    print_results(records, store.root / cells[0].folder)
+    if title is None:
+        print_results(records, store.root / cells[0].folder)
+        return None
+    return print_line(records[0], title=title, seconds=time.perf_counter() - began)
 
 
 def preview(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
@@ -132,10 +199,11 @@ def preview(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store:
     from fsig_bench.console import console
     from fsig_bench.runner.make import bytes_needed, read_reference
     from fsig_bench.runner.preflight import report_lines
-    from fsig_bench.sweep.plan import Planned, plan
+    from fsig_bench.sweep.plan import PlannedRun, plan_lines
 
-    runs = [Planned.of(cell) for cell in cells]
-    for line in plan(list(zip(runs, done, strict=True)), store.root) if cfg.dry_run else ():
+    runs = [PlannedRun.of(cell) for cell in cells]
+    pairs = list(zip(runs, done, strict=True))
+    for line in plan_lines(pairs, store.root) if cfg.dry_run else ():
         console.print(line)
     for cell in cells if cfg.preflight == "only" else ():
         read_reference(cell)
@@ -158,3 +226,36 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
     for picture in ("samples", "nearest", "tsne", "reconstruction"):
         if (folder / f"{picture}.png").exists():
             console.print(f"  {folder / f'{picture}.png'}")
+
+
+def print_line(record: Record, *, title: str, seconds: float) -> str:
+    """Prints and returns the line on a finished cell of a sweep, and any warning below it."""
+    from fsig_bench.console import console
+    from fsig_bench.report import terminal
+
+    line = terminal.finished_line(record, title, seconds)
+    console.print(line, markup=False)
+    for warning in terminal.warnings([record]):
+        console.print(warning, style="dim", markup=False)
+    return line
+
+
+def print_summary(paths: Sequence[Path]) -> None:
+    """Prints the matrices of a sweep: methods down, datasets across.
+
+    Args:
+        paths: the records of all its finished cells and their controls.
+    """
+    from fsig_bench.console import console
+    from fsig_bench.report.matrix import matrices
+    from fsig_bench.store.records import read_record
+
+    records = []
+    for path in paths:
+        try:
+            records.append(read_record(path))
+        except ValueError as error:
+            console.print(f"left out of the summary: {error}", markup=False)
+    for matrix in matrices(records):
+        console.print()
+        console.print(matrix.rich_table() if console.is_terminal else matrix.text(), markup=False)

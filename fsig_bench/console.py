@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsig_bench.api import process
 from fsig_bench.help import asks_for_help, nearest, word_usage
 
 console = Console(highlight=False, soft_wrap=True, quiet=process.rank() > 0)
+
+
+LONG_STAGE_S = 60.0  # in a sweep, only longer stages get a line
+
+_in_sweep: ContextVar[bool] = ContextVar("in_sweep", default=False)
+
+
+@contextmanager
+def brief_stages() -> Iterator[None]:
+    """Inside, short stages print no line of their own: a sweep prints one on the whole cell."""
+    token = _in_sweep.set(True)
+    try:
+        yield
+    finally:
+        _in_sweep.reset(token)
+
+
+def stage_line(text: str, seconds: float = 0.0) -> None:
+    """Prints that a stage is done, unless it was short and a cell of a sweep is running."""
+    if seconds >= LONG_STAGE_S or not _in_sweep.get():
+        console.print(text)
 
 
 class Bar(AbstractContextManager["Bar"]):
@@ -56,7 +80,7 @@ class Bar(AbstractContextManager["Bar"]):
         self.progress.stop()
         if error[0] is None:
             spent = time.perf_counter() - self.start
-            console.print(f"{self.title:<28} {self.done} {self.unit} in {spent:.1f} s")
+            stage_line(f"{self.title:<28} {self.done} {self.unit} in {spent:.1f} s", spent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,10 +208,10 @@ def run_word(word: str, main: Callable[[Sequence[str]], int]) -> int:
     return exit_status(main, words)
 
 
-def fail(error: Exception) -> None:
+def fail(error: Exception) -> NoReturn:
     """A user's error: one sentence on stderr, no traceback."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]error[/]: {error}", markup=True
+        f"[bold red]error[/]: {escape(str(error))}", markup=True
     )
     sys.exit(1)
 

@@ -24,7 +24,7 @@ from fsig_bench.console import parse_words, results_root, run_word, split_config
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.records import flat, read_record
 from fsig_bench.store.status import read_status
-from fsig_bench.store.store import Store, parse_run_folder
+from fsig_bench.store.store import Store, other_results, parse_run_folder
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
 SUBCOMMANDS = ("why", "verify", "prune")
@@ -65,13 +65,26 @@ def look(folder: Path, store: Store) -> Found:
     elif kept.get("status") in ("pending", "failed", "timeout"):
         status, said = kept["status"], kept.get("error", "")
     else:
-        said = f"its process ended without a word, last seen {kept.get('time', 'never')}"
+        said = killed_reason(kept.get("time"))
     return Found(
         status=status,
         **name,
         folder=folder,
         said=said,
         record=record,
+    )
+
+
+def killed_reason(last: str | None) -> str:
+    """Why a run has neither a record nor a process.
+
+    Args:
+        last: when its status was written last, UTC; None: never.
+    """
+    when = f"it wrote its status last at {last}" if last else "it never wrote a status"
+    return (
+        f"its process ended and left no reason ({when}); it may have been killed or have run out "
+        "of memory; the same command continues the run"
     )
 
 
@@ -170,6 +183,8 @@ def main(words: Sequence[str]) -> int:
     given = parse_words(rest, word=name, keys=keys, positional=SUBCOMMANDS).settings
     if verb == "list":
         print("\n".join(listing([r for r in found_runs(store) if r.fits(given)])))
+        for folder in other_results(root):
+            print(f"more runs are in {folder}: fsig-bench runs results_dir={folder}")
         return 0
     from fsig_bench.store.maintenance import damaged_files, unreferenced_files
 

@@ -17,11 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet
 from baselines.common.weights import converted, read_weights
 from fsig_bench.api import Asset
-
-Rename = tuple[str, str]  # (module in the checkpoint, module in diffusers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +206,11 @@ class ADMSource:
     @property
     def resolution(self) -> int:
         return self.flags.image_size
+
+    @property
+    def abar(self) -> Tensor:
+        """The schedule that the model was trained under, float64 [steps]."""
+        return linear_abar()
 
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
         """Predicted noise; see `PixelUNet.eps`."""

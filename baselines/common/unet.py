@@ -35,19 +35,26 @@ class PixelUNet(nn.Module):
     With `inner` "v" the network itself speaks v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans &
     Ho, ICLR 2022, arXiv:2202.00512, section 4), turned into epsilon on the way out: at the noisy
     end an epsilon error is multiplied by 150 in x_0, a v error by 1, which a small network needs.
+    With `inner` "sample" it speaks x_0. `schedule` is the abar table that the network was trained
+    under (default: the linear one).
     """
 
     abar: Tensor
 
     def __init__(
-        self, config: Mapping[str, Any], unshuffle: int = 1, inner: Literal["eps", "v"] = "eps"
+        self,
+        config: Mapping[str, Any],
+        unshuffle: int = 1,
+        inner: Literal["eps", "v", "sample"] = "eps",
+        schedule: Tensor | None = None,
     ) -> None:
         super().__init__()
         from diffusers import UNet2DModel
 
         self.config, self.unshuffle, self.inner = dict(config), unshuffle, inner
         self.heads = int(config["out_channels"]) // int(config["in_channels"])
-        self.register_buffer("abar", linear_abar().float(), persistent=False)
+        table = linear_abar() if schedule is None else schedule
+        self.register_buffer("abar", table.float(), persistent=False)
         self.net: nn.Module = UNet2DModel(**self.config)  # type: ignore[no-untyped-call, assignment]
         self.resolution = int(config["sample_size"]) * unshuffle
 
@@ -61,6 +68,9 @@ class PixelUNet(nn.Module):
         if self.inner == "v":
             abar = self.abar[t][:, None, None, None]
             mean = (1 - abar).sqrt() * x + abar.sqrt() * mean
+        elif self.inner == "sample":
+            abar = self.abar[t][:, None, None, None]
+            mean = (x - abar.sqrt() * mean) / (1 - abar).sqrt()
         return torch.cat([mean, *variance], 1)
 
     @torch.no_grad()
@@ -110,6 +120,11 @@ class DiffusionSource:
     @property
     def resolution(self) -> int:
         return self.unet.resolution
+
+    @property
+    def abar(self) -> Tensor:
+        """The schedule that the model was trained under, float64 [steps]."""
+        return linear_abar()
 
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
         """Predicted noise; see `PixelUNet.eps`."""

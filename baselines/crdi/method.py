@@ -74,7 +74,7 @@ class CRDI:
 
     @cached_property
     def schedule(self) -> Schedule:
-        return Schedule.respaced(self.num_steps)
+        return Schedule.respaced(self.num_steps, self.source.abar)
 
     @cached_property
     def windows(self) -> list[range]:

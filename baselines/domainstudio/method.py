@@ -13,7 +13,7 @@ from torch import Tensor
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.data_parallel import add_gradients, shard_groups
-from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop, linear_abar
+from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
 from baselines.common.finetuning import read, trainable_copy
@@ -90,7 +90,7 @@ class DomainStudio:
         ]
         x0 = shots[torch.cat(picks)]
         flip = torch.rand(len(x0), 1, 1, 1, generator=g) < self.flip
-        t = torch.randint(1000, (self.groups, b), generator=g)
+        t = torch.randint(len(self.source.abar), (self.groups, b), generator=g)
         if self.objective.pair_t == "shared":
             t = t[:, :1].expand(-1, b)
         noise = torch.randn(x0.shape, generator=g)
@@ -115,7 +115,7 @@ class DomainStudio:
             parts["average"] = average
         done, kept = progress.load()
         unpack(kept, parts if done else {})
-        tables = Tables.of(linear_abar()).to(device)
+        tables = Tables.of(self.source.abar).to(device)
         every = torch.arange(self.groups * self.group_size)
         for step in range(done, self.iterations):
             adam.zero_grad(set_to_none=True)
@@ -159,7 +159,7 @@ class DomainStudio:
         """Image i is denoised from its own Gaussian noise by the tuned net."""
         net = trainable_copy(self.source.unet)
         net.load_state_dict(state.tensors)
-        schedule = Schedule.respaced(self.sample.num_steps)
+        schedule = Schedule.respaced(self.sample.num_steps, self.source.abar)
 
         @torch.no_grad()
         def draw(indices: Sequence[int]) -> Images:

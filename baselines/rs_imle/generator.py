@@ -120,3 +120,10 @@ class Generator(nn.Module):
         for block in self.blocks:
             x = block(x, w)
         return self.gain * self.head(x) + self.bias
+
+
+def new_generator(architecture: Architecture, seed: int) -> Generator:
+    """A generator with weights drawn from `seed`, on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Generator(architecture)

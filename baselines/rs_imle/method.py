@@ -13,7 +13,7 @@ from torch import Tensor
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
 from baselines.rs_imle.assignments import Assignments
-from baselines.rs_imle.generator import Architecture, Generator, parse_blocks
+from baselines.rs_imle.generator import Architecture, Generator, new_generator, parse_blocks
 from baselines.rs_imle.search import (
     Perceives,
     Project,
@@ -159,9 +159,7 @@ class RSIMLE:
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Trains a generator from scratch on the shots alone."""
         n, d = len(shots), self.architecture.latent_dim
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "rs_imle", "weights"))
-            net = Generator(self.architecture)
+        net = new_generator(self.architecture, derive(seed, "rs_imle", "weights"))
         net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = Average.of(net)
         betas = self.betas[0], self.betas[1]

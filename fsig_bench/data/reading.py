@@ -217,8 +217,3 @@ def to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
 def read_images(paths: Sequence[Path], *, resolution: int, resize: str) -> Tensor:
     """uint8 [n, 3, r, r]; raises as `read_pixels` does."""
     return to_tensor(read_pixels(paths, resolution=resolution, resize=resize))
-
-
-def read_image(path: Path, *, resolution: int, resize: str) -> Tensor:
-    """uint8 [3, r, r]; raises as `read_pixels` does."""
-    return read_images([path], resolution=resolution, resize=resize)[0]

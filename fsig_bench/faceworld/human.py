@@ -127,7 +127,7 @@ def nose(c: Canvas, h: Head) -> None:
     cx, w = h.shift * 1.35, 0.045 + 0.055 * q["nose_size"]
     along = ((y - h.eye_y) / (h.nose_y - h.eye_y)).clamp(0, 1)
     inside = smooth(y, h.eye_y, h.eye_y + 0.08) * c.edge(y - h.nose_y, 1.0)
-    side = (x - cx - 0.0 * x) / (w * (0.45 + 0.55 * along))
+    side = (x - cx) / (w * (0.45 + 0.55 * along))
     c.shade(
         inside * smooth(1.4 - (side.abs() - 0.7).abs() * 2, 0.0, 1.4) * (side * q["light_x"] < 0),
         0.84,

@@ -122,6 +122,19 @@ def metric_cards(records: Sequence[Mapping[str, Any]]) -> dict[str, MetricCard]:
     return {name: metric_card(name, records) for name in metric_names(records)}
 
 
+def key_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The two metrics that stand for all in a short line: a distance to the reference, another one.
+
+    Each is the first of its kind in the order of `metric_names`. Two distances would say much the
+    same; the other metric says whether a method only copies its shots, or lacks diversity. Where
+    the records have one kind only, they are the first two of it.
+    """
+    cards = metric_cards(records)
+    distances = [name for name, card in cards.items() if card.distance]
+    others = [name for name, card in cards.items() if not card.distance]
+    return [*distances[:1], *others[: 1 if distances else 2], *distances[1:]][:2]
+
+
 def added_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """The metrics of the records that conf/protocol/ours.yaml does not have, by name."""
     return [name for name in metric_names(records) if name not in protocol_order()]

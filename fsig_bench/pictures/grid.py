@@ -29,11 +29,6 @@ def to_pil(image: Tensor, scale: int) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
-def save_png(image: Tensor, path: Path) -> None:
-    """uint8 [3, h, w] as a PNG, write_whole."""
-    write_whole(path, lambda p: to_pil(image, 1).save(p, "PNG"))
-
-
 def fitting_scale(side: int, columns: int) -> int:
     """The whole factor that brings a row of `columns` images near WIDTH."""
     return max(1, round((WIDTH / columns - GAP) / side))

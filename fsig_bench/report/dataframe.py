@@ -29,5 +29,4 @@ def records_frame(folder: Path) -> pd.DataFrame:
     place = folder.expanduser()
     if not place.is_dir():
         raise ValueError(f"{place} is no folder; give one that holds records")
-    runs = place / "runs"
-    return pd.DataFrame([record_row(r) for r in load([runs if runs.is_dir() else place])])
+    return pd.DataFrame([record_row(record) for record in load([place])])

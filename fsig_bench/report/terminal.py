@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from fsig_bench.metrics.cards import MetricCard, metric_cards
+from fsig_bench.console import duration
+from fsig_bench.metrics.cards import MetricCard, key_metrics, metric_cards
 from fsig_bench.report.variants import unlike
 
 
@@ -61,6 +62,20 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
         table.add_row(f"{stage} s", *(f"{r['timing_s'][stage]:.1f}" for r in records))
     table.add_row("network evaluations an image", *(f"{r['nfe_per_image']:g}" for r in records))
     return table
+
+
+def finished_line(record: dict[str, Any], title: str, seconds: float) -> str:
+    """One line on a cell of a sweep that has just finished.
+
+    Args:
+        record: of the cell itself.
+        title: what the sweep calls it, "cell 3 of 8: crdi on babies, seed 1".
+        seconds: how long the cell took now, its controls included.
+    """
+    number, _, name = title.partition(": ")
+    cards = metric_cards([record])
+    values = [f"{cards[m].heading} {shown(record, m, cards[m])}" for m in key_metrics([record])]
+    return f"{number} done: {name or record['method']}: {', '.join(values)} ({duration(seconds)})"
 
 
 def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,19 +16,27 @@ REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared wi
 READS = ("dataset", "native", *RECIPES)  # how the reference is read
 PRECISIONS = {"adapt": ("fp32", "tf32", "bf16"), "sample": ("fp32", "tf32", "bf16", "fp16")}
 COMPILE = (None, "default", "reduce-overhead", "max-autotune")
-LEAST = {"k": 1, "num_images": 2, "batch_size": 1, "workers": 1}
+LEAST = {"k": 1, "num_images": 2, "batch_size": 1, "workers": 1, "seed": 0, "subset": 0}
+SWITCHES = ("png", "offload", "dry_run")
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 SUITE_PARTS = ("source", "generator", "backend", "source_images", "perceptual")
 
 
 def check_numbers(config: Config) -> None:
     """Raises ValueError where a count is no whole number or too small."""
     for name, least in LEAST.items():
-        if not isinstance(config[name], int) or config[name] < least:
-            raise ValueError(f"{name}={config[name]!r}: give a whole number of at least {least}")
+        value = config[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name}={value}: give a whole number of at least {least}")
 
 
 def check_choices(config: Config) -> None:
-    """Raises ValueError where a precision or a compilation mode is unknown."""
+    """Raises ValueError where a device, a switch, a precision or a compilation mode is unknown."""
+    if not DEVICE.fullmatch(str(config["device"])):
+        raise ValueError(f"device={config['device']}: choose auto, cpu, cuda or cuda:N")
+    for name in SWITCHES:
+        if not isinstance(config[name], bool):
+            raise ValueError(f"{name}={config[name]}: choose true or false")
     for stage, known in PRECISIONS.items():
         if (policy := config["precision"][stage]) not in known:
             # fp16 gradients underflow without a loss scale, which no method here has.

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fsig_bench.api.places import CONF
+from fsig_bench.help import GROUPS
+from fsig_bench.runner.explain import Known, explain
+from fsig_bench.runner.typed import check_words, quote_paths, split_word
+
+ABSENT = object()
 
 
 def search_path(folder: Path) -> str:
@@ -35,17 +43,75 @@ def compose_config(overrides: Sequence[str], *, config_dir: str | Path | None = 
         config_dir: a folder with config groups of one's own, as `--config-dir` names it.
 
     Raises:
-        ValueError: the overrides do not compose; the message is Hydra's.
+        ValueError: the overrides do not compose; the message names the word and the remedy.
     """
-    words = list(overrides)
-    if config_dir is not None:
-        words.append(search_path(Path(config_dir)))
+    words = quote_paths(overrides)
+    check_typed(words, config_dir=config_dir)
+    try:
+        return _compose(words, config_dir)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(explained(error, words, config_dir=config_dir)) from error
+
+
+def _compose(words: Sequence[str], config_dir: str | Path | None) -> DictConfig:
+    more = [] if config_dir is None else [search_path(Path(config_dir))]
     job, active = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", words)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(str(error)) from error
+            return compose("config", [*words, *more])
     finally:
         HydraConfig.instance().cfg, GlobalHydra.instance().hydra = job, active
+
+
+def check_typed(words: Sequence[str], *, config_dir: str | Path | None = None) -> None:
+    """Refuses added words that nothing reads.
+
+    Raises:
+        ValueError: there is such a word; the message names it and the remedy.
+    """
+    root = OmegaConf.load(CONF / "config.yaml")
+    assert isinstance(root, DictConfig)
+    found = re.findall(r"file://([^'\",\]]+)", " ".join(w for w in words if "searchpath=" in w))
+    folders = [CONF, *(Path(f).expanduser() for f in [config_dir, *found] if f is not None)]
+
+    def is_read(key: str) -> bool:
+        files = (path for folder in folders[1:] for path in folder.rglob("*.yaml"))
+        return any(f"${{{key}" in path.read_text(errors="replace") for path in files)
+
+    check_words(
+        words,
+        keys=[*(str(key) for key in root if key != "defaults"), *GROUPS],
+        fixed=lambda key: [str(name) for name in root[key]],
+        is_group=lambda name: any((folder / name).is_dir() for folder in folders),
+        is_read=is_read,
+    )
+
+
+def explained(
+    error: Exception, words: Sequence[str], *, config_dir: str | Path | None = None
+) -> str:
+    """The error of Hydra or OmegaConf as a sentence, with hints at what the config has.
+
+    Args:
+        error: what was raised while the words were composed.
+        words: as typed.
+        config_dir: as for `compose_config`.
+    """
+    chosen = [w for w in words if split_word(w)[1] in (*GROUPS, "hydra.searchpath")]
+    config: Any = {}
+    with suppress(HydraException, OmegaConfBaseException, ValueError):
+        config = OmegaConf.to_container(_compose(chosen, config_dir), resolve=False)
+    folders = [p.relative_to(CONF).as_posix() for p in CONF.rglob("*") if p.is_dir()]
+    known = Known(config=config, owners=methods_with, groups=folders)
+    return explain(error, words=words, known=known)
+
+
+def methods_with(key: str) -> list[str]:
+    """The methods of the repository that have a setting, given without `method.`."""
+    found = []
+    for path in sorted((CONF / "method").glob("*.yaml")):
+        node = OmegaConf.load(path)
+        if OmegaConf.is_dict(node) and OmegaConf.select(node, key, default=ABSENT) is not ABSENT:
+            found.append(path.stem)
+    return found

@@ -27,7 +27,7 @@ from fsig_bench.runner.contract_trial import (
 
 
 def values_stand_in_the_yaml(trial: Trial) -> str | None:
-    """The method is a frozen dataclass whose values stand in the YAML only."""
+    """The method is a frozen dataclass, and its values stand in the YAML only."""
     kind = type(trial.build())
     if not dataclasses.is_dataclass(kind):
         return f"{kind.__name__} is no dataclass; write @dataclass(frozen=True, kw_only=True) on it"
@@ -120,7 +120,7 @@ def shots_stay_as_they_are(trial: Trial) -> str | None:
     if not torch.equal(given, adapted.shots):
         gap = image_gap(given, adapted.shots)
         return f"`adapt` changes the shots in place, by up to {gap:.3g}; work on shots.clone()"
-    trial.draw(adapted.sampler)
+    trial.drawn()
     if not torch.equal(given, adapted.shots):
         return "the sampler changes the shots in place; keep shots.clone() in the state"
     return None

@@ -45,7 +45,7 @@ def nothing_is_drawn_from_global_generators(trial: Trial) -> str | None:
     if gap := state_difference(one.state, other.state):
         return f"`adapt` depends on the global random state: {gap}; {SEED_HINT}"
     again = trial.draw(one.sampler, random_state=1)
-    if (gap_px := image_gap(trial.draw(one.sampler), again)) > 0:
+    if (gap_px := image_gap(trial.drawn(), again)) > 0:
         return (
             f"images depend on the global random state, by up to {gap_px:.3g}; take the draws of "
             "image i from fsig_bench.api.ImageGenerators(state.seed, indices, 'purpose')"
@@ -64,7 +64,7 @@ def nothing_is_drawn_from_global_generators(trial: Trial) -> str | None:
 def image_i_does_not_depend_on_its_batch(trial: Trial) -> str | None:
     """Image i is the same alone and in any batch, and to the byte in the same call."""
     sampler = trial.adapted().sampler
-    many = trial.draw(sampler)
+    many = trial.drawn()
     if not torch.equal(many, trial.draw(sampler)):
         return f"the same call of the sampler twice gives other images; {SEED_HINT}"
     for part in ([INDICES[1]], [INDICES[2], INDICES[0]]):
@@ -83,7 +83,7 @@ def different_indices_give_different_images(trial: Trial) -> str | None:
     """Different indices give different images."""
     if trial.k == 1 and trial.cell.method.kind == "control":
         raise NotChecked("a control may have only one image with k=1; choose k=5")
-    one, other = trial.draw(trial.adapted().sampler)[:2]
+    one, other = trial.drawn()[:2]
     if (gap := image_gap(one, other)) < DIFFERENT:
         return (
             f"images {INDICES[0]} and {INDICES[1]} differ by at most {gap:.3g}; let image i depend "
@@ -141,9 +141,9 @@ def _restart_fault(progress: WatchedProgress, before: int) -> str | None:
 
 
 def the_state_survives_the_store(trial: Trial) -> str | None:
-    """A new process draws the same images from the state that the store keeps."""
+    """A new object of the method draws the same images from the state that the store keeps."""
     adapted = trial.adapted()
-    images = trial.draw(adapted.sampler)
+    images = trial.drawn()
     # Whatever a module or a class remembers is then another adaptation's.
     trial.adapted(seed=trial.seed + 1, anew=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -181,8 +181,7 @@ def another_seed_gives_other_images(trial: Trial) -> str | None:
     """Another seed gives other images."""
     if not trial.cell.method.uses_seed:
         raise NotChecked("the card says `uses_seed: false`: its images are the same for every seed")
-    images = trial.draw(trial.adapted().sampler)
-    other = trial.draw(trial.adapted(seed=trial.seed + 1).sampler)
+    images, other = trial.drawn(), trial.drawn(seed=trial.seed + 1)
     if (gap := image_gap(images, other)) <= TOLERANCE:
         return (
             f"seeds {trial.seed} and {trial.seed + 1} give the same images (they differ by at most "

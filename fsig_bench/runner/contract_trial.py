@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fsig_bench.api.images import to_float
-from fsig_bench.api.types import Images, Method, NoProgress, Progress, Sampler, State
+from fsig_bench.api.types import Images, Method, NoProgress, Pixels, Progress, Sampler, State
 from fsig_bench.runner.build import build_method
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import precision_policy, resolve_device
@@ -106,7 +106,9 @@ class Trial:
     """What the promises are checked on: a cell, and adaptations that several promises look at."""
 
     cell: Cell
+    pixels: dict[int, Pixels] = field(default_factory=dict)
     known: dict[tuple[int, int], Adapted] = field(default_factory=dict)
+    images: dict[tuple[int, int], Images] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -123,7 +125,9 @@ class Trial:
 
     def shots(self, k: int) -> Images:
         """float32 [k, 3, h, w] in [-1, 1], a new copy."""
-        return to_float(self.cell.dataset.shots(k, self.cell.shots.subset)).clone()
+        if k not in self.pixels:
+            self.pixels[k] = self.cell.dataset.shots(k, self.cell.shots.subset)
+        return to_float(self.pixels[k]).clone()
 
     def adapt(
         self,
@@ -162,6 +166,13 @@ class Trial:
         if anew or key not in self.known:
             self.known[key] = self.adapt(k=key[0], seed=key[1])
         return self.known[key]
+
+    def drawn(self, *, seed: int | None = None) -> Images:
+        """Images at `INDICES` of `adapted`, made once for all promises."""
+        key = self.k, self.seed if seed is None else seed
+        if key not in self.images:
+            self.images[key] = self.draw(self.adapted(seed=seed).sampler)
+        return self.images[key]
 
     def draw(
         self, sampler: Sampler, indices: Sequence[int] = INDICES, *, random_state: int = 0

@@ -1,16 +1,18 @@
 """A key hashes exactly what can change a stage's output.
 
 Not in any key: device, batch size, workers, paths of results, tracker. Weights enter by their
-sha256, images by a fingerprint of their content.
+sha256, images by a fingerprint of their content, models of the user's own by all their files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.assets import assets_in, is_asset
-from fsig_bench.api.weights import manifest_entry
+from fsig_bench.api.weights import manifest_entry, sha256_of
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.store.keys import NOT_IN_KEY, STAGE_VERSION, digest
 
@@ -25,8 +27,30 @@ def key_content(node: Any) -> Any:
             out["weights"] = manifest_entry(path)["sha256"]
         if isinstance(path := node.get("files"), str):
             out["files"] = folder_digest(path)[0]
+        if isinstance(path := node.get("path"), str):
+            out["path"] = files_digest(path)
         return out
     return [key_content(v) for v in node] if isinstance(node, list) else node
+
+
+def files_digest(path: str) -> str:
+    """The sha256 of the names and contents of all files below a folder, or of one file.
+
+    Raises:
+        ValueError: there is nothing at the path.
+    """
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise ValueError(f"path={path}: there is nothing at {root.absolute()}; give another path")
+    found = [p for p in sorted(root.rglob("*")) if p.is_file()] if root.is_dir() else [root]
+    stamps = [(p, p.stat().st_size, p.stat().st_mtime_ns) for p in found]
+    return digest([[p.name, _sha256_at(*stamp)] for p, stamp in zip(found, stamps, strict=True)])
+
+
+@cache
+def _sha256_at(path: Path, size: int, time_ns: int) -> str:
+    """The digest of a file, once a process as long as its size and time stay."""
+    return sha256_of(path)
 
 
 def weight_files(node: Any) -> list[str]:

@@ -35,12 +35,6 @@ class Remaining:
     nfe_per_image: float
     nfe_adapt: int | None  # None: the method cannot say beforehand
 
-    @property
-    def nfe_left(self) -> float:
-        """Network evaluations still to do, as far as they are known."""
-        adapting = 0 if self.adapted else self.nfe_adapt or 0
-        return adapting + (self.images - self.images_done) * self.nfe_per_image
-
     def __str__(self) -> str:
         if self.finished:
             return f"done: {self.label}"

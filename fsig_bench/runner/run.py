@@ -10,7 +10,7 @@ from typing import Any
 from fsig_bench.api import process
 from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.types import Reconstructs
-from fsig_bench.console import console
+from fsig_bench.console import stage_line
 from fsig_bench.runner.adapt import Curve, adapt
 from fsig_bench.runner.build import build_method, notes_of
 from fsig_bench.runner.cell import Cell
@@ -28,7 +28,7 @@ def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any],
     """The record of a cell, and whether it was already there.
 
     Raises:
-        Busy: another process is at this run and `wait` is false.
+        Busy: another process works on this run and `wait` is false.
     """
     record = store.record(cell.folder)
     barrier()
@@ -110,5 +110,5 @@ def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
     )
     write_record(folder / "record.json", record)
     barrier()
-    console.print(f"record {folder / 'record.json'}")
+    stage_line(f"record {folder / 'record.json'}")
     return read_record(folder / "record.json")

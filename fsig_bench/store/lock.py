@@ -1,9 +1,9 @@
-"""One writer at a time, for as long as it lives.
+"""Locks: one process at a time writes a piece of the results folder.
 
-Locks are flock(2) on small files (package filelock): the kernel lets go when the owner ends,
-however it ends, so nothing is ever stale and no clock is asked. On NFS the server does the same
-through its byte-range locks; a client that vanished is let go after the server's lease. Where a
-file system knows no flock, filelock falls back on a file that must not exist, and `runs` names its
+A lock is flock(2) on a small file (package filelock). The kernel releases it when its owner ends,
+however it ends, so a lock never becomes stale and no clock is needed. On NFS the server does the
+same with byte-range locks, and releases those of a vanished client after its lease. On a file
+system without flock, filelock instead creates a file that must not exist before; `runs` names its
 owner.
 """
 
@@ -15,17 +15,17 @@ from pathlib import Path
 
 
 class Busy(RuntimeError):
-    """Another process is at it."""
+    """Another process holds the lock."""
 
 
 @contextmanager
 def locked(path: Path, *, what: str, wait: bool = True) -> Iterator[None]:
-    """Holds the lock of a file that is made if need be.
+    """Holds the lock of a file, which is created if it does not exist.
 
     Args:
-        path: the lock's file; it stays, empty.
-        what: what is done under it, for messages.
-        wait: whether to wait for another holder, however long, or to give up at once.
+        path: the file of the lock; it stays, empty.
+        what: what the lock protects, for messages.
+        wait: whether to wait for another holder, however long it takes, or to raise Busy.
 
     Raises:
         Busy: another process holds it and `wait` is false.
@@ -41,8 +41,8 @@ def locked(path: Path, *, what: str, wait: bool = True) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         if not wait:
-            raise Busy(f"{what}: another process is at it") from error
-        console.print(f"{what}: waiting for another process that is at it ({path})")
+            raise Busy(f"{what}: another process works on it") from error
+        console.print(f"{what}: another process works on it; waiting until it ends (lock {path})")
         lock.acquire(timeout=-1, poll_interval=0.2)
     try:
         yield

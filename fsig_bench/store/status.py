@@ -1,8 +1,8 @@
-"""How a run stands, in status.json of its folder: for people and for `fsig-bench runs`.
+"""The status of a run, in status.json of its folder: for people and for `fsig-bench runs`.
 
-pending: a sweep will come to it; running: with a heartbeat; failed, timeout: with the reason. A
-finished run has its record instead. Nothing decides by this file whether a run may start: the lock
-does (`fsig_bench.store.lock`).
+pending: a sweep will start it; running: with the time of the last heartbeat; failed, timeout: with
+the reason. A finished run has its record instead. Whether a run may start is not decided by this
+file but by the lock (`fsig_bench.store.lock`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 
 def write_status(folder: Path, status: str, command: str, **more: Any) -> None:
-    """Writes the file whole; a full disk is no reason to stop a run for."""
+    """Writes the file; a full disk does not stop the run."""
     from fsig_bench.api.files import write_json
 
     value = {"status": status, "time": now(), "command": command, **more}
@@ -89,7 +89,7 @@ def record_status(folder: Path, command: str) -> Iterator[None]:
     heart.start()
     ours = False
     if threading.current_thread() is threading.main_thread():
-        ours = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a launcher may have its own
+        ours = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a launcher may have set its own
         if ours:
             signal.signal(signal.SIGTERM, _on_terminate)
     try:

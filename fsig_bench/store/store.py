@@ -56,6 +56,23 @@ def parse_run_folder(folder: Path) -> dict[str, str]:
     return parts | {"k": k.removeprefix("k"), "seed": seed.removeprefix("seed")}
 
 
+def holds_runs(root: Path) -> bool:
+    """Whether a folder is a results folder with at least one run in it."""
+    return next((root / "runs").glob("*/*/*/k*-seed*-*"), None) is not None
+
+
+def other_results(root: Path) -> list[Path]:
+    """The results folders near a results folder, sorted.
+
+    They are those directly inside it, such as `results/smoke` inside `results`, and, if it holds no
+    run itself, those that lie next to it.
+    """
+    near = [*root.glob("*"), *(() if holds_runs(root) else root.parent.glob("*"))]
+    own = root.resolve()
+    found = {path for path in near if path.resolve() != own and holds_runs(path)}
+    return sorted(found)
+
+
 class Store:
     """The results folder."""
 

@@ -1,4 +1,4 @@
-"""Jobs of a sweep side by side: how many, with how many threads, and one of them elsewhere."""
+"""Jobs of a sweep in parallel: how many, with how many threads, and one in another process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-GIB_A_JOB = 4  # on CPU: a mini cell stays below
+GIB_PER_JOB = 4  # on a CPU; a cell of the mini suite needs less
 
-NEEDS = {  # part of a launcher's name: its package, the extra that brings it
+NEEDS = {  # part of a launcher's class name -> its package, the extra that installs it
     "hydra_joblib_launcher": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
     "fsig_bench.SubmititLauncher": ("submitit", "submitit"),
     "fsig_bench.RayLauncher": ("ray", "ray"),
@@ -25,7 +25,7 @@ NEEDS = {  # part of a launcher's name: its package, the extra that brings it
 
 
 def check_installed(target: str) -> None:
-    """Raises ValueError where a launcher's package is not there."""
+    """Raises ValueError where the package of a launcher is not installed."""
     for name, (package, extra) in NEEDS.items():
         if name in target:
             try:
@@ -33,27 +33,33 @@ def check_installed(target: str) -> None:
             except ImportError:
                 found = None
             if found is None:
-                raise ValueError(f"this launcher needs {extra}: pip install 'fsig-bench[{extra}]'")
+                raise ValueError(
+                    f"this launcher needs the package {package.rpartition('.')[2]}; "
+                    f"install it with: pip install 'fsig-bench[{extra}]'"
+                )
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """How many cores this process may use."""
     known = hasattr(os, "sched_getaffinity")
     return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
-def at_once(device: str) -> int:
-    """How many jobs this machine takes: one a GPU, or one a core as far as the memory goes."""
+def jobs_that_fit(device: str) -> int:
+    """How many jobs this machine can run in parallel.
+
+    One for each GPU; without a GPU one for each core, if the memory has GIB_PER_JOB for each.
+    """
     import torch
 
     if device != "cpu" and (gpus := torch.cuda.device_count()):
         return gpus
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return max(1, min(cores(), int(memory / GIB_A_JOB)))
+    return max(1, min(cores(), int(memory / GIB_PER_JOB)))
 
 
-def side_by_side(launcher: Any, jobs: int) -> int:
-    """How many of the jobs a launcher runs at once on this machine."""
+def parallel_jobs(launcher: Any, jobs: int) -> int:
+    """How many of the jobs a launcher runs in parallel on this machine."""
     target = str(launcher.get("_target_"))
     everything = jobs if target.endswith("submitit_launcher.LocalLauncher") else 1
     count = launcher.get("n_jobs") or launcher.get("at_once") or everything
@@ -62,8 +68,8 @@ def side_by_side(launcher: Any, jobs: int) -> int:
 
 @contextmanager
 def shared_threads(launcher: Any, jobs: int) -> Iterator[None]:
-    """Jobs side by side share the cores: processes that start now get their part of the threads."""
-    count = side_by_side(launcher, jobs)
+    """Parallel jobs share the cores: a process that starts inside gets its share of the threads."""
+    count = parallel_jobs(launcher, jobs)
     given = os.environ.get("OMP_NUM_THREADS")
     if count > 1 and given is None:
         os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // count))
@@ -75,19 +81,19 @@ def shared_threads(launcher: Any, jobs: int) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What another process needs to run jobs of a sweep."""
+class SweepJob:
+    """What another process needs to run any job of a sweep."""
 
     context: HydraContext
     config: DictConfig
     task: TaskFunction
     singletons: Any
     cwd: str
-    gpus: str | None = None  # CUDA_VISIBLE_DEVICES, where the launcher has to put it back
+    gpus: str | None = None  # CUDA_VISIBLE_DEVICES, if the launcher has to restore it
     restore_gpus: bool = False
 
-    def __call__(self, words: list[str], number: int) -> JobReturn:
-        """Runs one job, in this process."""
+    def __call__(self, overrides: list[str], number: int) -> JobReturn:
+        """Runs one job in this process."""
         os.chdir(self.cwd)
         if self.restore_gpus:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
@@ -95,7 +101,7 @@ class Work:
                 os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus
         setup_globals()
         Singleton.set_state(self.singletons)
-        config = self.context.config_loader.load_sweep_config(self.config, words)
+        config = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
             config.hydra.job.num = number
@@ -109,14 +115,14 @@ class Work:
         )
 
     def checkpoint(self, *job: Any) -> Any:
-        """What submitit queues again after a time-out: the same job, which goes on by itself."""
+        """What submitit queues again after a time-out: the same job, which continues by itself."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, *job)
 
 
-def failed(reason: str) -> JobReturn:
-    """The outcome of a job whose process left none."""
+def failed_return(reason: str) -> JobReturn:
+    """The outcome of a job whose process ended without one."""
     outcome = JobReturn(status=JobStatus.FAILED)
     outcome.return_value = RuntimeError(reason)
     return outcome

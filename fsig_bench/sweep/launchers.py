@@ -1,8 +1,9 @@
-"""Launchers for -m that give every job an outcome of its own, whatever becomes of the others.
+"""Launchers for -m that return an outcome for every job, even when other jobs die.
 
-The plugins for submitit and Ray raise at the first process that dies and forget those that still
-run; the one for submitit also starts every local job at once and hides the GPUs from them. These
-take the same path through Hydra. Presets are in conf/hydra/launcher, said in docs/launchers.md.
+Hydra's plugins for submitit and Ray raise an error when the first process dies, and lose the jobs
+that still run. The plugin for submitit also starts all local jobs together and hides the GPUs from
+them. These launchers run a job through Hydra as the plugins do. Their presets are in
+conf/hydra/launcher; docs/launchers.md describes them.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from fsig_bench.sweep.jobs import Work, cores, failed
+from fsig_bench.console import console
+from fsig_bench.sweep.jobs import SweepJob, cores, failed_return
+from fsig_bench.sweep.titles import title_of
 
 
 class OwnLauncher(Launcher):
-    """What ours have in common: options as given in conf/hydra/launcher."""
+    """The common part: it keeps the options that conf/hydra/launcher gives."""
 
     def __init__(self, **options: Any) -> None:
         self.options: dict[str, Any] = {
@@ -36,22 +39,23 @@ class OwnLauncher(Launcher):
     ) -> None:
         self.parts = hydra_context, config, task_function
 
-    def work(self, **more: Any) -> Work:
+    def sweep_job(self, **more: Any) -> SweepJob:
+        """What another process needs to run any of the jobs."""
         assert self.parts is not None
-        return Work(*self.parts, Singleton.get_state(), os.getcwd(), **more)
+        return SweepJob(*self.parts, Singleton.get_state(), os.getcwd(), **more)
 
 
 class SubmititLauncher(OwnLauncher):
-    """SLURM, or processes of this machine, through submitit.
+    """Runs jobs on SLURM, or in processes of this machine, through submitit.
 
-    Options: `cluster` (slurm or local), `folder`, `max_num_timeout`, `at_once` (local); others are
-    submitit's own parameters, null for its default.
+    Options: `cluster` (slurm or local), `folder`, `max_num_timeout`, `at_once` (how many local jobs
+    run in parallel). All others are parameters of submitit; null leaves its default.
     """
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """The outcome of each job, in order."""
+        """Runs the jobs; returns the outcome of each, in their order."""
         import submitit
 
         own = ("cluster", "folder", "max_num_timeout", "at_once")
@@ -61,67 +65,72 @@ class SubmititLauncher(OwnLauncher):
         )
         given = {k: v for k, v in self.options.items() if k not in own and v is not None}
         executor.update_parameters(**given)
-        words = [list(w) for w in job_overrides]
-        numbers = range(initial_job_idx, initial_job_idx + len(words))
+        overrides = [list(o) for o in job_overrides]
+        numbers = range(initial_job_idx, initial_job_idx + len(overrides))
         if cluster != "local":
-            jobs = executor.map_array(self.work(), words, list(numbers))
+            jobs = executor.map_array(self.sweep_job(), overrides, list(numbers))
             return [self.outcome(job) for job in jobs]
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # submitit would replace it
-        work = self.work(gpus=gpus, restore_gpus=True)
-        return self.in_turn(
-            executor, work, list(zip(words, numbers, strict=True)), self.options.get("at_once") or 1
-        )
+        sweep_job = self.sweep_job(gpus=gpus, restore_gpus=True)
+        todo = list(zip(overrides, numbers, strict=True))
+        return self.run_local(executor, sweep_job, todo, count=self.options.get("at_once") or 1)
 
-    def in_turn(
-        self, executor: Any, work: Work, todo: list[tuple[list[str], int]], count: int
+    def run_local(
+        self, executor: Any, sweep_job: SweepJob, todo: list[tuple[list[str], int]], *, count: int
     ) -> list[JobReturn]:
-        """At most `count` processes at a time."""
+        """Runs each job in a process of its own, at most `count` of them in parallel."""
         running: dict[int, Any] = {}
         outcomes: dict[int, JobReturn] = {}
         waiting = list(todo)
         while waiting or running:
             while waiting and len(running) < count:
-                words, number = waiting.pop(0)
-                running[number] = executor.submit(work, words, number)
+                overrides, number = waiting.pop(0)
+                console.print(title_of(overrides), style="bold", markup=False)
+                running[number] = executor.submit(sweep_job, overrides, number)
             time.sleep(0.1)
             for number in [n for n, job in running.items() if job.done()]:
                 job = running.pop(number)
-                there = job.paths.result_pickle.exists()  # submitit waits long for one of the dead
-                outcomes[number] = self.outcome(job) if there else self.ended(job)
+                # Without a result the process died; submitit would wait long for its file.
+                wrote = job.paths.result_pickle.exists()
+                outcomes[number] = self.outcome(job) if wrote else self.died(job)
         return [outcomes[number] for _, number in todo]
 
     def outcome(self, job: Any) -> JobReturn:
-        """Waits for a job."""
+        """Waits for a job, prints the line that it returns, and returns its outcome."""
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
         try:
-            return job.results()[0]
+            result: JobReturn = job.results()[0]
+            # What the job itself prints goes to its log.
+            if result.status == JobStatus.COMPLETED and result.return_value:
+                console.print(result.return_value, markup=False)
+            return result
         except FailedJobError as error:
             lines = [s for s in str(error).splitlines() if s.strip("- ")]
             trace = [s for s in lines if not s.startswith((" ", "You can", "or at"))]
-            return failed(f"{trace[-1]}; log: {job.paths.stderr}")
+            return failed_return(f"{trace[-1]}; its log is {job.paths.stderr}")
         except UncompletedJobError:
-            return self.ended(job)
+            return self.died(job)
 
     @staticmethod
-    def ended(job: Any) -> JobReturn:
-        return failed(
-            f"its process ended without a result (killed? state {job.state}); the same command "
-            f"continues; log: {job.paths.stderr}"
+    def died(job: Any) -> JobReturn:
+        return failed_return(
+            f"its process ended without a result (state {job.state}; perhaps it was killed); "
+            f"the same command continues it; its log is {job.paths.stderr}"
         )
 
 
 class RayLauncher(OwnLauncher):
-    """Ray, on this machine or a cluster.
+    """Runs jobs with Ray, on this machine or on a cluster.
 
     Options: `init`, the arguments of ray.init; `remote`, those of ray.remote (num_gpus null: one
-    where the cluster has any); `at_once`, on this machine.
+    GPU, if the cluster has any); `at_once`, how many jobs run in parallel on this machine.
     """
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """The outcome of each job, in order."""
+        """Runs the jobs; returns the outcome of each, in their order."""
         import ray
 
         remote = dict(self.options.get("remote") or {})
@@ -132,11 +141,11 @@ class RayLauncher(OwnLauncher):
                 remote["num_gpus"] = int(ray.cluster_resources().get("GPU", 0) > 0)
             if count := self.options.get("at_once"):
                 remote.setdefault("num_cpus", max(1, cores() // count))
-            task = ray.remote(**remote)(Work.__call__)
-            work = ray.put(self.work())
+            task = ray.remote(**remote)(SweepJob.__call__)
+            sweep_job = ray.put(self.sweep_job())
             jobs = [
-                task.remote(work, list(words), initial_job_idx + n)
-                for n, words in enumerate(job_overrides)
+                task.remote(sweep_job, list(overrides), initial_job_idx + n)
+                for n, overrides in enumerate(job_overrides)
             ]
             return [self.outcome(job) for job in jobs]
         finally:
@@ -144,13 +153,13 @@ class RayLauncher(OwnLauncher):
 
     @staticmethod
     def outcome(job: Any) -> JobReturn:
-        """Waits for a job."""
+        """Waits for a job and returns its outcome."""
         import ray
 
         try:
             return ray.get(job)
         except ray.exceptions.RayError as error:
             first = next((s for s in str(error).splitlines() if s.strip()), type(error).__name__)
-            return failed(
-                f"its process ended without a result ({first}); the same command continues"
+            return failed_return(
+                f"its process ended without a result ({first}); the same command continues it"
             )

@@ -1,4 +1,4 @@
-"""What a plan costs, from the records of earlier runs: wall seconds by suite and method."""
+"""What the runs of a command will cost, estimated from the records of earlier runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsig_bench.store.records import read_record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlannedRun:
     """One run that a command asks for."""
 
     suite: str
@@ -26,8 +26,8 @@ class Planned:
     folder: str  # below the results folder
 
     @classmethod
-    def of(cls, cell: Cell) -> Planned:
-        """From a cell."""
+    def of(cls, cell: Cell) -> PlannedRun:
+        """The run of a cell."""
         return cls(
             suite=cell.suite.name,
             method=cell.method.name,
@@ -44,46 +44,51 @@ class Planned:
             f"{self.num_images} images"
         )
 
-    def plain(self) -> dict[str, Any]:
-        """For JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
         return asdict(self)
 
 
 def known_costs(runs: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    """(suite, method) -> median seconds to adapt, and to draw and score one image."""
-    seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    """(suite, method) -> median seconds to adapt, median seconds to draw and score one image."""
+    spent: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for path in runs.glob("*/*/*/*/record.json"):
         try:
             record = read_record(path)
-            spent, count = record["timing_s"], record["num_images"]
-            each = (spent["sample"] + spent["score"]) / count
-            seen[record["suite"], record["method"]].append((spent["adapt"], each))
+            timing, count = record["timing_s"], record["num_images"]
+            per_image = (timing["sample"] + timing["score"]) / count
+            spent[record["suite"], record["method"]].append((timing["adapt"], per_image))
         except (ValueError, KeyError):
-            continue  # `runs verify` names it
+            continue  # `runs verify` names a damaged record
     return {
         key: (statistics.median(a for a, _ in v), statistics.median(b for _, b in v))
-        for key, v in seen.items()
+        for key, v in spent.items()
     }
 
 
-def plan(runs: Sequence[tuple[Planned, bool]], root: Path) -> list[str]:
-    """Lines for `dry_run=true`: every run, whether it is done, what it costs; then the sum."""
+def plan_lines(runs: Sequence[tuple[PlannedRun, bool]], root: Path) -> list[str]:
+    """What `dry_run=true` prints: a line on each run and its cost, then the sum.
+
+    Args:
+        runs: each with whether it is done.
+        root: the results folder.
+    """
     from fsig_bench.console import duration
 
     costs, total, unknown = known_costs(root / "runs"), 0.0, 0
     lines = []
     for run, done in runs:
-        words = "done"
+        state = "done"
         if not done and (found := costs.get((run.suite, run.method))):
             seconds = found[0] + found[1] * run.num_images
             total += seconds
-            words = f"to do, about {duration(seconds)}"
+            state = f"to do, about {duration(seconds)}"
         elif not done:
             unknown += 1
-            words = "to do, cost not known yet"
-        lines.append(f"{run}: {words}")
+            state = "to do, cost not known yet"
+        lines.append(f"{run}: {state}")
     todo = sum(not done for _, done in runs)
-    said = f"{len(runs)} runs: {len(runs) - todo} done, {todo} to do, about {duration(total)}"
+    total_line = f"{len(runs)} runs: {len(runs) - todo} done, {todo} to do, about {duration(total)}"
     if unknown:
-        said += f" and {unknown} of unknown cost"
-    return [*lines, f"{said} (medians of the records in {root})"]
+        total_line += f" and {unknown} of unknown cost"
+    return [*lines, f"{total_line} (medians of the records in {root})"]

@@ -37,7 +37,7 @@ PAPER = {
 
 
 class TinySource:
-    device, resolution = "cpu", 16
+    device, resolution, abar = "cpu", 16, linear_abar()
 
     def __init__(self, unet):
         self.unet = unet

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fsig_bench.pictures.grid import labelled_rows, sample_grid, save_png
+from fsig_bench.pictures.grid import labelled_rows, sample_grid
 from fsig_bench.pictures.nearest import nearest_samples, visual_recall
 from fsig_bench.pictures.reconstruction import reconstruction_panel
 from fsig_bench.pictures.tsne import check_embedding, tsne_coordinates, tsne_figure
@@ -25,13 +25,6 @@ def array_of(path):
 def pictures(n, seed=0):
     g = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (n, 3, 16, 16), generator=g, dtype=torch.uint8)
-
-
-def test_a_saved_png_holds_the_same_pixels(tmp_path):
-    image = pictures(1)[0]
-    save_png(image, tmp_path / "x.png")
-    assert np.array_equal(array_of(tmp_path / "x.png"), image.permute(1, 2, 0).numpy())
-    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
 def test_the_grid_holds_every_shot_and_sample(tmp_path):

@@ -187,15 +187,15 @@ def test_what_is_left_to_do_is_counted(tmp_path):
     method = build(cell)
     before = remaining(cell, method, store)
     assert (before.nfe_adapt, before.images_done, before.images) == (4 * 2 * 15, 0, 20)
-    assert before.nfe_left == 4 * 2 * 15 + 20 * method.nfe_per_image
+    assert not before.adapted and before.nfe_per_image == method.nfe_per_image
     state = method.adapt(to_float(cell.dataset.shots(4, 0)), seed=0, progress=NoProgress())
     assert state.nfe_adapt == before.nfe_adapt
     store.save_state(cell.adapt_key, state, 1.0)
     store.save_shard(cell.sample_key, 0, torch.zeros(10, 3, 64, 64, dtype=torch.uint8), 1.0)
     after = remaining(cell, method, store)
     assert after.adapted and after.images_done == 10
-    assert after.nfe_left == 10 * method.nfe_per_image
-    assert "10 of 20 images drawn" in str(after)
+    left = f"{10 * method.nfe_per_image:,.0f} network evaluations to go"
+    assert "10 of 20 images drawn" in str(after) and left in str(after)
 
 
 def test_a_warm_up_extrapolates_and_keeps_nothing(tmp_path):

@@ -23,7 +23,7 @@ from fsig_bench.store.maintenance import damaged_files
 from fsig_bench.store.records import read_record, write_record
 from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store
-from fsig_bench.sweep.plan_cache import Memo
+from fsig_bench.sweep.plan_cache import PlanCache
 
 TINY = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 TINY += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
@@ -167,9 +167,9 @@ def test_finished_cells_cost_no_composition(whole, copied, monkeypatch):
     words = [*TINY, "method=source", "method.num_steps=2", f"results_dir={copied}", "seed=0,7"]
     first, second = (cli("-m", *words, "dry_run=true").stdout for _ in range(2))
     assert first == second
-    assert len(Memo(copied).known) == 2
-    monkeypatch.setattr("fsig_bench.sweep.plan_cache.stamps", lambda: "a change of conf/")
-    assert Memo(copied).known == {}
+    assert len(PlanCache(copied).known) == 2
+    monkeypatch.setattr("fsig_bench.sweep.plan_cache.source_stamp", lambda: "a change of conf/")
+    assert PlanCache(copied).known == {}
 
 
 def flip(path, rng):

@@ -23,7 +23,7 @@ from omegaconf import OmegaConf
 from fsig_bench.runner import gpus
 from fsig_bench.runner.device import resolve_device
 from fsig_bench.store.status import read_status
-from fsig_bench.sweep import jobs as work
+from fsig_bench.sweep import jobs as sweep_jobs
 
 SMALL = ["dataset=babies", "k=3", "dataset.n_ref=100", "suite.shard_size=10", "num_images=20"]
 SMALL += ["batch_size=10", "figures.tsne_points=20", "controls=[]"]
@@ -268,10 +268,10 @@ def test_slurm_runs_an_array_and_queues_again_what_ran_out_of_time(slurm, basic,
 @pytest.mark.parametrize("preset", sorted(p.stem for p in PRESETS.glob("*.yaml")))
 def test_an_absent_package_is_named_with_its_extra(monkeypatch, preset):
     target = OmegaConf.load(PRESETS / f"{preset}.yaml")._target_
-    monkeypatch.setattr(work.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sweep_jobs.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'fsig-bench\[(joblib|submitit|ray)\]'"):
-        work.check_installed(target)
-    work.check_installed("hydra._internal.core_plugins.basic_launcher.BasicLauncher")
+        sweep_jobs.check_installed(target)
+    sweep_jobs.check_installed("hydra._internal.core_plugins.basic_launcher.BasicLauncher")
 
 
 @pytest.mark.parametrize(
@@ -289,23 +289,25 @@ def test_an_absent_package_is_named_with_its_extra(monkeypatch, preset):
     ],
 )
 def test_jobs_side_by_side_share_the_cores(monkeypatch, launcher, threads):
-    monkeypatch.setattr(work, "cores", lambda: 8)
+    monkeypatch.setattr(sweep_jobs, "cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with work.shared_threads(launcher, 10):
+    with sweep_jobs.shared_threads(launcher, 10):
         assert os.environ.get("OMP_NUM_THREADS") == threads
     assert "OMP_NUM_THREADS" not in os.environ
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    with work.shared_threads(launcher, 10):
+    with sweep_jobs.shared_threads(launcher, 10):
         assert os.environ["OMP_NUM_THREADS"] == "3"  # the user knows better
 
 
 def test_as_many_jobs_as_gpus_or_as_cores_and_memory_allow(monkeypatch):
-    monkeypatch.setattr(work, "cores", lambda: 8)
-    monkeypatch.setattr(work.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**22}.get)
+    monkeypatch.setattr(sweep_jobs, "cores", lambda: 8)
+    monkeypatch.setattr(
+        sweep_jobs.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**22}.get
+    )
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert (work.at_once("auto"), work.at_once("cpu")) == (3, 4)  # 16 GiB
+    assert (sweep_jobs.jobs_that_fit("auto"), sweep_jobs.jobs_that_fit("cpu")) == (3, 4)  # 16 GiB
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert work.at_once("auto") == 4
+    assert sweep_jobs.jobs_that_fit("auto") == 4
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+"""The jobs of a sweep: which runs each of them asks for, and what of these is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from rich.markup import escape
+
+from fsig_bench.console import console
+from fsig_bench.runner.cell import absent_assets
+from fsig_bench.runner.controls import applies, control_overrides
+from fsig_bench.runner.resolve import resolve
+from fsig_bench.store.store import Store
+from fsig_bench.sweep.plan import PlannedRun
+from fsig_bench.sweep.plan_cache import PlanCache, cacheable
+from fsig_bench.sweep.titles import cell_title, typed, varying_keys
+
+USER_ERRORS = (ValueError, OSError, FloatingPointError, HydraException)  # a user can correct these
+
+Failure = tuple[list[str], str]  # the overrides of a job, why it failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One point of a sweep: a cell and its controls, and which of their records are on disk."""
+
+    overrides: list[str]
+    runs: tuple[PlannedRun, ...]  # empty: downloaded files are missing, so they are not known yet
+    done: tuple[bool, ...]
+    root: Path
+    title: str
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.runs) and all(self.done)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder of the cell itself."""
+        return self.root / self.runs[0].folder if self.runs else self.root / "runs"
+
+    @property
+    def records(self) -> list[Path]:
+        """Where the records of the cell and its controls are, or will be."""
+        return [self.root / run.folder / "record.json" for run in self.runs]
+
+    def is_finished_now(self) -> bool:
+        """Whether all records are there by now."""
+        return bool(self.runs) and all(path.exists() for path in self.records)
+
+
+class JobPlanner:
+    """Finds the runs of jobs: composes each job once, or takes it from the plan cache."""
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+        self.loader, self.config = loader, config
+
+    def composed(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of a job, without Hydra's own part."""
+        cfg = self.loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg
+
+    def runs_of(self, overrides: Sequence[str], cache: PlanCache) -> tuple[list[PlannedRun], Path]:
+        """The runs that a job asks for, the cell first, and their results folder.
+
+        There are no runs if downloaded files are missing, since the runs depend on their content.
+
+        Raises:
+            ValueError, OSError, HydraException: the cell cannot run with these settings.
+        """
+        if known := cache.get(overrides):
+            return known, Store(self.config.results_dir).root
+        cfg = self.composed(overrides)
+        for group in ("method", "dataset"):
+            if group not in cfg:
+                raise ValueError(f"no {group} is chosen: add {group}=...")
+        cell = resolve(cfg)
+        root = Store(cfg.results_dir).root
+        if absent_assets([cell]):
+            return [], root
+        controls = filter(applies, map(self.composed, control_overrides(overrides, cfg)))
+        runs = [PlannedRun.of(c) for c in (cell, *map(resolve, controls))]
+        if cacheable(cell) and cfg.results_dir == self.config.results_dir:
+            cache.put(overrides, runs)
+        return runs, root
+
+    def plan_jobs(self, jobs: Sequence[list[str]]) -> tuple[list[Job], list[Failure]]:
+        """The jobs with what is on disk, and those that cannot run with their settings."""
+        cache = PlanCache(Store(self.config.results_dir).root)
+        varying = varying_keys(jobs)
+        planned: list[Job] = []
+        failed: list[Failure] = []
+        for number, overrides in enumerate(jobs, 1):
+            try:
+                runs, root = self.runs_of(overrides, cache)
+            except USER_ERRORS as error:
+                failed.append((overrides, str(error)))
+                console.print(f"[bold red]error[/]: {escape(f'{typed(overrides)}: {error}')}")
+                continue
+            title = cell_title(overrides, varying, runs[0] if runs else None)
+            job = Job(
+                overrides=overrides,
+                runs=tuple(runs),
+                done=(),
+                root=root,
+                title=f"cell {number} of {len(jobs)}: {title}",
+            )
+            planned.append(replace(job, done=tuple(path.exists() for path in job.records)))
+        cache.save()
+        return planned, failed

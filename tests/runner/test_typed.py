@@ -1,0 +1,113 @@
+"""The words that a user types: paths, additions that nothing reads, Hydra's errors in a sentence."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from fsig_bench.runner.typed import check_words, defer_to_cells, quote_paths
+
+PATHS = [
+    "~/photos",
+    "~",
+    "/a b/c",
+    "/a[1]",
+    "/a,b",
+    "/a=b",
+    "/fotos/ü",
+    "it's",
+    'say "x"',
+    "2024",
+    "true",
+]
+PATHS += [
+    "C:\\x",
+    "back\\",
+    "a\\'b",
+    "/a(1)",
+    "/x@y",
+    "#1",
+    "{x}",
+    "/tmp/$x",
+    "a&b;c",
+    "-",
+    "~me/x",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_hydra_reads_a_quoted_path_as_it_was_typed(path):
+    for key in ("dataset.path", "+dataset.reference", "method.images.files"):
+        (word,) = quote_paths([f"{key}={path}"])
+        assert OverridesParser.create().parse_override(word).value() == path
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["dataset.path='~/a b'", "dataset.path=[a,b]", "dataset.reference=null", "seed=0,1", "-m"]
+    + ["dataset.path=${data_dir}/x", "method.lr=~/x", "protocol.reference=held_out", "weights"],
+)
+def test_what_hydra_reads_as_meant_stays(word):
+    assert quote_paths([word]) == [word]
+
+
+def test_a_sweep_over_paths_stays_a_sweep():
+    words = ["dataset.path=~/a,/b c/d,e", "dataset.path=a,b"]
+    found = quote_paths(words, sweep=True)
+    assert found == ["dataset.path='~/a',/b c/d,e", "dataset.path=a,b"]
+    (override,) = OverridesParser.create().parse_overrides(found[:1])
+    assert [str(v) for v in override.sweep_string_iterator()] == ["'~/a'", "/b\\ c/d", "e"]
+
+
+def test_the_results_folder_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["results_dir=~/out dir", "--config-dir=~/conf", "results_dir=a~b"]
+    expected = ["results_dir=/home/me/out dir", "--config-dir=/home/me/conf", "results_dir='a~b'"]
+    assert quote_paths(words) == expected
+
+
+def test_settings_of_a_method_are_left_to_the_cells_of_a_sweep():
+    words = ["method=crdi,copy", "method.lr=1", "+method.a=[1,2]", "method/objective=paper"]
+    words += ["method.lr=1,2", "~method.x", "k=5", "+metric@protocol.metrics.x=y"]
+    found = defer_to_cells(words)
+    assert found[1:4] == [
+        "method.lr=choice(1)",
+        "+method.a=choice([1,2])",
+        "method/objective=choice(paper)",
+    ]
+    assert found[:1] + found[4:] == words[:1] + words[4:]
+
+
+def refusal(*words):
+    with pytest.raises(ValueError) as error:
+        check(*words)
+    return str(error.value)
+
+
+def check(*words):
+    check_words(
+        words,
+        keys=["num_images", "seed", "k", "method", "dataset", "precision", "protocol"],
+        fixed={"precision": ["adapt", "sample"]}.__getitem__,
+        is_group=["method", "dataset", "mine", "protocol"].__contains__,
+        is_read=["by_yaml"].__contains__,
+    )
+
+
+def test_additions_that_nothing_reads_are_refused():
+    assert refusal("+num_image=10") == (
+        "+num_image=10: nothing reads num_image; leave it out. Did you mean num_images?"
+    )
+    assert "+foo=1" in refusal("k=3", "+foo=1")
+    assert "foo" in refusal("++foo.bar=1")
+    assert "adapt, sample" in refusal("+precision.adpt=fp32")
+
+
+def test_what_a_run_needs_cannot_be_removed():
+    assert "~k: every run needs k" in refusal("~k")
+
+
+def test_additions_that_something_reads_pass():
+    check(
+        "+metric@protocol.metrics.x=y", "+dataset.x=1", "+mine=a", "+hydra.job.x=1", "num_image=1"
+    )
+    check("+foo=1", "k=${foo}")
+    check("+by_yaml=1", "~protocol.metrics.kid", "~method", "-m", "--config-dir=x")
