@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +12,8 @@ import hydra
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from fsig_bench.api.places import CONF
 
@@ -38,7 +33,9 @@ CHOICES: dict[str, tuple[str | bool, ...]] = {
 
 def run_command(words: Sequence[str]) -> int:
     """Runs a cell with its controls, or a sweep; returns the exit status."""
-    if {"-m", "--multirun"} & set(words):
+    from fsig_bench.runner.command_line import interruption, is_sweep, readable
+
+    if is_sweep(words):
         from hydra.core.plugins import Plugins
 
         Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
@@ -48,58 +45,22 @@ def run_command(words: Sequence[str]) -> int:
     from fsig_bench.runner.distributed import leave
 
     try:
-        with one_sentence(words) as readable:
-            sys.argv[1:] = readable
+        with readable(words) as overrides:
+            sys.argv[1:] = overrides
             hydra_main()
     except KeyboardInterrupt:
-        print(going_on(words), file=sys.stderr)
+        print(interruption(words), file=sys.stderr)
         return 130
     finally:
         leave()
     return 0
 
 
-def going_on(words: Sequence[str]) -> str:
-    """What an interrupted command says."""
-    return f"interrupted; the same command goes on: {shlex.join(['fsig-bench', *words])}"
-
-
-@contextmanager
-def one_sentence(words: Sequence[str]) -> Iterator[list[str]]:
-    """The words as Hydra can read them; its errors end the program with a sentence."""
-    from fsig_bench.console import fail, split_config_dir
-    from fsig_bench.runner.compose import check_typed, explained
-    from fsig_bench.runner.explain import is_mistake
-    from fsig_bench.runner.typed import defer_to_cells, is_setting, quote_paths
-
-    sweep = bool({"-m", "--multirun"} & set(words))
-    readable = quote_paths(words, sweep=sweep)
-    settings = [w for w in readable if is_setting(w) or w.startswith("~")]
-    folder = None
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
-    try:
-        folder = split_config_dir(readable)[1]
-        check_typed(settings, config_dir=folder)
-        yield defer_to_cells(readable) if sweep else readable
-    except (HydraException, OmegaConfBaseException) as error:
-        if before == "1" or not is_mistake(error):
-            raise
-        fail(ValueError(explained(error, settings, config_dir=folder)))
-    except ValueError as error:
-        if before == "1":
-            raise
-        fail(error)
-    finally:
-        os.environ.pop("HYDRA_FULL_ERROR")
-        if before is not None:
-            os.environ["HYDRA_FULL_ERROR"] = before
-
-
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def hydra_main(cfg: DictConfig) -> str | None:
     """One run, or one job of a sweep, which returns its line; a user's error is one sentence."""
     from fsig_bench.console import brief_stages, console, fail
+    from fsig_bench.runner.command_line import HYDRA_ERRORS, explained_error
 
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -107,12 +68,15 @@ def hydra_main(cfg: DictConfig) -> str | None:
             return run_with_controls(cfg)
         with brief_stages():
             return run_with_controls(cfg, title=HydraConfig.get().job.name)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, *HYDRA_ERRORS) as raised:
+        error = explained_error(raised)
         if in_sweep:
             from rich.markup import escape
 
             console.print(f"[bold red]error[/]: {escape(str(error))}")
-            raise  # the sweep continues and names it again at the end
+            raise error from raised.__cause__  # the sweep continues and names it again at the end
+        if isinstance(error, HYDRA_ERRORS):
+            raise
         fail(error)
 
 
@@ -217,10 +181,10 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
     from fsig_bench.report import printed, terminal
 
     console.print(terminal.terminal_table(records))
-    notes = [*terminal.warnings(records), *terminal.reasons(records)]
-    for line in [*notes, *terminal.copying_pays(records)]:
+    notes = [*terminal.warnings(records), *terminal.missing_reasons(records)]
+    for line in [*notes, *terminal.distances_that_prefer_copies(records)]:
         console.print(f"[dim]{line}[/]")
-    for line in printed.published_beside(records[0]):
+    for line in printed.published_lines(records[0]):
         console.print(line)
     console.print(f"pictures and record: {folder}")
     for picture in ("samples", "nearest", "tsne", "reconstruction"):

@@ -34,7 +34,7 @@ SUBCOMMANDS = ("why", "verify", "prune")
 class Found:
     """One run folder."""
 
-    status: str  # done, running, pending, failed, timeout, killed, damaged
+    status: str  # done, running, pending, failed, interrupted, timeout, killed, damaged
     suite: str
     method: str
     dataset: str
@@ -62,7 +62,7 @@ def look(folder: Path, store: Store) -> Found:
             status, said = "damaged", str(error)
     elif is_held(store.lock_path(f"run-{name['run_id']}")):
         status, said = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
-    elif kept.get("status") in ("pending", "failed", "timeout"):
+    elif kept.get("status") in ("pending", "failed", "timeout", "interrupted"):
         status, said = kept["status"], kept.get("error", "")
     else:
         said = killed_reason(kept.get("time"))
@@ -103,7 +103,8 @@ def listing(runs: Sequence[Found]) -> list[str]:
         head = f"{run.status:<8} {run.suite:<6} {run.method:<14} {run.dataset:<11}"
         lines.append(f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.said}")
     counts = {s: sum(r.status == s for r in runs) for s in sorted({r.status for r in runs})}
-    return [*lines, f"{len(runs)} runs: " + ", ".join(f"{n} {s}" for s, n in counts.items())]
+    parts = ", ".join(f"{n} {s}" for s, n in counts.items())
+    return [*lines, f"{len(runs)} runs: {parts}" if parts else "0 runs"]
 
 
 KEYED = ("suite", "method", "dataset", "protocol", "k", "seed", "subset", "num_images", "precision")

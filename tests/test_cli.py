@@ -1,296 +1,161 @@
-"""The words of the command line: help, refusals, one dialect, folders of YAML of a user's own."""
+"""The command line as a user meets it: mistakes, Ctrl-C, completion; in a few subprocesses."""
 
-import json
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, cli, command, composed
 
-from fsig_bench.__main__ import main
-from fsig_bench.console import exit_status, parse_words, results_root, split_config_dir
-from fsig_bench.help import WORDS, word_usage
-from fsig_bench.runner.contract import DEFAULTS
+from fsig_bench.runner.resolve import resolve
+from fsig_bench.store.status import read_status
 
-REFERENCE = ROOT / "results" / "reference" / "mini"
-HEAVY = ("torch", "hydra", "omegaconf", "numpy", "rich")
-
-
-@pytest.fixture
-def few_records(tmp_path):
-    """A results folder with some records of two methods, and a sweep's cache that is no record."""
-    found = []
-    for path in sorted(REFERENCE.rglob("*.json")):
-        record = json.loads(path.read_text())
-        if record["method"] in ("copy", "source") and record["dataset"] == "babies":
-            found.append(path)
-    for path in found:
-        folder = tmp_path / "runs" / path.parent.relative_to(REFERENCE.parent)
-        folder.mkdir(parents=True)
-        shutil.copy(path, folder / "record.json")
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "plans.json").write_text('{"stamps": "", "jobs": {}}')
-    assert found
-    return tmp_path
-
-
-@pytest.mark.parametrize("words", [[], ["--help"], *([w, "--help"] for w in WORDS)], ids=" ".join)
-def test_help_is_quick_and_imports_nothing_heavy(words):
-    code = (
-        "import sys; from fsig_bench.__main__ import main; status = main(sys.argv[1:]); "
-        f"loaded = [m for m in {HEAVY} if m in sys.modules]; "
-        "print(loaded, file=sys.stderr); sys.exit(status or bool(loaded))"
-    )
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"fsig-bench {words[0] if words[:1] != ['--help'] and words else ''}" in done.stdout
-    assert time.perf_counter() - start < 3.0  # 0.1 s on a quiet machine
-
-
-@pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_of_a_word_never_starts_its_work(word, flag, capsys, monkeypatch):
-    monkeypatch.setattr("fsig_bench.__main__.import_module", None)
-    assert main([word, flag]) == 0
-    text = capsys.readouterr().out
-    assert f"fsig-bench {word}" in text
-    assert main([word, "results_dir=/nowhere", flag]) == 0
-    assert capsys.readouterr().out == text
-
-
-@pytest.mark.parametrize("word", WORDS)
-def test_help_of_a_word_shows_its_usage_as_commands(word):
-    shown = [line for line in word_usage(word).splitlines() if line.startswith("    ")]
-    assert any(line.strip().startswith(f"fsig-bench {word}") for line in shown)
-
-
-def test_help_of_check_names_its_defaults():
-    text = word_usage("check")
-    assert [k for k, v in DEFAULTS.items() if f"{k}={v}" not in text] == []
+CELL = ["method=crdi", "dataset=babies", "controls=[]", "dry_run=true"]
 
 
 @pytest.mark.parametrize(
-    "typed, known", [("reprot", "report"), ("run", "runs"), ("lst", "list"), ("Compare", "compare")]
+    "word, message",
+    {
+        "num_image=10": "there is no setting num_image. Did you mean num_images?",
+        "+num_image=10": "nothing reads num_image; leave it out. Did you mean num_images?",
+        "method=cridi": "method=cridi: there is no method 'cridi'. Did you mean crdi?",
+        "dataset=babes": "dataset=babes: there is no dataset 'babes'. Did you mean babies?",
+        "suite=minni": "Did you mean mini?",
+        "protocol=our": "Did you mean ours?",
+        "tracker=wandbb": "Did you mean wandb?",
+        "experiment=smok": "Did you mean smoke?",
+        "method.semgents=3": "method=crdi has no semgents. Did you mean segments?",
+        "method.sample.sart=a": "method=crdi has no sample.sart. Did you mean start?",
+        "method.staleness=3": "method=crdi has no staleness. rs_imle has it.",
+        "method/objective=paper": "method=crdi has no choice of method/objective",
+        "foo/bar=x": "there is no config group foo/bar",
+        "+method=crdi": "method is chosen already; leave out the +",
+        "+k=3": "k exists already; leave out the +",
+        "seed=0,1": "several values make a sweep, which starts with -m",
+        "k=a{": "quote it twice: \"k='a{'\"",
+        "k": "a setting is key=value",
+        "k.x=1": "k has no x",
+    }.items(),
 )
-def test_a_mistyped_word_is_refused_with_the_nearest(typed, known, capsys):
-    assert main([typed]) == 1
-    assert f"Did you mean {known}?" in capsys.readouterr().err
-
-
-def test_a_word_like_no_other_is_refused_with_all(capsys):
-    assert main(["zzzzzz"]) == 1
-    assert ", ".join(WORDS) in capsys.readouterr().err
-
-
-def parse(*words):
-    return parse_words(words, word="word", keys=("out", "results_dir"), aliases={"results": "out"})
-
-
-def test_words_are_sorted_into_settings_and_positions(tmp_path):
-    given = parse("a", f"--config-dir={tmp_path}", "out=b=c", "d")
-    assert given.settings == {"out": "b=c"}
-    assert given.positional == ["a", "d"]
-    assert given.config_dir == tmp_path
-    assert parse("results=x").settings == {"out": "x"}
-
-
-@pytest.mark.parametrize(
-    "typed, message",
-    [
-        ("oot=1", "word knows no oot=. Did you mean out?"),
-        ("zzz=1", "It takes out=, results_dir=."),
-        ("--foo", "word has no option --foo"),
-        ("--config-dir=/not/there", "there is no folder /not/there"),
-        ("hydra.searchpath=[file:///not/there]", "there is no folder /not/there"),
-        ("hydra.searchpath=[file:///a,file:///b]", "name one folder"),
-    ],
-)
-def test_other_words_are_refused(typed, message):
+def test_a_mistake_is_one_sentence(word, message):
     with pytest.raises(ValueError) as error:
-        parse(typed)
+        composed(*CELL[:2], word)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    {
+        "seed=1.5": "seed=1.5: give a whole number of at least 0",
+        "seed=-3": "seed=-3: give a whole number of at least 0",
+        "seed=abc": "seed=abc: give a whole number of at least 0",
+        "seed=true": "seed=True: give a whole number",
+        "subset=-1": "subset=-1: give a whole number",
+        "k=0": "k=0: give a whole number of at least 1",
+        "k=abc": "k=abc: give a whole number of at least 1",
+        "num_images=0": "num_images=0: give a whole number of at least 2",
+        "workers=0": "workers=0: give",
+        "batch_size=0": "batch_size=0: give",
+        "device=gpu": "device=gpu: choose auto, cpu, cuda or cuda:N",
+        "png=yes": "png=yes: choose true or false",
+        "offload=1": "offload=1: choose true or false",
+        "+method.foo=1": "method.foo: baselines.crdi.CRDI has no argument foo",
+        "+dataset.foo=1": "dataset.foo: ",
+    }.items(),
+)
+def test_a_value_that_cannot_work_is_refused_before_any_work(word, message):
+    cfg = composed(*CELL[:2], word)
+    with pytest.raises(ValueError) as error:
+        resolve(cfg)
     assert message in str(error.value)
 
 
-def test_positions_are_refused_where_they_are_listed():
-    with pytest.raises(ValueError, match="Did you mean verify"):
-        parse_words(["verfy"], word="runs", keys=(), positional=("verify", "prune"))
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1"])
+def test_devices_pass(device):
+    assert resolve(composed(*CELL[:2], f"device={device}")).place.device == device
 
 
-def test_a_folder_of_yaml_is_named_in_each_of_hydras_ways(tmp_path):
-    for typed in ([f"--config-dir={tmp_path}"], ["--config-dir", str(tmp_path)]):
-        assert split_config_dir(["a", *typed, "b=1"]) == (["a", "b=1"], tmp_path)
-        assert parse(*typed).config_dir == tmp_path
-    assert parse(f"hydra.searchpath=[file://{tmp_path}]").config_dir == tmp_path
+def test_metrics_and_parts_can_be_added():
+    cfg = composed(*CELL[:2], "+metric@protocol.metrics.fd_infinity=fd_infinity")
+    assert "fd_infinity" in cfg.protocol.metrics
+    cfg = composed("method=from_folder", "dataset=babies", "method.images.files=~/my [photos], 2")
+    assert cfg.method.images.files == "~/my [photos], 2"
 
 
-def test_a_results_folder_may_be_named_by_its_runs(tmp_path):
-    (tmp_path / "runs").mkdir()
-    assert results_root(str(tmp_path)) == results_root(str(tmp_path / "runs")) == tmp_path
-    with pytest.raises(ValueError, match="there is no folder"):
-        results_root(str(tmp_path / "other"))
+@pytest.mark.parametrize("words", [["method=cridi"], ["num_image=3"], ["controls=[sorce]"], ["~k"]])
+def test_the_command_prints_one_sentence_and_no_traceback(words):
+    done = cli(*CELL[:2], *words, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_an_interrupted_word_says_one_line(capsys):
-    def interrupted(words):
-        raise KeyboardInterrupt
+def test_a_mistake_in_one_cell_of_a_sweep_leaves_the_others():
+    words = ["method=crdi,cridi,copy", "dataset=babies", "method.segments=3", *CELL[2:]]
+    done = cli("-m", *words, check=False)
+    assert done.returncode == 1
+    assert "crdi on babies" in done.stdout
+    assert "method=copy has no segments. crdi has it." in done.stdout
+    assert "Did you mean crdi?" in done.stdout
+    assert "2 of 3 cells failed" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
-    assert exit_status(interrupted, []) == 130
-    assert len(capsys.readouterr().err.splitlines()) == 1
 
-
-def run(*words, env=None):
-    return subprocess.run(
-        [sys.executable, "-m", "fsig_bench", *map(str, words)],
+@pytest.mark.parametrize("mode", [[], ["-m"], ["workers=2"]], ids=["run", "sweep", "workers"])
+def test_an_interrupt_is_one_line_and_says_how_to_go_on(mode, tmp_path):
+    words = [*mode, "method=source", "dataset=babies", "controls=[]", "num_images=20000"]
+    words += [f"results_dir={tmp_path}", "device=cpu"]
+    process = subprocess.Popen(
+        command(*words),
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        env=os.environ | (env or {}),
+        start_new_session=True,  # as a terminal does: the signal reaches the workers as well
     )
+    started = time.monotonic()
+    while not list(tmp_path.glob("locks/sample-*")) and not list(tmp_path.rglob("*.part")):
+        assert process.poll() is None, process.communicate()
+        if running_status(tmp_path) and time.monotonic() - started > 20:
+            break
+        assert time.monotonic() - started < 240
+        time.sleep(0.2)
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    # Python ends itself with the signal if it came within `exec`; a shell says 130 for both.
+    assert process.returncode in (130, -signal.SIGINT), out + err
+    assert err.splitlines()[-1].startswith("interrupted; the same command goes on: fsig-bench ")
+    assert "Traceback" not in out + err
+    (folder,) = tmp_path.glob("runs/*/*/*/*")
+    assert read_status(folder)["status"] == "interrupted"
 
 
-def test_compare_and_report_read_a_root_and_its_runs(few_records, capsys):
-    answers = []
-    for folder in (few_records, few_records / "runs"):
-        for words in ([str(folder)], [f"results_dir={folder}"]):
-            assert main(["compare", "copy", "source", *words]) == 0
-            answers.append(capsys.readouterr().out)
-    assert len(set(answers)) == 1 and "copy minus source" in answers[0]
-    out = few_records / "out"
-    assert main(["report", str(few_records), "only=tables", f"out={out}"]) == 0
-    first = capsys.readouterr().out
-    assert main(["report", f"results={few_records / 'runs'}", "only=tables", f"out={out}"]) == 0
-    assert capsys.readouterr().out == first
-    assert "plans.json" not in first
+def running_status(root):
+    return any(read_status(f).get("status") == "running" for f in root.glob("runs/*/*/*/*"))
 
 
-@pytest.mark.parametrize("word", [["report"], ["compare", "copy", "source"], ["report", "verify"]])
-def test_a_folder_that_is_not_there_is_an_error(word, few_records, tmp_path, capsys):
-    absent = tmp_path / "absent"
-    for words in ([str(few_records), str(absent)], [f"results_dir={absent}"]):
-        assert main([*word, *words]) == 1
-        assert str(absent) in capsys.readouterr().err
-
-
-def test_verify_may_stand_after_the_folder(few_records, capsys):
-    verdicts = []
-    for words in (["verify", str(few_records)], [str(few_records), "verify"]):
-        main(["report", *words])
-        verdicts.append(capsys.readouterr().out)
-    assert verdicts[0] == verdicts[1]
-    assert "wrong" in verdicts[0].splitlines()[-1]
-
-
-def test_the_list_has_a_line_for_each_choice(capsys):
-    assert main(["list"]) == 0
-    text = capsys.readouterr().out
-    for group in ("method", "protocol", "metric", "suite", "experiment"):
-        for path in (ROOT / "conf" / group).glob("[!_]*.yaml"):
-            assert any(
-                line.split()[:1] == [f"{group}={path.stem}"] and len(line.split()) > 1
-                for line in text.splitlines()
-            ), f"{group}={path.stem} has no line with an explanation"
-
-
-def test_the_list_shows_datasets_of_the_chosen_suite(capsys):
-    shown = {}
-    for suite in ("mini", "paper"):
-        assert main(["list", "datasets", f"suite={suite}"]) == 0
-        lines = capsys.readouterr().out.splitlines()[1:]
-        shown[suite] = {line.split()[0].removeprefix("dataset=") for line in lines}
-        here = {p.stem for p in (ROOT / "conf" / "in_suite" / "dataset" / suite).glob("[!_]*.yaml")}
-        assert shown[suite] == here | {"folder"}
-    assert shown["mini"] != shown["paper"]
-    assert main(["list", "suite=huge"]) == 1
-    assert main(["list", "mehtods"]) == 1
-    assert "Did you mean methods?" in capsys.readouterr().err
-
-
-@pytest.fixture
-def own_yaml(tmp_path):
-    """A folder with a method and an experiment of the user's own."""
-    folder = tmp_path / "my conf"
-    for group in ("method", "experiment"):
-        (folder / group).mkdir(parents=True)
-    text = (ROOT / "conf" / "method" / "copy.yaml").read_text()
-    (folder / "method" / "mine.yaml").write_text(
-        text.replace("name: copy", "name: mine").replace("baselines.copy.Copy", "mine.Method")
-    )
-    (folder / "experiment" / "tiny.yaml").write_text("# @package _global_\n# Very small.\nk: 3\n")
-    return folder
-
-
-@pytest.mark.parametrize("way", ["--config-dir={}", "hydra.searchpath=['file://{}']"])
-def test_yaml_of_ones_own_counts_for_words(way, own_yaml, tmp_path, capsys):
-    option = way.format(own_yaml)
-    assert main(["list", option]) == 0
-    text = capsys.readouterr().out
-    assert "method=mine" in text and "Very small" in text
-    words = ["method=mine", "dataset=babies", "experiment=tiny", f"results_dir={tmp_path}"]
-    assert main(["runs", "why", *words, option]) == 0
-    assert "would run" in capsys.readouterr().out
-    assert main(["runs", "why", *words]) == 1
-    assert "tiny" in capsys.readouterr().err
-
-
-def test_verify_composes_with_yaml_of_ones_own(few_records, own_yaml, capsys):
-    (path, *others) = sorted((few_records / "runs").rglob("record.json"))
-    for other in others:
-        other.unlink()
-    record = json.loads(path.read_text())
-    method = record["config"]["method"]
-    record["method"] = method["card"]["name"] = "mine"
-    method["_target_"] = "mine.Method"
-    path.write_text(json.dumps(record))
-    main(["report", "verify", str(few_records)])
-    assert "do not compose here" in capsys.readouterr().out
-    main(["report", "verify", str(few_records), f"--config-dir={own_yaml}"])
-    assert "do not compose here" not in capsys.readouterr().out
-
-
-COMPLETION = """
+COMPLETE = """
 eval "$(fsig-bench -sc install=bash)"
-complete -p fsig-bench >/dev/null || exit 3
-COMP_LINE=$1 COMP_POINT=${#1}
-read -ra typed <<<"$1"
-COMP_CWORD=$((${#typed[@]} - 1))
+complete -p fsig-bench
+COMP_LINE="fsig-bench method=cr"; COMP_POINT=${#COMP_LINE}; COMP_CWORD=1
 hydra_bash_completion
 echo "${COMPREPLY[@]}"
 """
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
-@pytest.mark.parametrize(
-    "typed, found",
-    [
-        ("fsig-bench method=crd", "method=crdi"),
-        ("fsig-bench method=crdi dataset=bab", "dataset=babies"),
-        ("fsig-bench num_im", "num_images="),
-    ],
-)
-def test_bash_completes_the_console_script(typed, found, tmp_path):
-    script = tmp_path / "fsig-bench"  # what pip writes for [project.scripts]
-    script.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom fsig_bench.__main__ import main\nsys.exit(main())\n"
-    )
+def test_bash_completes_the_console_script(tmp_path):
+    script = Path(tmp_path, "fsig-bench")
+    text = "import sys\nfrom fsig_bench.__main__ import main\nsys.exit(main())\n"
+    script.write_text(f"#!{sys.executable}\n{text}")
     script.chmod(0o755)
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    env["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        ["bash", "-c", COMPLETION, "bash", typed],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=env,
+        ["bash", "-c", COMPLETE], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [found]
-    assert Path(script).exists() and not (tmp_path / "results").exists()
+    registered, completed = done.stdout.splitlines()
+    assert registered.endswith("-F hydra_bash_completion fsig-bench"), done.stderr
+    assert completed == "method=crdi"

@@ -128,6 +128,7 @@ FILES = re.compile(r"`(my_[a-z_/.]+)`[^`]*?:\n\n```[a-z]+\n(.*?)```", re.S)
             ["method=copy", "+metric@protocol.metrics.nearest_other=nearest_other"],
             "nearest_other",
         ),
+        ("suites.md", ["method=copy", "network@suite.perceptual=blocks"], "lpips_diversity"),
     ],
 )
 def test_what_the_pages_add_works(page, words, name, tmp_path):
@@ -151,6 +152,10 @@ def test_what_the_pages_add_works(page, words, name, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = load([tmp_path / "results" / "runs"])
     assert record["metrics"][name]["value"] >= 0
+    if page == "suites.md":
+        assert record["metrics"][name]["extractor"] == "colour-blocks"
+        assert record["metrics"]["fd"]["extractor"] == "faceworld-reader"
+        assert "(colour-blocks)" in done.stdout
     if page == "add_a_metric.md":
         assert places_without(record, name, tmp_path, terminal=done.stdout) == []
 

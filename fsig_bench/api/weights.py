@@ -45,6 +45,12 @@ def manifest_entry(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: the weight file or its entry is missing.
     """
     file = locate(path)
+    folder = file if file.is_dir() else file.parent
+    if not (folder / "manifest.json").exists() and (folder / "config.json").exists():
+        raise FileNotFoundError(
+            f"{path} belongs to a model in diffusers' layout, which carries no manifest; a source "
+            f"model is chosen by suite/source=diffusers suite.source.path={folder}"
+        )
     manifest = file.parent / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     if file.name not in entries:

@@ -34,7 +34,7 @@ class IntraLPIPS:
 
     protocol: str
     max_assigned: int | None  # samples that are assigned to shots; None: all
-    cluster_size: int  # members kept per cluster
+    cluster_size: int  # members used per cluster
     pick: Literal["random", "first"]  # which samples and members, where there are more
     empty: Literal["drop", "zero"]  # clusters with fewer than two members
     fake_range: Literal["signed", "unit"]  # unit: samples reach the trunk in [0, 1], as in CRDI
@@ -60,30 +60,30 @@ class IntraLPIPS:
             nearest = torch.cat([squared_distances(rows(p), z) for p in parts]).argmin(1)
         else:
             nearest = evidence.shot_distances("fake")[order].argmin(1)
-        kept, sizes = {}, [int((nearest == c).sum()) for c in range(k)]
+        by_cluster, sizes = {}, [int((nearest == c).sum()) for c in range(k)]
         for c in range(k):
             members = order[nearest == c][: self.cluster_size]
             if len(members) < (1 if self.compare == "shot" else 2):
                 continue
             z = in_batches(rows, fake[members], evidence.batch_size)
             if self.compare == "pairs":
-                kept[c] = mean_pairwise(z)
+                by_cluster[c] = mean_pairwise(z)
             else:
                 shot = evidence.perceive(evidence.shots[c : c + 1])
-                kept[c] = float(squared_distances(z, shot).mean())
-        means = list(kept.values())
-        empty = k - len(kept)
+                by_cluster[c] = float(squared_distances(z, shot).mean())
+        means = list(by_cluster.values())
+        empty = k - len(by_cluster)
         scored = means + ([0.0] * empty if self.empty == "zero" else [])
         value = math.fsum(scored) / len(scored) if scored else float("nan")
         spread = torch.tensor(scored).std().item() if len(scored) > 1 else 0.0
-        share = {c: sizes[c] / len(nearest) + 1e-5 for c in kept}
+        share = {c: sizes[c] / len(nearest) + 1e-5 for c in by_cluster}
         return {
             "value": value,
             **evidence.counts(evidence.perceptual),
             "protocol": self.protocol,
             "empty_clusters": empty,
             "cluster_sizes": sizes,
-            "cluster_means": {str(c): round(v, 6) for c, v in kept.items()},
+            "cluster_means": {str(c): round(v, 6) for c, v in by_cluster.items()},
             "spread_over_clusters": spread,
-            "b_lpips": -sum(share[c] * math.log10(share[c]) * v for c, v in kept.items()),
+            "b_lpips": -sum(share[c] * math.log10(share[c]) * v for c, v in by_cluster.items()),
         }

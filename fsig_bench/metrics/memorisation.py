@@ -81,7 +81,7 @@ def authentic(*, train: Tensor, fake: Tensor) -> Tensor:
 class AuthPct:
     """`authpct`: share of samples that are authentic with respect to the shots; copies score 0.
 
-    With k shots far apart even real images often count as copies: read it beside `real`.
+    With k shots far apart even real images often count as copies: read it next to `real`'s number.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"two shots", "features"})

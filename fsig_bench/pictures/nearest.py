@@ -1,4 +1,4 @@
-"""Visual recall: each shot beside the samples that come nearest to it.
+"""Visual recall: each shot next to the samples that come nearest to it.
 
 The figure of RS-IMLE (Vashist et al., ECCV 2024, arXiv:2409.17439): a row without a likeness is a
 shot that the method misses, a row of one and the same picture is a copy.

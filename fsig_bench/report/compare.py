@@ -25,7 +25,7 @@ from scipy import stats
 
 from fsig_bench.console import parse_words, run_word
 from fsig_bench.metrics.cards import metric_cards
-from fsig_bench.report.records import Record, load, record_folders, setting
+from fsig_bench.report.records import Record, comparable_setting, load, record_folders
 from fsig_bench.report.variants import main_variant
 
 LEVEL = 0.95
@@ -69,7 +69,7 @@ def paired(
     for r in records:
         value = r["metrics"].get(metric, {}).get("value")
         if r["method"] in sides and value is not None:
-            key = (r["dataset"], r["seed"], r.get("subset", 0), *setting(r))
+            key = (r["dataset"], r["seed"], r.get("subset", 0), *comparable_setting(r))
             sides[r["method"]][key] = value
     out: dict[str, list[float]] = defaultdict(list)
     for key in sorted(sides[first].keys() & sides[second].keys(), key=str):

@@ -8,10 +8,10 @@ from typing import Any
 
 from fsig_bench.metrics.cards import metric_names
 from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import Record, setting
+from fsig_bench.report.records import Record, comparable_setting
 from fsig_bench.report.tables.markdown import render_panel
 from fsig_bench.report.tables.own_records import metric_panel
-from fsig_bench.report.variants import main_variant, unlike
+from fsig_bench.report.variants import main_variant, protocol_differences
 
 
 def table(records: Sequence[Record], metric: str) -> str:
@@ -23,7 +23,7 @@ def report(records: Sequence[Record]) -> str:
     """All tables, a section for each group of like settings."""
     groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        groups[setting(record)].append(record)
+        groups[comparable_setting(record)].append(record)
     out = []
     for key in sorted(groups, key=str):
         group, (suite, protocol, version, k, count) = groups[key], key
@@ -40,7 +40,7 @@ def report(records: Sequence[Record]) -> str:
         out.append(words)
         others = {g[0]["protocol_hash"]: g[0] for s, g in groups.items() if s[0] == suite and s[2]}
         for other in sorted(set(others) - {version} if version else ()):
-            fields = "; ".join(unlike(group[0], others[other]))
+            fields = "; ".join(protocol_differences(group[0], others[other]))
             out.append(f"Not to be compared with {others[other]['protocol']} ({other}): {fields}.")
         for metric in metric_names(group):
             out.append(table(group, metric))

@@ -10,9 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from fsig_bench.metrics.cards import key_metrics
-from fsig_bench.report.records import Record, setting
+from fsig_bench.report.records import Record, comparable_setting
 from fsig_bench.report.tables.markdown import grid, value_text
-from fsig_bench.report.tables.model import Cell, Panel
+from fsig_bench.report.tables.model import Panel, TableCell
 from fsig_bench.report.tables.own_records import metric_panel
 
 
@@ -33,7 +33,7 @@ class Matrix:
         cells = [cell for panel in self.panels for row in panel.rows for cell in row.cells]
         return len({len(cell.runs) for cell in cells if not cell.gap}) > 1
 
-    def cell_text(self, cell: Cell, decimals: int) -> str:
+    def cell_text(self, cell: TableCell, decimals: int) -> str:
         """Mean and standard deviation; a dash where there is no value."""
         if cell.gap:
             return "-"
@@ -112,9 +112,9 @@ def matrices(records: Sequence[Record]) -> list[Matrix]:
     """
     groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        groups[setting(record)].append(record)
+        groups[comparable_setting(record)].append(record)
     found = []
-    for key in sorted(groups, key=str):
+    for key in sorted(groups):
         group, (suite, protocol, _, k, count) = groups[key], key
         panels = tuple(metric_panel(name, group) for name in key_metrics(group))
         title = (

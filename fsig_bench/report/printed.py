@@ -9,8 +9,8 @@ from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published, load_names, load_published
 
 
-def says(row: Published, record: Mapping[str, Any], names: Names) -> str:
-    """One printed number beside the record's."""
+def printed_line(row: Published, record: Mapping[str, Any], names: Names) -> str:
+    """One printed number, with the record's."""
     family = names.families.get(row.family)
     protocol = family.protocol if family else None
     metric = row.harness_metric or ""
@@ -27,7 +27,7 @@ def says(row: Published, record: Mapping[str, Any], names: Names) -> str:
     )
 
 
-def published_beside(record: Mapping[str, Any]) -> list[str]:
+def published_lines(record: Mapping[str, Any]) -> list[str]:
     """Lines for the terminal; none for the mini suite, whose numbers compare with nothing."""
     if record["suite"] != "paper":
         return []
@@ -39,4 +39,4 @@ def published_beside(record: Mapping[str, Any]) -> list[str]:
         and row.shots == record["k"]
         and row.harness_metric is not None
     ]
-    return [says(row, record, names) for row in rows]
+    return [printed_line(row, record, names) for row in rows]

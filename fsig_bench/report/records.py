@@ -59,7 +59,7 @@ def label_with_start(card: Mapping[str, Any]) -> str:
     return f"{card['label']} (from scratch)" if card.get("from_scratch") else str(card["label"])
 
 
-def setting(record: Record) -> tuple[Any, ...]:
+def comparable_setting(record: Record) -> tuple[Any, ...]:
     """What must agree for numbers to share a table."""
     rules = record["protocol"], record.get("protocol_hash", "")
     return (record["suite"], *rules, record["k"], record["num_images"])

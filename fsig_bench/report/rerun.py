@@ -82,7 +82,7 @@ def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]
 
 
 @lru_cache(maxsize=1024)
-def composed(words: tuple[str, ...]) -> dict[str, Any]:
+def compose_parts(words: tuple[str, ...]) -> dict[str, Any]:
     """What the configuration gives for some overrides; a missing value stays "???".
 
     Raises:
@@ -123,7 +123,7 @@ def _target(path: Path) -> str | None:
     return OmegaConf.to_container(node).get("_target_")  # type: ignore[union-attr, call-overload]
 
 
-def rebuilt(record: Record, config_dir: Path | None = None) -> Command:
+def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
     """The words that repeat a run; a note where today's configuration has other fields or rules.
 
     Args:
@@ -151,14 +151,14 @@ def _with_departures(
     config: Mapping[str, Any], head: tuple[str, ...], record: Record
 ) -> tuple[tuple[str, ...], str | None]:
     words: tuple[str, ...] = ()
-    now = composed(head)["protocol"].get("version")
+    now = compose_parts(head)["protocol"].get("version")
     then = config.get("protocol", {}).get("version")
     moved = now != then
     for part in PARTS:
         if moved and part in ("suite", "protocol"):
             continue
         deletes = part != "suite"  # newer code offers more in a suite than a record can hold
-        default = composed((*head, *words))[part]
+        default = compose_parts((*head, *words))[part]
         words += tuple(departures(config.get(part, {}), default, part, deletes=deletes))
     if moved:
         return words, (
@@ -166,7 +166,7 @@ def _with_departures(
             f"{now}: {_elsewhere(record)}"
         )
     if words:
-        got = composed((*head, *words))
+        got = compose_parts((*head, *words))
         left = [w for p in PARTS for w in departures(config[p], got[p], p, deletes=p != "suite")]
         if left:
             return words, f"Not restored by these words: {', '.join(left)}."

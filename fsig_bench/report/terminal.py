@@ -1,4 +1,4 @@
-"""Records to a terminal table: a method beside its controls."""
+"""Records to a terminal table: a method next to its controls."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rich.table import Table
 
 from fsig_bench.console import duration
 from fsig_bench.metrics.cards import MetricCard, key_metrics, metric_cards
-from fsig_bench.report.variants import unlike
+from fsig_bench.report.variants import protocol_differences
 
 
-def shown(record: dict[str, Any], name: str, card: MetricCard) -> str:
+def cell_text(record: dict[str, Any], name: str, card: MetricCard) -> str:
     """One cell; a dash where the metric could not be computed."""
     value = record["metrics"].get(name, {}).get("value")
     return "-" if value is None else card.text(value)
 
 
-def shown_error(record: dict[str, Any], name: str, card: MetricCard) -> str:
+def error_text(record: dict[str, Any], name: str, card: MetricCard) -> str:
     """The standard error of a single run, where a metric gives one."""
     error = record["metrics"].get(name, {}).get("error")
     return card.text(error["standard_error"]) if error else "-"
@@ -31,7 +31,7 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
         if other.get("protocol_hash") != first.get("protocol_hash"):
             raise ValueError(
                 f"{first['method']} and {other['method']} were not scored alike: "
-                f"{'; '.join(unlike(first, other))}; run both again with one protocol"
+                f"{'; '.join(protocol_differences(first, other))}; run both again with one protocol"
             )
     some: dict[str, Any] = next((m for m in first["metrics"].values() if m.get("extractor")), {})
     title = (
@@ -53,10 +53,13 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     cards = metric_cards(records)
     for name, shown_as in cards.items():
         last = name == list(cards)[-1]
-        values = (shown(r, name, shown_as) for r in records)
-        table.add_row(shown_as.title, *values, end_section=last)
+        values = (cell_text(r, name, shown_as) for r in records)
+        networks = {r["metrics"].get(name, {}).get("extractor") for r in records} - {None}
+        others = sorted(networks - {some.get("extractor")})
+        title = f"{shown_as.title} ({', '.join(others)})" if others else shown_as.title
+        table.add_row(title, *values, end_section=last)
         if any(r["metrics"].get(name, {}).get("error") for r in records):
-            errors = (shown_error(r, name, shown_as) for r in records)
+            errors = (error_text(r, name, shown_as) for r in records)
             table.add_row("  ± standard error", *errors)
     for stage in ("adapt", "sample"):
         table.add_row(f"{stage} s", *(f"{r['timing_s'][stage]:.1f}" for r in records))
@@ -74,11 +77,11 @@ def finished_line(record: dict[str, Any], title: str, seconds: float) -> str:
     """
     number, _, name = title.partition(": ")
     cards = metric_cards([record])
-    values = [f"{cards[m].heading} {shown(record, m, cards[m])}" for m in key_metrics([record])]
+    values = [f"{cards[m].heading} {cell_text(record, m, cards[m])}" for m in key_metrics([record])]
     return f"{number} done: {name or record['method']}: {', '.join(values)} ({duration(seconds)})"
 
 
-def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:
+def distances_that_prefer_copies(records: Sequence[dict[str, Any]]) -> list[str]:
     """Which distances prefer the replay of the shots to the method: they reward memorising."""
     by_name = {r["method"]: r["metrics"] for r in records}
     method, copy = records[0]["metrics"], by_name.get("copy")
@@ -93,15 +96,21 @@ def copying_pays(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
-    """What a method says against its own samples."""
+    """Warnings that methods give about their samples, and runs about their shots."""
     return [
         f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
         for r in records
         if "warning" in r.get("notes", {})
-    ]
+    ] + sorted(
+        {
+            r["notes"]["source_distance"]["remark"]
+            for r in records
+            if "remark" in r.get("notes", {}).get("source_distance", {})
+        }
+    )
 
 
-def reasons(records: Sequence[dict[str, Any]]) -> list[str]:
+def missing_reasons(records: Sequence[dict[str, Any]]) -> list[str]:
     """Why cells are empty, each reason once."""
     found = {
         f"{name}: {m['reason']}"

@@ -36,7 +36,7 @@ def settings_of(
     }
 
 
-def difference(own: Mapping[str, Any], main: Mapping[str, Any]) -> str:
+def settings_difference(own: Mapping[str, Any], main: Mapping[str, Any]) -> str:
     """In which settings a row departs from the main one."""
     keys = sorted(k for k in {*own, *main} if own.get(k) != main.get(k))
     return ", ".join(f"{k.removeprefix('method.')}={own.get(k)}" for k in keys)
@@ -49,10 +49,10 @@ def variants(group: Sequence[Record]) -> list[tuple[str, list[Record]]]:
         by[_key(settings_of(r))].append(r)
     order = sorted(by, key=lambda key: (-len(by[key]), key))
     main = settings_of(by[order[0]][0])
-    return [(difference(settings_of(by[key][0]), main), by[key]) for key in order]
+    return [(settings_difference(settings_of(by[key][0]), main), by[key]) for key in order]
 
 
-def apart(records: Sequence[Record]) -> list[str]:
+def variant_labels(records: Sequence[Record]) -> list[str]:
     """For each record, how its settings depart from the most frequent of its method and dataset."""
     own = [(settings_of(r, ["method"]), settings_of(r, ["dataset"])) for r in records]
     counts: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
@@ -67,28 +67,28 @@ def apart(records: Sequence[Record]) -> list[str]:
         place: known[min(found, key=lambda key: (-found[key], key))]
         for place, found in counts.items()
     }
-    said = []
+    labels = []
     for r, pair in zip(records, own, strict=True):
         parts = [
-            difference(settings, main[side, name])
+            settings_difference(settings, main[side, name])
             for side, (name, settings) in enumerate(
                 zip((r["method"], r["dataset"]), pair, strict=True)
             )
         ]
-        said.append(", ".join(filter(None, parts)))
-    return said
+        labels.append(", ".join(filter(None, parts)))
+    return labels
 
 
 def main_variant(records: Sequence[Record]) -> list[Record]:
     """The records under the most frequent settings of their method and dataset."""
-    return [r for r, differs in zip(records, apart(records), strict=True) if not differs]
+    return [r for r, differs in zip(records, variant_labels(records), strict=True) if not differs]
 
 
 def _key(settings: Mapping[str, Any]) -> str:
     return repr(sorted(settings.items(), key=str))
 
 
-def unlike(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+def protocol_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """In which fields the protocols of two records differ, "field (one / other)"; sorted."""
     sides = [
         flat(r["config"].get("protocol", {})) | {"num_images": r["num_images"]} for r in (a, b)

@@ -25,7 +25,7 @@ MATTERS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replayed:
+class Verdict:
     """One record: what is wrong with it, and what could make its numbers differ here."""
 
     name: str
@@ -52,7 +52,7 @@ def wrong_weights(record: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def could_change(record: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def environment_changes(record: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Differences between the environment of a record and that of now, with what they touch."""
     then = record["environment"]
     found = []
@@ -84,15 +84,15 @@ def replayed(
     store: Store,
     now: Mapping[str, Any],
     config_dir: Path | None = None,
-) -> Replayed:
+) -> Verdict:
     """Checks one record; its shards too, where the store has them."""
-    from fsig_bench.report.rerun import rebuilt
+    from fsig_bench.report.rerun import rerun_command
     from fsig_bench.runner.compose import compose_config
     from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.maintenance import pixels_match
 
-    wrong, moved = wrong_weights(record), could_change(record, now)
-    command = rebuilt(dict(record), config_dir)
+    wrong, moved = wrong_weights(record), environment_changes(record, now)
+    command = rerun_command(dict(record), config_dir)
     if command.note:
         moved.append(command.note)
     else:
@@ -108,12 +108,12 @@ def replayed(
     except (ValueError, OSError) as error:
         wrong.append(str(error))
     name = f"{record['suite']}/{record['method']}/{record['dataset']} {record['run_id']}"
-    return Replayed(name=name, wrong=tuple(wrong), could_change=tuple(moved))
+    return Verdict(name=name, wrong=tuple(wrong), could_change=tuple(moved))
 
 
 def replay(
     records: Sequence[Mapping[str, Any]], results: Path, config_dir: Path | None = None
-) -> list[Replayed]:
+) -> list[Verdict]:
     """Every record, in order; `config_dir` holds YAML of the user's own."""
     from fsig_bench.runner.record import environment
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from hydra.utils import get_object
+
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.data.reading import RECIPES
+from fsig_bench.help import nearest
 from fsig_bench.metrics.cards import check_card
 
 Config = Mapping[str, Any]  # a composed config as plain YAML values
@@ -109,3 +113,19 @@ def check_method(config: Config) -> None:
                 f"num_images={config['num_images']}, but {folder} holds {found} images; "
                 f"set num_images={found} or add images"
             )
+
+
+def check_arguments(node: Config, *, key: str) -> None:
+    """Raises ValueError where a part of the config has a setting that its class does not take.
+
+    Args:
+        node: a YAML value with `_target_`.
+        key: its place in the config, for the message.
+    """
+    parameters = inspect.signature(get_object(node["_target_"])).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in node:
+        if name not in parameters and not name.startswith("_"):
+            hint = nearest(name, list(parameters))
+            raise ValueError(f"{key}.{name}: {node['_target_']} has no argument {name}.{hint}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,11 @@ def check_typed(words: Sequence[str], *, config_dir: str | Path | None = None) -
 
 
 def explained(
-    error: Exception, words: Sequence[str], *, config_dir: str | Path | None = None
+    error: Exception,
+    words: Sequence[str],
+    *,
+    config_dir: str | Path | None = None,
+    compose_words: Callable[[list[str]], DictConfig] | None = None,
 ) -> str:
     """The error of Hydra or OmegaConf as a sentence, with hints at what the config has.
 
@@ -97,11 +101,13 @@ def explained(
         error: what was raised while the words were composed.
         words: as typed.
         config_dir: as for `compose_config`.
+        compose_words: composes the groups that the words choose; None: as `compose_config` does.
     """
     chosen = [w for w in words if split_word(w)[1] in (*GROUPS, "hydra.searchpath")]
     config: Any = {}
     with suppress(HydraException, OmegaConfBaseException, ValueError):
-        config = OmegaConf.to_container(_compose(chosen, config_dir), resolve=False)
+        cfg = compose_words(chosen) if compose_words else _compose(chosen, config_dir)
+        config = OmegaConf.to_container(cfg, resolve=False)
     folders = [p.relative_to(CONF).as_posix() for p in CONF.rglob("*") if p.is_dir()]
     known = Known(config=config, owners=methods_with, groups=folders)
     return explain(error, words=words, known=known)

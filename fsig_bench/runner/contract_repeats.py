@@ -144,8 +144,9 @@ def the_state_survives_the_store(trial: Trial) -> str | None:
     """A new object of the method draws the same images from the state that the store keeps."""
     adapted = trial.adapted()
     images = trial.drawn()
-    # Whatever a module or a class remembers is then another adaptation's.
-    trial.adapted(seed=trial.seed + 1, anew=True)
+    if trial.last_seed == trial.seed:
+        # Whatever a module or a class remembers is then another adaptation's.
+        trial.adapt(seed=trial.seed + 1)
     with tempfile.TemporaryDirectory() as folder:
         loaded = _stored(adapted.state, folder)
     if gap := state_difference(adapted.state, loaded):

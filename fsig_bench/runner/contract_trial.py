@@ -6,6 +6,7 @@ own reason and not for another one's.
 
 from __future__ import annotations
 
+import math
 import pickle
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,6 +110,7 @@ class Trial:
     pixels: dict[int, Pixels] = field(default_factory=dict)
     known: dict[tuple[int, int], Adapted] = field(default_factory=dict)
     images: dict[tuple[int, int], Images] = field(default_factory=dict)
+    last_seed: int | None = None  # of the adaptation that ran last
 
     @property
     def seed(self) -> int:
@@ -146,24 +148,23 @@ class Trial:
             random_state: what the global generators are seeded with.
         """
         method, shots = self.build(), self.shots(self.k if k is None else k)
+        self.last_seed = self.seed if seed is None else seed
         progress = progress or WatchedProgress()
         place = self.cell.place
         with (
             global_seed(random_state),
             precision_policy(self.cell.precision.adapt, resolve_device(place.device)),
         ):
-            state = method.adapt(shots, seed=self.seed if seed is None else seed, progress=progress)
+            state = method.adapt(shots, seed=self.last_seed, progress=progress)
             after = global_states()
             sampler = method.sampler(state)
         saved = progress.saved if isinstance(progress, WatchedProgress) else []
         return Adapted(method, state, sampler, saved, shots, after)
 
-    def adapted(
-        self, *, k: int | None = None, seed: int | None = None, anew: bool = False
-    ) -> Adapted:
-        """As `adapt`, made once for all promises, or `anew`."""
+    def adapted(self, *, k: int | None = None, seed: int | None = None) -> Adapted:
+        """As `adapt`, made once for all promises."""
         key = self.k if k is None else k, self.seed if seed is None else seed
-        if anew or key not in self.known:
+        if key not in self.known:
             self.known[key] = self.adapt(k=key[0], seed=key[1])
         return self.known[key]
 
@@ -217,5 +218,8 @@ def bytes_of(tensor: Tensor) -> Tensor:
 
 
 def image_gap(one: Images, other: Images) -> float:
-    """The largest difference of a pixel, from 0 to 2."""
-    return float((one.double() - other.double()).abs().max())
+    """The largest difference of a pixel, from 0 to 2; infinite for other shapes and for NaN."""
+    if one.shape != other.shape:
+        return math.inf
+    gap = float((one.double() - other.double()).abs().max())
+    return math.inf if math.isnan(gap) else gap

@@ -65,15 +65,11 @@ def explain(error: Exception, *, words: Sequence[str] = (), known: Known | None 
         )
     if found := re.match(r"Could not delete from config. '(.+?)' does not exist", first):
         return _no_key(found[1], words, known)
-    if found := re.search(r"unexpected keyword argument '(\w+)'", text):
-        node = next((line.partition(": ")[2] for line in lines if line.startswith("full_key")), "")
-        key = f"{node}.{found[1]}" if node else found[1]
-        return _no_key(key, [w for w in words if key in w], known)
     cause = error.__cause__ or error.__context__
     more = str(cause).splitlines()[:1] if cause else []
-    key = next((line for line in lines if line.startswith("full_key:")), "")
+    place = getattr(error, "full_key", None) or getattr(cause, "full_key", None)
     sentence = "; ".join(dict.fromkeys([first, *more]))
-    return sentence + (f" ({key.partition(':')[2].strip()})" if key else "")
+    return f"{place}: {sentence}" if place else sentence
 
 
 def _typed(key: str, words: Sequence[str]) -> str | None:
@@ -96,9 +92,9 @@ def _unreadable(word: str, lines: Sequence[str]) -> str:
 def _no_choice(missing: str, options: Sequence[str], words: Sequence[str]) -> str:
     """For a choice that a group does not have."""
     group, _, name = missing.rpartition("/")
-    word = next((w for w in words if split_word(w)[1].partition("@")[0] == group), None)
-    by_user = word is not None and name in re.split(r"[,=()\[\]]", word)
-    where = f"{group}={name}" if by_user or group != "method" else f"controls=[{name}]"
+    typed = [w for w in words if split_word(w)[1].partition("@")[0] == group]
+    is_typed = any(name in re.split(r"[,=()\[\]]", w) for w in typed)
+    where = f"{group}={name}" if is_typed or group != "method" else f"controls=[{name}]"
     hint = nearest(name, list(options)) or (f" There are {', '.join(options)}." if options else "")
     return f"{where}: there is no {group.replace('/', ' ')} {name!r}.{hint}"
 
@@ -113,10 +109,11 @@ def _no_key(key: str, words: Sequence[str], known: Known) -> str:
         return f"{word}: {_owner(group.partition('/')[0], known)} has no choice of {group}"
     parts = key.split(".")
     node: Any = known.config
-    for depth, part in enumerate(parts):
-        if not isinstance(node, Mapping) or part not in node:
-            break
-        node = node[part]
+    depth = 0
+    while depth < len(parts) - 1 and isinstance(node, Mapping) and parts[depth] in node:
+        node = node[parts[depth]]
+        depth += 1
+    part = parts[depth]
     names = [str(name) for name in node if name != "card"] if isinstance(node, Mapping) else []
     hint = nearest(part, [n for n in names if not n.startswith("_")])
     if depth == 0:

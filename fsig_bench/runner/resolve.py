@@ -76,8 +76,11 @@ def resolve(cfg: DictConfig) -> c.Cell:
     checks.check_protocol(config)
     checks.check_suite(config)
     spec = {key: value for key, value in config["dataset"].items() if key != "fresh"}
+    checks.check_arguments(spec, key="dataset")
     dataset: c.Dataset = instantiate(spec, _convert_="all")
     checks.check_method(config)
+    method = method_settings(config["method"])
+    checks.check_arguments(method.spec, key="method")
     dataset.check(config["k"], config["subset"])
     suite = config["suite"]
     return c.Cell(
@@ -87,7 +90,7 @@ def resolve(cfg: DictConfig) -> c.Cell:
             shard_size=suite["shard_size"],
             source_images=suite.get("source_images"),
         ),
-        method=method_settings(config["method"]),
+        method=method,
         dataset=dataset,
         protocol=protocol_settings(config["protocol"]),
         seed=config["seed"],

@@ -71,10 +71,15 @@ def _begin(cell: Cell, store: Store) -> dict[str, Any]:
 
 
 def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
+    from fsig_bench.console import console
     from fsig_bench.runner.pictures import write_pictures
     from fsig_bench.runner.record import make_record
+    from fsig_bench.runner.source_distance import source_distance
 
     method = build_method(cell.method, cell.place)
+    far = source_distance(cell, store) if process.rank() == 0 else None
+    if far and "remark" in far:
+        console.print(f"note: {far['remark']}", markup=False)
     state, adapt_s = adapt(cell, method, store, curve=curve)
     fake, sample_s = sample(cell, method, state, store)
     if process.rank() > 0:  # the first scores and writes
@@ -96,6 +101,8 @@ def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = write_pictures(folder, cell, evidence, store)
     notes = notes_of(method, state)
+    if far:
+        notes["source_distance"] = far
     record = make_record(
         cell,
         state=state,

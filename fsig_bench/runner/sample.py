@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -109,6 +113,19 @@ def _sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Ten
     return torch.cat([images for images, _ in shards])[:count], wall_s
 
 
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile never see Ctrl-C, which a terminal sends to all of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def _sample_in_processes(
     cell: Cell, store: Store, todo: list[tuple[int, int]], workers: int
 ) -> None:
@@ -118,10 +135,16 @@ def _sample_in_processes(
         context.Process(target=_worker, args=(cell, str(store.root), todo[w::workers], threads))
         for w in range(workers)
     ]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
+    with without_interrupts():
+        for job in jobs:
+            job.start()
+    try:
+        for job in jobs:
+            job.join()
+    except BaseException:  # Ctrl-C or the scheduler: the workers end, whole shards stay
+        for job in jobs:
+            job.terminate()
+        raise
     if bad := [job.exitcode for job in jobs if job.exitcode]:
         raise RuntimeError(
             f"{len(bad)} of {workers} sampling workers stopped (exit {bad[0]}); run again"

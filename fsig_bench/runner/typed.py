@@ -1,6 +1,6 @@
 """What a user types, before Hydra reads it: paths are quoted, words that nothing reads refused.
 
-Pure functions on the list of typed words. `fsig_bench.runner.explain` says what Hydra's errors mean.
+Pure functions on the list of typed words. `fsig_bench.runner.explain` explains Hydra's errors.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def check_words(
         ValueError: such a word; the message names it and the remedy.
     """
     for word in words:
-        marks, key, value = split_word(word)
+        marks, key, _ = split_word(word)
         if not marks or word.startswith("-"):
             continue
         first, *rest = key.split(".")

@@ -1,8 +1,8 @@
 """The status of a run, in status.json of its folder: for people and for `fsig-bench runs`.
 
-pending: a sweep will start it; running: with the time of the last heartbeat; failed, timeout: with
-the reason. A finished run has its record instead. Whether a run may start is not decided by this
-file but by the lock (`fsig_bench.store.lock`).
+pending: a sweep will start it; running: with the time of the last heartbeat; failed, timeout,
+interrupted (Ctrl-C): with the reason. A finished run has its record instead. Whether a run may
+start is not decided by this file but by the lock (`fsig_bench.store.lock`).
 """
 
 from __future__ import annotations
@@ -71,6 +71,15 @@ def typed_command(method: str) -> str:
     return " ".join(["python -m fsig_bench", *(w for w in words if not w.startswith(own))])
 
 
+def ending_of(error: BaseException) -> tuple[str, str]:
+    """The status of a run that an error ended, and the reason."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "interrupted with Ctrl-C; the same command continues"
+    if isinstance(error, TimeLimit | SystemExit):
+        return "timeout", "ended from outside; the same command continues"
+    return "failed", str(error)
+
+
 def _on_terminate(number: int, frame: object) -> None:
     raise TimeLimit(f"signal {number}")
 
@@ -97,12 +106,9 @@ def record_status(folder: Path, command: str) -> Iterator[None]:
     except BaseException as error:
         stop.set()
         heart.join()
-        ended = isinstance(error, TimeLimit | KeyboardInterrupt | SystemExit)
-        said = "ended from outside; the same command continues" if ended else str(error)
+        status, reason = ending_of(error)
         trace = "".join(traceback.format_exception(error)[-4:])
-        write_status(
-            folder, "timeout" if ended else "failed", command, began=began, error=said, trace=trace
-        )
+        write_status(folder, status, command, began=began, error=reason, trace=trace)
         if isinstance(error, TimeLimit):
             sys.exit(143)  # 128 + SIGTERM, as without a handler
         raise

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 
 from fsig_bench.console import console
 from fsig_bench.runner.cell import absent_assets
+from fsig_bench.runner.compose import explained
 from fsig_bench.runner.controls import applies, control_overrides
 from fsig_bench.runner.resolve import resolve
 from fsig_bench.store.store import Store
@@ -61,8 +64,17 @@ class JobPlanner:
         self.loader, self.config = loader, config
 
     def composed(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of a job, without Hydra's own part."""
-        cfg = self.loader.load_sweep_config(self.config, list(overrides))
+        """The config of a job, without Hydra's own part.
+
+        Raises:
+            ValueError: the overrides do not compose; the message names the one that is wrong.
+        """
+        compose_words = partial(self.loader.load_sweep_config, self.config)
+        try:
+            cfg = compose_words(list(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            reason = explained(error, overrides, compose_words=compose_words)
+            raise ValueError(reason) from error
         with open_dict(cfg):
             del cfg["hydra"]
         return cfg

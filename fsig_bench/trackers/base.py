@@ -1,6 +1,6 @@
 """What a tracker is, and the guard that keeps one from ever stopping a run.
 
-A tracker is told of a cell's beginning, of each point of the adaptation curve and of the record.
+A tracker receives the beginning of a run, each point of the adaptation curve, and the record.
 It is outside every stage key: a run's id and numbers are the same whatever the tracker.
 """
 
@@ -64,7 +64,7 @@ class NoTracker:
 
 
 class SafeTracker:
-    """A tracker whose errors are said in one line, once a process, and end the tracking only.
+    """A tracker whose errors are printed in one line, once a process, and end the tracking only.
 
     A tracker that cannot start (library or login missing) is not tried again for the other cells
     of the process: each try may wait for a network.

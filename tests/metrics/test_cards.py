@@ -13,7 +13,7 @@ from fsig_bench.metrics.cards import (
     metric_names,
     protocol_order,
 )
-from fsig_bench.report.variants import unlike
+from fsig_bench.report.variants import protocol_differences
 
 
 def with_card(**card):
@@ -70,6 +70,6 @@ def test_a_card_enters_no_key_and_no_comparison_of_protocols():
     plain = make_cell("method=copy", "dataset=babies")
     other = make_cell("method=copy", "dataset=babies", "protocol.metrics.fd.card.heading=FD")
     assert other.run_id == plain.run_id and other.protocol_hash == plain.protocol_hash
-    assert unlike(with_card(heading="Mine"), with_card(heading="Yours")) == []
+    assert protocol_differences(with_card(heading="Mine"), with_card(heading="Yours")) == []
     with pytest.raises(ValueError, match="better='up'"):
         make_cell("method=copy", "dataset=babies", "protocol.metrics.fd.card.better=up")

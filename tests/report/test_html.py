@@ -17,7 +17,7 @@ from fsig_bench.report.html.plots import SHOWN, curves, tsne_points
 from fsig_bench.report.html.rows import rows, setting_id
 from fsig_bench.report.html.run_page import metric
 from fsig_bench.report.html.unfinished import unfinished
-from fsig_bench.report.rerun import hydra_value, rebuilt
+from fsig_bench.report.rerun import hydra_value, rerun_command
 from fsig_bench.store.store import Store
 
 BAD = "<script>alert(1)</script>"
@@ -89,7 +89,7 @@ def test_a_run_page_says_what_the_record_says(report, records, results):
         record["environment"]["git_commit"],
         record["environment"]["packages"]["torch"],
         f"{record['trained_params']:,}",
-        rebuilt(record).text,
+        rerun_command(record).text,
         "last 0.111111",
         "cluster means",
     ):
@@ -218,7 +218,7 @@ class TestCommand:
     @pytest.mark.parametrize("method", METHODS)
     def test_it_gives_a_reference_record_its_run_id(self, method):
         record = reference(method)
-        command = rebuilt(record)
+        command = rerun_command(record)
         assert command.note is None
         assert shlex.split(command.text)[:3] == ["python", "-m", "fsig_bench"]
         assert make_cell(*shlex.split(command.text)[3:]).run_id == record["run_id"]
@@ -239,7 +239,7 @@ class TestCommand:
         for name in ("k", "seed", "subset", "num_images"):
             record[name] = cell.config[name]
         record["method"] = cell.config["method"]["card"]["name"]
-        command = rebuilt(record)
+        command = rerun_command(record)
         assert command.note is None
         assert make_cell(*command.words).run_id == cell.run_id
 
@@ -251,19 +251,19 @@ class TestCommand:
         words = ["dataset=folder", "dataset.name=mine", f"dataset.path={tmp_path}"]
         cell = make_cell("method=copy", "k=2", *words)
         record = altered(reference("copy"), config=cell.config, dataset="mine", k=2)
-        assert make_cell(*rebuilt(record).words).run_id == cell.run_id
+        assert make_cell(*rerun_command(record).words).run_id == cell.run_id
 
     def test_an_old_protocol_is_said_and_points_to_its_commit(self):
         record = reference("copy")
         record["config"]["protocol"]["version"] = 1
-        note = rebuilt(record).note
+        note = rerun_command(record).note
         assert "version 1" in note and record["environment"]["git_commit"] in note
 
     def test_unknown_names_are_said(self):
         record = altered(reference("copy"), method="no_such_method")
-        assert "method=copy" in rebuilt(record).words  # known by what it constructs
+        assert "method=copy" in rerun_command(record).words  # known by what it constructs
         record["config"]["method"]["_target_"] = "nowhere.Nothing"
-        assert "do not compose here" in rebuilt(record).note
+        assert "do not compose here" in rerun_command(record).note
 
     @pytest.mark.parametrize(
         "value",

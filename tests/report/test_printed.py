@@ -1,6 +1,6 @@
 """Printed numbers beside a run's own."""
 
-from fsig_bench.report.printed import published_beside
+from fsig_bench.report.printed import published_lines
 
 
 def record(**changes):
@@ -10,17 +10,17 @@ def record(**changes):
 
 
 def test_the_papers_number_stands_beside_ours():
-    (line,) = [s for s in published_beside(record()) if "Table 2" in s and s.startswith("FID")]
+    (line,) = [s for s in published_lines(record()) if "Table 2" in s and s.startswith("FID")]
     assert "50.00 here" in line and "in CRDI 2024, Table 2" in line and "same protocol" in line
 
 
 def test_another_protocol_is_said():
-    lines = published_beside(record(protocol="cdc2021"))
+    lines = published_lines(record(protocol="cdc2021"))
     assert lines and all("same protocol" not in s for s in lines if s.startswith("FID"))
     assert any("scored as crdi2024, this run as cdc2021: not to be compared" in s for s in lines)
 
 
 def test_nothing_is_said_where_nothing_compares():
-    assert published_beside(record(suite="mini")) == []
-    assert published_beside(record(dataset="folder")) == []
-    assert published_beside(record(k=7)) == []
+    assert published_lines(record(suite="mini")) == []
+    assert published_lines(record(dataset="folder")) == []
+    assert published_lines(record(k=7)) == []

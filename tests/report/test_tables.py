@@ -25,7 +25,7 @@ from fsig_bench.report.tables import choose as choosing
 from fsig_bench.report.tables.csv_file import render_csv
 from fsig_bench.report.tables.latex import escaped, render_latex
 from fsig_bench.report.tables.marks import column_marks
-from fsig_bench.report.tables.model import Cell, Column
+from fsig_bench.report.tables.model import Column, TableCell
 from fsig_bench.report.tables.spec import parse_spec
 from fsig_bench.runner.checks import check_protocol, check_suite
 
@@ -50,8 +50,8 @@ def empty():
 def record(method="crdi", dataset="babies", protocol="crdi2024", seed=0, value=47.0, **changes):
     """A finished run of the paper suite, as the harness would have written it."""
     config = {
-        "protocol": choosing.composed(("suite=paper", f"protocol={protocol}"))["protocol"],
-        "method": choosing.composed(("suite=paper", f"method={method}", f"dataset={dataset}"))[
+        "protocol": choosing.compose_parts(("suite=paper", f"protocol={protocol}"))["protocol"],
+        "method": choosing.compose_parts(("suite=paper", f"method={method}", f"dataset={dataset}"))[
             "method"
         ],
     }
@@ -143,12 +143,12 @@ def test_unlike_families_are_told_apart_in_print(empty):
     ],
 )
 def test_marks(values, arrow, marks):
-    cells = [Cell(value=float(v), like="cdc") for v in values]
+    cells = [TableCell(value=float(v), like="cdc") for v in values]
     assert [c.mark for c in column_marks(replace(COLUMN, arrow=arrow), cells)] == marks
 
 
 def test_marks_pass_over_gaps_and_other_families():
-    cells = [Cell(value=2.0, like="a"), Cell(gap="run"), Cell(value=1.0, like="b")]
+    cells = [TableCell(value=2.0, like="a"), TableCell(gap="run"), TableCell(value=1.0, like="b")]
     assert [c.mark for c in column_marks(COLUMN, cells)] == ["", "", ""]
 
 
@@ -197,9 +197,9 @@ def test_a_changed_protocol_is_left_out_and_named():
 
 
 def test_composing_leaves_a_running_application_alone():
-    choosing.composed.cache_clear()
+    choosing.compose_parts.cache_clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        choosing.composed(("suite=paper", "protocol=cdc2021"))
+        choosing.compose_parts(("suite=paper", "protocol=cdc2021"))
         assert compose("config", ["protocol=adam2022"]).protocol.name == "adam2022"
 
 

@@ -1,6 +1,6 @@
 from rich.console import Console
 
-from fsig_bench.report.terminal import copying_pays, reasons, terminal_table
+from fsig_bench.report.terminal import distances_that_prefer_copies, missing_reasons, terminal_table
 
 
 def record(method, fd, kid=None, kind="method"):
@@ -41,12 +41,12 @@ def test_the_table_shows_values_and_dashes():
 def test_a_metric_that_prefers_copies_says_so():
     good, bad = record("crdi", 2.0, 0.1), record("crdi", 5.0, 0.1)
     copy = record("copy", 3.0, 0.2)
-    assert copying_pays([good, copy]) == []
-    assert copying_pays([bad, copy]) == [
+    assert distances_that_prefer_copies([good, copy]) == []
+    assert distances_that_prefer_copies([bad, copy]) == [
         "Frechet distance prefers copying the shots to this method"
     ]
-    assert copying_pays([bad]) == []
+    assert distances_that_prefer_copies([bad]) == []
 
 
 def test_each_reason_is_given_once():
-    assert reasons([record("a", 1.0), record("b", 1.0)]) == ["kid: no reference"]
+    assert missing_reasons([record("a", 1.0), record("b", 1.0)]) == ["kid: no reference"]

@@ -8,7 +8,7 @@ from helpers import make_cell
 
 from fsig_bench.report.markdown import report
 from fsig_bench.report.terminal import terminal_table
-from fsig_bench.report.variants import unlike
+from fsig_bench.report.variants import protocol_differences
 from fsig_bench.runner.score import build_networks, reference_images
 
 
@@ -71,7 +71,7 @@ def record(method, **protocol):
 
 def test_unlike_protocols_share_no_table_and_the_field_is_named():
     ours, theirs = record("a"), record("b", reference="shots")
-    assert unlike(ours, theirs) == ["reference (held_out / shots)"]
+    assert protocol_differences(ours, theirs) == ["reference (held_out / shots)"]
     with pytest.raises(ValueError, match=r"a and b were not scored alike: reference \(held_out"):
         terminal_table([ours, theirs])
     assert terminal_table([ours, record("b")]).row_count > 0
@@ -83,4 +83,4 @@ def test_unlike_protocols_share_no_table_and_the_field_is_named():
 def test_a_network_that_was_trained_again_is_named():
     ours, theirs = (record("a", features={"weights": "w"}) for _ in range(2))
     ours["weights"], theirs["weights"] = {"w": "1" * 64}, {"w": "2" * 64}
-    assert unlike(ours, theirs) == ["sha256 of w (11111111 / 22222222)"]
+    assert protocol_differences(ours, theirs) == ["sha256 of w (11111111 / 22222222)"]

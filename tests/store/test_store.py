@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import make_cell
 
+from fsig_bench import runs
 from fsig_bench.api import weights
 from fsig_bench.api.types import State
 from fsig_bench.api.weights import record_in_manifest, verified, write_safetensors
@@ -14,7 +15,7 @@ from fsig_bench.runner.keys import key_content, weight_files
 from fsig_bench.runner.progress import StageProgress
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.keys import digest
-from fsig_bench.store.store import Store, parse_run_folder, run_folder_name
+from fsig_bench.store.store import Store, other_results, parse_run_folder, run_folder_name
 
 
 def test_state_survives_the_store(tmp_path):
@@ -195,3 +196,35 @@ def test_a_stage_folder_is_found_by_the_records_digits(tmp_path):
     folder.mkdir(parents=True)
     assert store.stage_folder(record, "sample") == folder
     assert store.stage_folder(record, "adapt") is None
+
+
+def make_run(root):
+    (root / "runs" / "mini" / "copy" / "babies" / "k10-seed0-0123456789").mkdir(parents=True)
+
+
+def test_other_results_are_below_and_next_to_an_empty_folder(tmp_path):
+    root = tmp_path / "results"
+    for folder in (root / "smoke", tmp_path / "old"):
+        make_run(folder)
+    (root / "published").mkdir()
+    (tmp_path / "elsewhere" / "runs" / "of_another_program").mkdir(parents=True)
+    assert other_results(root) == [tmp_path / "old", root / "smoke"]
+    make_run(root)
+    assert other_results(root) == [root / "smoke"]
+    assert other_results(root / "smoke") == []
+    assert other_results(tmp_path / "not_there") == [tmp_path / "old", root]
+
+
+def test_runs_names_the_folder_of_smoke_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "results" / "smoke")
+    assert runs.main([]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines() == [
+        "0 runs",
+        "more runs are in results/smoke: fsig-bench runs results_dir=results/smoke",
+    ]
+    assert runs.main(["results_dir=results/smoke"]) == 0
+    out = capsys.readouterr().out
+    assert "killed" in out and "its process ended and left no reason" in out
+    assert "it never wrote a status" in out and "more runs" not in out

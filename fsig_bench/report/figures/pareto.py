@@ -66,7 +66,7 @@ def draw_points(
 ) -> None:
     """A marker per method at the means over runs, with standard deviations as bars.
 
-    A control beyond the axes stands on their edge with its value beside it.
+    A control beyond the axes is drawn on their edge, with its value next to it.
     """
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     for name in reversed(drawing_order({m: known[m] for m in points})):

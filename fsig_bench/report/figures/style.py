@@ -1,6 +1,6 @@
 """One style for every figure of a paper: sizes, fonts, and a colour and a marker per method.
 
-Colours are Okabe and Ito's, told apart with any colour vision; a marker goes with each, so a
+Colours are Okabe and Ito's, distinguishable with any colour vision; a marker goes with each, so a
 figure also reads in grey. Both stand in a method's card in conf/method (`colour`, `marker`), so a
 method looks the same in every figure, whichever others are in it, and a new one changes none.
 """

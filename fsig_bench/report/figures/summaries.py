@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fsig_bench.metrics.cards import metric_card
-from fsig_bench.report.records import MeanStd, mean_std, setting
+from fsig_bench.report.records import MeanStd, comparable_setting, mean_std
 from fsig_bench.report.variants import main_variant
 
 Record = Mapping[str, Any]
@@ -56,7 +56,7 @@ def most_frequent(records: Sequence[Record]) -> list[Record]:
     """The records of the setting that most share, each method under its most frequent settings."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for r in records:
-        groups[str(setting(dict(r)))].append(r)
+        groups[str(comparable_setting(dict(r)))].append(r)
     return _main(max((groups[key] for key in sorted(groups)), key=len))
 
 
@@ -68,7 +68,7 @@ def over_shots(records: Sequence[Record]) -> list[Record]:
     """The records that differ in k alone, of the setting that has most k; empty below two."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for r in records:
-        suite, protocol, version, _, count = setting(dict(r))
+        suite, protocol, version, _, count = comparable_setting(dict(r))
         groups[str((suite, protocol, version, count))].append(r)
     best = max(
         (groups[key] for key in sorted(groups)), key=lambda g: (len({r["k"] for r in g}), len(g))

@@ -125,7 +125,7 @@ def matrix(records: Records, results: Path, out: Path) -> tuple[list[Path], list
 
 
 def write_figures(records: Records, *, results: Path | None, out: Path) -> list[Path]:
-    """Writes the figures, says in a line each what is left out and why, returns the files.
+    """Writes the figures and returns the files; prints a line for each that is left out, and why.
 
     Args:
         records: as `fsig_bench.report.records.load` reads them.

@@ -1,4 +1,4 @@
-"""The report's folder: pages from the records, pictures and sheets from what lies beside them.
+"""The report's folder: pages from the records, pictures and sheets from the results folder.
 
 Nothing in it depends on the time, the machine or the place of the results, so records, pictures and
 samples that are equal give equal bytes. It opens from disk and asks nothing of a network.
@@ -14,14 +14,21 @@ from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.pictures.tsne import NAMES
 from fsig_bench.report.html import run_page as content
 from fsig_bench.report.html.links import method_label, protocol_label, run_page
-from fsig_bench.report.html.pictures import PICTURES, Sheet, Writer, first_samples, made, sheet
+from fsig_bench.report.html.pictures import (
+    PICTURES,
+    Sheet,
+    Writer,
+    copy_pictures,
+    first_samples,
+    sheet,
+)
 from fsig_bench.report.html.plots import HEIGHT, WIDTH, curves
 from fsig_bench.report.html.rows import Row, rows, settings
 from fsig_bench.report.html.side_by_side import groups
 from fsig_bench.report.html.tsne import plot, sheet_maker
 from fsig_bench.report.html.unfinished import unfinished
 from fsig_bench.report.records import Record
-from fsig_bench.report.rerun import rebuilt
+from fsig_bench.report.rerun import rerun_command
 from fsig_bench.store.store import Store
 
 if TYPE_CHECKING:
@@ -67,10 +74,10 @@ def check_out(out: Path) -> None:
 def evidence(
     record: Record, results: Path, write: Writer, make: Any, known: dict[str, Sheet | str | None]
 ) -> dict[str, Any]:
-    """What lies on disk beside a record: figures, sheet of samples, plot, curves; or why not."""
+    """What the run left on disk: figures, sheet of samples, plot, curves; or why it is missing."""
     store, missing = Store(results), []
     folder = store.run_folder(record)
-    pictures, wrong = made(list(PICTURES), folder, write) if folder else ([], [])
+    pictures, wrong = copy_pictures(list(PICTURES), folder, write) if folder else ([], [])
     missing += wrong
     if not pictures:
         missing.append("The pictures of this run are not at hand.")
@@ -98,7 +105,7 @@ def run_view(record: Record, row: Row, found: Mapping[str, Any]) -> dict[str, An
         "record": record,
         "row": row,
         "embedding": NAMES[record["config"].get("figures", {}).get("embedding", "tsne")],
-        "command": rebuilt(record),
+        "command": rerun_command(record),
         "metrics": content.metrics(record),
         "cost": content.cost(record),
         "environment": content.environment(record),

@@ -169,7 +169,9 @@ def first_samples(results: Path, record: Mapping[str, Any]) -> Tensor | None:
     return torch.cat(parts)[:wanted] if parts else None
 
 
-def made(names: Sequence[str], folder: Path, write: Writer) -> tuple[list[Picture], list[str]]:
+def copy_pictures(
+    names: Sequence[str], folder: Path, write: Writer
+) -> tuple[list[Picture], list[str]]:
     """The figures that a run left, and why others are missing."""
     found, wrong = [], []
     for name in names:

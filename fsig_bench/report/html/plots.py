@@ -67,16 +67,16 @@ def _finite(value: Any) -> bool:
 def curve(name: str, pairs: Sequence[tuple[float, float]]) -> Curve:
     """Scaled to the plane; logarithmic where positive values span more than two decades."""
     step = -(-len(pairs) // MOST)
-    kept = sorted({*pairs[::step], pairs[-1]})
-    values = [v for _, v in kept]
+    thinned = sorted({*pairs[::step], pairs[-1]})
+    values = [v for _, v in thinned]
     low, high = min(values), max(values)
     log = low > 0 and high / low > 100
     scale = math.log if log else float
     bottom, span = scale(low), scale(high) - scale(low) or 1.0
-    x_max = max(x for x, _ in kept) or 1.0
+    x_max = max(x for x, _ in thinned) or 1.0
     points = " ".join(
         f"{x / x_max * WIDTH:.1f},{HEIGHT - (scale(v) - bottom) / span * HEIGHT:.1f}"
-        for x, v in kept
+        for x, v in thinned
     )
     last = pairs[-1][1]
     return Curve(name=name, points=points, x_max=x_max, low=low, high=high, last=last, log=log)
@@ -102,7 +102,7 @@ def tsne_points(text: str) -> list[Point]:
     return [point for role in ORDER for point in found[role][: SHOWN[role]]]
 
 
-def placed(points: Sequence[Point]) -> tuple[list[Point], int]:
+def fit_to_plane(points: Sequence[Point]) -> tuple[list[Point], int]:
     """Scaled to a plane PLANE wide with one factor for both axes, and the plane's height."""
     xs, ys = [p.x for p in points], [p.y for p in points]
     wide, high = max(xs) - min(xs) or 1.0, max(ys) - min(ys) or 1.0

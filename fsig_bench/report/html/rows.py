@@ -10,8 +10,8 @@ from typing import Any
 from fsig_bench.metrics.cards import MetricCard, metric_names
 from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
 from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import KINDS, Record, mean_std, setting
-from fsig_bench.report.variants import main_variant, unlike, variants
+from fsig_bench.report.records import KINDS, Record, comparable_setting, mean_std
+from fsig_bench.report.variants import main_variant, protocol_differences, variants
 
 TELLING = ("version", "num_images", "reference")  # differences of protocols to be named first
 
@@ -49,7 +49,7 @@ class Row:
 
 def setting_id(record: Record) -> str:
     """What must agree for numbers to share a table, as one word."""
-    return short_digest(repr(setting(record)))[:8]
+    return short_digest(repr(comparable_setting(record)))[:8]
 
 
 def number(records: Sequence[Record], metric: str, card: MetricCard, page: str) -> Number:
@@ -122,7 +122,7 @@ def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str
         out.append("Numbers of the mini suite compare with nothing published.")
     for other in others:
         if other["suite"] == first["suite"] and other["k"] == first["k"]:
-            fields = sorted(unlike(first, other), key=telling)
+            fields = sorted(protocol_differences(first, other), key=telling)
             named = "; ".join(fields[:3]) + (f"; {len(fields) - 3} more" if fields[3:] else "")
             name = f"{protocol_label(other)}, {other['num_images']} samples"
             out.append(f"Not to be compared with {name} (one / other): {named}.")

@@ -1,4 +1,4 @@
-"""What the page of one run says, from its record. Pure."""
+"""The content of one run's page, from its record. Pure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def series(name: str, node: Any) -> Series | None:
 
 
 def metric(name: str, card: MetricCard, node: Mapping[str, Any]) -> Metric:
-    """One metric with everything that its record says."""
+    """One metric with everything that its record holds."""
     value, error = node.get("value"), node.get("error") or {}
     se = error.get("standard_error")
     rest = {k: v for k, v in node.items() if k not in SHOWN}
@@ -134,6 +134,7 @@ def warnings(record: Record) -> list[str]:
     """What a reader must see before the numbers."""
     notes = record.get("notes", {})
     out = [str(notes["warning"])] if notes.get("warning") else []
+    out += [str(r) for r in [notes.get("source_distance", {}).get("remark")] if r]
     for name, m in record["metrics"].items():
         if m.get("rank_warning"):
             out.append(f"{metric_card(name, [record]).heading}: {m['rank_warning']}")
@@ -143,7 +144,7 @@ def warnings(record: Record) -> list[str]:
 
 
 def notes(record: Record) -> list[tuple[str, str]]:
-    """What adapting says about itself, warnings apart."""
+    """The method's notes on its adaptation, without warnings."""
     own = record.get("notes", {})
     return [(k.replace("_", " "), plain(v)) for k, v in own.items() if k != "warning"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsig_bench.pictures.tsne import ORDER
 from fsig_bench.report.html.pictures import Sheet, Writer, sheet
-from fsig_bench.report.html.plots import PLANE, Point, placed, tsne_points
+from fsig_bench.report.html.plots import PLANE, Point, fit_to_plane, tsne_points
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +101,7 @@ def plot(
     text = path.read_text()
     if not (found_points := tsne_points(text)):
         return None
-    points, height = placed(found_points)
+    points, height = fit_to_plane(found_points)
     sheets: dict[str, Sheet] = {"generated": generated}
     missing = []
     out: list[Point] = []

@@ -10,7 +10,7 @@ from fsig_bench.store.status import read_status
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """What status.json says of a run without a record."""
+    """The content of status.json, of a run without a record."""
 
     place: str  # below the results folder
     status: str
@@ -20,7 +20,7 @@ class Unfinished:
 
 
 def unfinished_run(folder: Path, results: Path) -> Unfinished:
-    """What the status of a run folder says; an unreadable one is shown as such."""
+    """The run in a folder by its status file; an unreadable file is shown as such."""
     found = read_status(folder)
     fields = {name: str(found.get(name) or "") for name in ("error", "command", "time")}
     place = folder.relative_to(results).as_posix()

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from fsig_bench.report.published import Names, Published, load_names, load_published
 from fsig_bench.report.records import Record
-from fsig_bench.report.tables.cells import measured, printed
-from fsig_bench.report.tables.choose import as_published, one_setting
+from fsig_bench.report.tables.cells import measured_cell, printed_cell
+from fsig_bench.report.tables.choose import most_frequent_group, with_committed_protocol
 from fsig_bench.report.tables.gaps import with_commands
 from fsig_bench.report.tables.legend import legend
-from fsig_bench.report.tables.marks import marked
-from fsig_bench.report.tables.model import Cell, Column, Kind, Panel, Row, Table
+from fsig_bench.report.tables.marks import with_marks
+from fsig_bench.report.tables.model import Column, Kind, Panel, Row, Table, TableCell
 from fsig_bench.report.tables.own_records import own_panels
 from fsig_bench.report.tables.spec import ColumnSpec, PanelSpec, TableSpec
 
@@ -31,13 +31,13 @@ def choose(records: Sequence[Record], spec: TableSpec) -> tuple[Chosen, list[str
             for r in records
             if (r["suite"], r["protocol"], r["k"]) == (spec.suite, protocol, shots)
         ]
-        faithful, changed = as_published(group, spec.suite, protocol)
-        chosen[protocol, shots], unlike = one_setting(faithful)
+        faithful, changed = with_committed_protocol(group, spec.suite, protocol)
+        chosen[protocol, shots], unlike = most_frequent_group(faithful)
         sentences += changed + unlike
     return chosen, sentences
 
 
-def answers(column: ColumnSpec, row: Published) -> bool:
+def fits_column(column: ColumnSpec, row: Published) -> bool:
     """Whether a printed row belongs into a column."""
     place = row.paper, row.table, row.target_domain, row.metric, row.shots
     return place == (column.paper, column.table, column.domain, column.metric, column.shots)
@@ -74,16 +74,16 @@ def columns_of(column: ColumnSpec, spec: TableSpec, names: Names, family: str) -
 def paper_panel(
     panel: PanelSpec, spec: TableSpec, published: Sequence[Published], names: Names, chosen: Chosen
 ) -> tuple[Panel, list[str]]:
-    """Printed numbers with ours beside them.
+    """Printed numbers with ours to their right.
 
     Raises:
         ValueError: a column or a row has no printed number.
     """
     columns: list[Column] = []
-    found: dict[str, list[Cell]] = {method: [] for method in spec.methods}
+    found: dict[str, list[TableCell]] = {method: [] for method in spec.methods}
     sentences: list[str] = []
     for column in panel.columns:
-        rows = [r for r in published if answers(column, r)]
+        rows = [r for r in published if fits_column(column, r)]
         if not rows:
             raise ValueError(
                 f"table {spec.name}: nothing printed for {column.domain}, {column.metric}, "
@@ -94,7 +94,7 @@ def paper_panel(
         group = columns_of(column, spec, names, family)
         columns += group
         for method in spec.methods:
-            found[method].append(printed([r for r in rows if r.method == method], names))
+            found[method].append(printed_cell([r for r in rows if r.method == method], names))
             for of_ours in group[1:]:
                 cell, left_out = our_cell(of_ours, names.methods.get(method, ""), chosen)
                 found[method].append(cell)
@@ -109,22 +109,22 @@ def paper_panel(
         for method, cells in found.items()
         if any(c.value is not None for c in cells)  # a row that another panel fills
     ]
-    rows_out = marked(columns, built)
+    rows_out = with_marks(columns, built)
     return Panel(title=panel.title, columns=tuple(columns), rows=rows_out), sentences
 
 
-def our_cell(column: Column, method: str, chosen: Chosen) -> tuple[Cell, list[str]]:
+def our_cell(column: Column, method: str, chosen: Chosen) -> tuple[TableCell, list[str]]:
     """A number of ours; without a run a gap that is still to be given its command."""
     if not method:
-        return Cell(gap="absent", why="the harness has no such method"), []
+        return TableCell(gap="absent", why="the harness has no such method"), []
     place = method, column.dataset
     there = chosen[column.protocol, column.shots]
     records = [r for r in there if (r["method"], r["dataset"]) == place]
-    cell, sentences = measured(records, column, explain=True)
-    return cell or Cell(gap="run"), sentences
+    cell, sentences = measured_cell(records, column, explain=True)
+    return cell or TableCell(gap="run"), sentences
 
 
-def main_family(columns: Sequence[Column], cells: Sequence[Cell]) -> str:
+def main_family(columns: Sequence[Column], cells: Sequence[TableCell]) -> str:
     """The commonest family of a row's printed numbers, known ones first."""
     pairs = zip(columns, cells, strict=True)
     count = Counter(c.like for col, c in pairs if col.kind == "paper" and c.value is not None)
@@ -168,10 +168,10 @@ def build_table(
             for r in ordered
             if (r["suite"], r["k"]) == (spec.suite, spec.shots) and r["protocol"] == spec.ours
         ]
-        chosen_records, sentences = one_setting(group)
+        chosen_records, sentences = most_frequent_group(group)
         chosen = {("", spec.shots): chosen_records}
         panels, left_out = own_panels(spec, chosen_records)
-        panels = [replace(p, rows=marked(p.columns, p.rows)) for p in panels]
+        panels = [replace(p, rows=with_marks(p.columns, p.rows)) for p in panels]
         sentences += left_out
     panels = with_commands(panels, spec)
     return Table(

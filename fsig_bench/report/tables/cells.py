@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published
 from fsig_bench.report.records import Record, mean_std
-from fsig_bench.report.tables.choose import method_changes, one_way
-from fsig_bench.report.tables.model import Cell, Column
+from fsig_bench.report.tables.choose import method_changes, most_frequent_settings
+from fsig_bench.report.tables.model import Column, TableCell
 
 
 def replicate(record: Record) -> str:
@@ -17,7 +17,7 @@ def replicate(record: Record) -> str:
     return f"{record['seed']}/{subset}" if subset else str(record["seed"])
 
 
-def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = ()) -> Cell:
+def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = ()) -> TableCell:
     """Mean and deviation over runs that share a row; a gap with its reason where none has a value.
 
     Args:
@@ -32,14 +32,14 @@ def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = 
     if not pairs:
         reasons = sorted({m["reason"] for m in found if m.get("reason")})
         why = "; ".join(reasons) or f"protocol {column.protocol} does not score this metric"
-        return Cell(gap="reason", why=why)
+        return TableCell(gap="reason", why=why)
     factor = metric_card(column.harness_metric, records).factor
     values = tuple(value * factor for value, _ in pairs)
     if len(pairs) < len(records):
         lacking = f"{len(records) - len(pairs)} of {len(records)} runs have no value"
         remarks = (*remarks, lacking)
     together = mean_std(values)
-    return Cell(
+    return TableCell(
         value=together.mean,
         std=together.std,
         values=values,
@@ -50,9 +50,9 @@ def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = 
     )
 
 
-def measured(
+def measured_cell(
     records: Sequence[Record], column: Column, *, explain: bool
-) -> tuple[Cell | None, list[str]]:
+) -> tuple[TableCell | None, list[str]]:
     """The cell of the commonest way to run the method, and sentences on runs that were left out.
 
     Args:
@@ -63,7 +63,7 @@ def measured(
     Returns:
         None where there is no run; a gap with its reason where no run has a value.
     """
-    chosen, sentences = one_way(records)
+    chosen, sentences = most_frequent_settings(records)
     if not chosen:
         return None, sentences
     remarks = []
@@ -72,14 +72,16 @@ def measured(
     return cell_of(chosen, column, remarks), sentences
 
 
-def printed(rows: Sequence[Published], names: Names) -> Cell:
+def printed_cell(rows: Sequence[Published], names: Names) -> TableCell:
     """The number that a paper prints, or the gap where it prints none.
 
     Raises:
         ValueError: more than one row answers; the specification has to say which.
     """
     if not rows:
-        return Cell(gap="unprinted", why="the paper prints no number, or none that was verified")
+        return TableCell(
+            gap="unprinted", why="the paper prints no number, or none that was verified"
+        )
     if len(rows) > 1:
         found = ", ".join(f"{r.value} ({r.source_domain}, {r.family})" for r in rows)
         raise ValueError(
@@ -88,7 +90,7 @@ def printed(rows: Sequence[Published], names: Names) -> Cell:
             "give the column a table of its own"
         )
     row = rows[0]
-    return Cell(
+    return TableCell(
         value=row.value,
         std=row.std,
         like=row.family,

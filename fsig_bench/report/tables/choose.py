@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from fsig_bench.report.records import Record, setting
-from fsig_bench.report.variants import unlike
+from fsig_bench.report.records import Record, comparable_setting
+from fsig_bench.report.variants import protocol_differences
 from fsig_bench.store.keys import NOT_IN_KEY
 from fsig_bench.store.records import flat
 
@@ -17,7 +17,7 @@ IGNORED = (*NOT_IN_KEY, "path", "url")  # where things are, never what they are
 
 
 @cache
-def composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+def compose_parts(overrides: tuple[str, ...]) -> dict[str, Any]:
     """A config as the command line composes it, resolved, with what a table compares.
 
     Raises:
@@ -42,65 +42,68 @@ def differences(found: Any, expected: Any) -> list[str]:
     return [f"{k} ({one.get(k)}, not {other.get(k)})" for k in keys]
 
 
-def as_published(
+def with_committed_protocol(
     records: Sequence[Record], suite: str, protocol: str
 ) -> tuple[list[Record], list[str]]:
     """Records whose protocol is the committed one, and a sentence on those that changed it."""
     if not records:
         return [], []
-    committed = composed((f"suite={suite}", f"protocol={protocol}"))["protocol"]
-    kept, out = [], defaultdict(list)
+    committed = compose_parts((f"suite={suite}", f"protocol={protocol}"))["protocol"]
+    chosen, out = [], defaultdict(list)
     for record in records:
         if changed := differences(record["config"]["protocol"], committed):
             out["; ".join(changed)].append(record["run_id"])
         else:
-            kept.append(record)
-    return kept, [
+            chosen.append(record)
+    return chosen, [
         f"Left out, since protocol {protocol} was changed ({why}): runs {', '.join(runs)}."
         for why, runs in sorted(out.items())
     ]
 
 
-def one_setting(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+def most_frequent_group(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """The records of the setting that most of them share, and sentences on the others."""
     groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        groups[setting(record)].append(record)
+        groups[comparable_setting(record)].append(record)
     order = sorted(groups, key=lambda s: (-len(groups[s]), str(s)))
     if not order:
         return [], []
-    kept = groups[order[0]]
+    chosen = groups[order[0]]
     sentences = []
     for other in order[1:]:
-        why = "; ".join(unlike(groups[other][0], kept[0])) or f"k ({other[3]} / {order[0][3]})"
+        why = (
+            "; ".join(protocol_differences(groups[other][0], chosen[0]))
+            or f"k ({other[3]} / {order[0][3]})"
+        )
         runs = ", ".join(sorted(r["run_id"] for r in groups[other]))
         sentences.append(f"Left out, scored unlike the others ({why}): runs {runs}.")
-    return kept, sentences
+    return chosen, sentences
 
 
-def way(record: Record) -> str:
+def method_settings(record: Record) -> str:
     """What a method was run with, apart from seed, subset and place."""
     config: Mapping[str, Any] = record["config"]["method"]
-    kept = {k: v for k, v in flat(config).items() if not set(k.split(".")) & {*IGNORED}}
+    chosen = {k: v for k, v in flat(config).items() if not set(k.split(".")) & {*IGNORED}}
     used = [record.get(field, {}) for field in ("weights", "assets")]
-    return json.dumps([kept, *used], sort_keys=True)
+    return json.dumps([chosen, *used], sort_keys=True)
 
 
-def one_way(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+def most_frequent_settings(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """Of one cell: the records of the commonest way to run the method, each seed once."""
     if not records:
         return [], []
-    ways = Counter(way(r) for r in records)
+    ways = Counter(method_settings(r) for r in records)
     first = min(ways, key=lambda w: (-ways[w], w))
     once: dict[tuple[int, int], Record] = {}
     for record in sorted(records, key=lambda r: r["run_id"]):
-        if way(record) == first:
+        if method_settings(record) == first:
             once.setdefault((record["seed"], record.get("subset", 0)), record)
-    kept = [once[key] for key in sorted(once)]
-    runs = sorted({r["run_id"] for r in records} - {r["run_id"] for r in kept})
+    chosen = [once[key] for key in sorted(once)]
+    runs = sorted({r["run_id"] for r in records} - {r["run_id"] for r in chosen})
     where = f"{records[0]['method']} on {records[0]['dataset']}"
     sentence = f"Left out, other settings of {where}: runs {', '.join(runs)}."
-    return kept, [sentence] if runs else []
+    return chosen, [sentence] if runs else []
 
 
 def method_changes(record: Record) -> list[str]:
@@ -110,7 +113,7 @@ def method_changes(record: Record) -> list[str]:
 
     words = (f"suite={record['suite']}", f"method={record['method']}")
     try:
-        expected = composed((*words, f"dataset={record['dataset']}"))["method"]
+        expected = compose_parts((*words, f"dataset={record['dataset']}"))["method"]
     except (HydraException, OmegaConfBaseException):
         return []  # a method or domain of somebody else's
     return differences(record["config"]["method"], expected)

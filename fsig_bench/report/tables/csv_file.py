@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from fsig_bench.report.tables.model import Cell, Column, Panel, Row, Table
+from fsig_bench.report.tables.model import Column, Panel, Row, Table, TableCell
 
 FIELDS = (
     *("table", "panel", "method", "harness_method", "domain", "dataset", "metric"),
@@ -24,7 +24,9 @@ FIELDS = (
 )
 
 
-def line(table: Table, panel: Panel, row: Row, column: Column, cell: Cell) -> dict[str, object]:
+def line(
+    table: Table, panel: Panel, row: Row, column: Column, cell: TableCell
+) -> dict[str, object]:
     """One number at full precision; lists are separated by spaces, in the order of run_ids."""
     return {
         "table": table.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fsig_bench.report.tables.model import Cell, Column, Row, Table
+from fsig_bench.report.tables.model import Column, Row, Table, TableCell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,16 +13,16 @@ class Footnotes:
     commands: tuple[str, ...]
     remarks: tuple[str, ...]
 
-    def number(self, cell: Cell) -> int:
+    def number(self, cell: TableCell) -> int:
         """Of the command that fills a gap, from 1."""
         return self.commands.index(cell.why) + 1
 
-    def letters(self, cell: Cell) -> list[str]:
-        """Of all that is to be said about a cell: a, b, ... z, aa, ab, ..."""
-        return [letter(self.remarks.index(text)) for text in said(cell)]
+    def letters(self, cell: TableCell) -> list[str]:
+        """Of all remarks on a cell: a, b, ... z, aa, ab, ..."""
+        return [letter(self.remarks.index(text)) for text in cell_remarks(cell)]
 
 
-def said(cell: Cell) -> tuple[str, ...]:
+def cell_remarks(cell: TableCell) -> tuple[str, ...]:
     """Remarks on a number, or the reason for a gap."""
     return (cell.why,) if cell.gap == "reason" else cell.remarks
 
@@ -42,7 +42,7 @@ def footnotes(table: Table) -> Footnotes:
 
     return Footnotes(
         commands=once(c.why for c in cells if c.gap == "run"),
-        remarks=once(text for c in cells for text in said(c)),
+        remarks=once(text for c in cells for text in cell_remarks(c)),
     )
 
 
@@ -57,7 +57,7 @@ class Marks:
 
 
 def cell_text(
-    cell: Cell, column: Column, row: Row, notes: Footnotes, *, value: str, marks: Marks
+    cell: TableCell, column: Column, row: Row, notes: Footnotes, *, value: str, marks: Marks
 ) -> str:
     """One cell; `value` is its number as the format writes it, "" where it has none."""
     if cell.gap in ("unprinted", "absent"):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from fsig_bench.report.tables.model import Cell, Column, Panel, Row
+from fsig_bench.report.tables.model import Column, Panel, Row, TableCell
 from fsig_bench.report.tables.spec import TableSpec
 
 Targets = tuple[str, ...]
@@ -39,7 +39,7 @@ def with_commands(panels: Sequence[Panel], spec: TableSpec) -> list[Panel]:
                 if cell.gap == "run" and column.dataset not in there:
                     there.append(column.dataset)
 
-    def filled(row: Row, column: Column, cell: Cell) -> Cell:
+    def filled(row: Row, column: Column, cell: TableCell) -> TableCell:
         if cell.gap != "run":
             return cell
         by_shots = lacking[row.harness_method, column.protocol]

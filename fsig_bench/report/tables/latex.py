@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from fsig_bench.report.tables.footnotes import Footnotes, Marks, cell_text, footnotes, letter
-from fsig_bench.report.tables.model import Cell, Column, Panel, Row, Table
+from fsig_bench.report.tables.model import Column, Panel, Row, Table, TableCell
 
 SPECIAL = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -51,7 +51,7 @@ def escaped(text: str) -> str:
 MARKS = Marks(dash="--", command="{{[{}]}}", raised=r"{}\textsuperscript{{{}}}", escape=escaped)
 
 
-def number(cell: Cell, decimals: int) -> str:
+def number(cell: TableCell, decimals: int) -> str:
     """Value and spread in siunitx; best bold, second best underlined; runs in brackets."""
     inside = f"{cell.value:.{decimals}f}"
     if cell.std is not None:
@@ -62,7 +62,7 @@ def number(cell: Cell, decimals: int) -> str:
     return wrap % text + runs
 
 
-def shown(cell: Cell, column: Column, row: Row, notes: Footnotes) -> str:
+def format_cell(cell: TableCell, column: Column, row: Row, notes: Footnotes) -> str:
     """One cell."""
     value = "" if cell.gap else number(cell, column.decimals)
     return cell_text(cell, column, row, notes, value=value, marks=MARKS)
@@ -109,7 +109,7 @@ def tabular(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
         ranked = row.ranked
         label = escaped(row.label) if row.ranked else rf"\emph{{{escaped(row.label)}}}"
         head = [label, escaped(row.family)][: len(first)]
-        cells = [shown(c, col, row, notes) for col, c in zip(columns, row.cells, strict=True)]
+        cells = [format_cell(c, col, row, notes) for col, c in zip(columns, row.cells, strict=True)]
         lines.append(" & ".join([*head, *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     body = "\n".join(lines)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from fsig_bench.report.published import Names
 from fsig_bench.report.records import Record
-from fsig_bench.report.tables.model import Cell, Panel
+from fsig_bench.report.tables.model import Panel, TableCell
 from fsig_bench.report.tables.spec import TableSpec
 
 
@@ -20,7 +20,7 @@ def scored(records: Sequence[Record]) -> str:
     )
 
 
-def families(cells: Sequence[Cell], names: Names) -> list[str]:
+def families(cells: Sequence[TableCell], names: Names) -> list[str]:
     """What the families are that occur."""
     there = sorted({c.like for c in cells})
     words = [f"{f}: {names.families[f].meaning}" for f in there]

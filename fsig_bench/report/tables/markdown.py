@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fsig_bench.report.tables.footnotes import Footnotes, Marks, cell_text, footnotes, letter
-from fsig_bench.report.tables.model import Cell, Column, Panel, Row, Table
+from fsig_bench.report.tables.model import Column, Panel, Row, Table, TableCell
 
 
 def escaped(text: str) -> str:
@@ -18,20 +18,20 @@ def escaped(text: str) -> str:
 MARKS = Marks(dash="-", command="[{}]", raised="{} <sup>{}</sup>", escape=str)
 
 
-def value_text(cell: Cell, decimals: int) -> str:
+def value_text(cell: TableCell, decimals: int) -> str:
     """Value and spread."""
     text = f"{cell.value:.{decimals}f}"
     return text if cell.std is None else f"{text} ± {cell.std:.{decimals}f}"
 
 
-def number(cell: Cell, decimals: int) -> str:
+def number(cell: TableCell, decimals: int) -> str:
     """Value and spread; best bold, second best underlined; runs in brackets."""
     text = value_text(cell, decimals)
     text = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.mark]
     return f"{text} ({len(cell.runs)})" if cell.runs else text
 
 
-def shown(cell: Cell, column: Column, row: Row, notes: Footnotes) -> str:
+def format_cell(cell: TableCell, column: Column, row: Row, notes: Footnotes) -> str:
     """One cell."""
     value = "" if cell.gap else number(cell, column.decimals)
     return cell_text(cell, column, row, notes, value=value, marks=MARKS)
@@ -73,7 +73,9 @@ def panel_lines(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
         label = escaped(row.label) if row.ranked else f"*{escaped(row.label)}*"
         if row.harness_method and any(c.kind == "paper" for c in panel.columns):
             label += f" (`{row.harness_method}`)"
-        cells = [shown(c, col, row, notes) for col, c in zip(panel.columns, row.cells, strict=True)]
+        cells = [
+            format_cell(c, col, row, notes) for col, c in zip(panel.columns, row.cells, strict=True)
+        ]
         rows.append([label, row.family, *cells] if mixed else [label, *cells])
     table = grid(header, rows, 2 if mixed else 1)
     return f"**{escaped(panel.title)}**\n\n{table}" if panel.title else table

@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fsig_bench.report.tables.model import Cell, Column, Row
+from fsig_bench.report.tables.model import Column, Row, TableCell
 
 ENOUGH_FOR_BEST = 2
 ENOUGH_FOR_SECOND = 3  # the second of two is the worst
 
 
-def column_marks(column: Column, cells: Sequence[Cell]) -> list[Cell]:
+def column_marks(column: Column, cells: Sequence[TableCell]) -> list[TableCell]:
     """The cells with their marks; equal numbers, as they are shown, share one."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, cell in enumerate(cells):
@@ -30,7 +30,7 @@ def column_marks(column: Column, cells: Sequence[Cell]) -> list[Cell]:
     return out
 
 
-def marked(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[Row, ...]:
+def with_marks(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[Row, ...]:
     """The rows with best and second best marked; rows that are not ranked stay as they are."""
     ranked = [row for row in rows if row.ranked]
     by_column = [

@@ -10,7 +10,7 @@ Gap = Literal["", "unprinted", "absent", "run", "reason"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """A number with what it was made of, or a gap with why it is one."""
 
     value: float | None = None  # in the units of the table
@@ -50,7 +50,7 @@ class Column:
 class Row:
     label: str
     harness_method: str  # or ""
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     family: str = ""  # of most of its printed numbers
     ranked: bool = True  # controls are not
 

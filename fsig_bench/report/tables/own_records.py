@@ -12,10 +12,10 @@ from fsig_bench.metrics.cards import (
     metric_names,
 )
 from fsig_bench.report.records import KINDS, Record, label_with_start
-from fsig_bench.report.tables.cells import cell_of, measured
-from fsig_bench.report.tables.model import Cell, Column, Panel, Row
+from fsig_bench.report.tables.cells import cell_of, measured_cell
+from fsig_bench.report.tables.model import Column, Panel, Row, TableCell
 from fsig_bench.report.tables.spec import TableSpec
-from fsig_bench.report.variants import apart
+from fsig_bench.report.variants import variant_labels
 
 
 def own_metrics(spec: TableSpec, records: Sequence[Record]) -> list[str]:
@@ -92,8 +92,8 @@ def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel],
             cells = []
             for column in columns:
                 own = [r for r in records if (r["method"], r["dataset"]) == (name, column.dataset)]
-                cell, left_out = measured(own, column, explain=False)
-                cells.append(cell or Cell(gap="run"))
+                cell, left_out = measured_cell(own, column, explain=False)
+                cells.append(cell or TableCell(gap="run"))
                 sentences += left_out
             rows.append(Row(label=label, harness_method=name, cells=tuple(cells), ranked=ranked))
         title = metric_card(metric, records).title
@@ -111,7 +111,7 @@ def metric_panel(metric: str, records: Sequence[Record]) -> Panel:
     first, targets = records[0], sorted({r["dataset"] for r in records})
     columns = own_columns(metric, targets, records, shots=first["k"], protocol=first["protocol"])
     groups: dict[tuple[int, str, str], list[Record]] = defaultdict(list)
-    for record, differs in zip(records, apart(records), strict=True):
+    for record, differs in zip(records, variant_labels(records), strict=True):
         kind = record["config"]["method"]["card"]["kind"]
         groups[KINDS[kind], record["method"], differs].append(record)
     rows = []
@@ -124,7 +124,9 @@ def metric_panel(metric: str, records: Sequence[Record]) -> Panel:
                 label=f"{label} [{differs}]" if differs else label,
                 harness_method=method,
                 cells=tuple(
-                    cell_of(own, column) if (own := by_target[column.dataset]) else Cell(gap="run")
+                    cell_of(own, column)
+                    if (own := by_target[column.dataset])
+                    else TableCell(gap="run")
                     for column in columns
                 ),
                 ranked=kind == KINDS["method"],

@@ -30,7 +30,7 @@ class MetricSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnSpec:
-    """A printed column and the protocols of the two columns of ours beside it."""
+    """A printed column and the protocols of our two columns to its right."""
 
     domain: str
     metric: str
@@ -51,7 +51,7 @@ class PanelSpec:
 @dataclass(frozen=True, kw_only=True)
 class TableSpec:
     name: str
-    kind: str  # paper: printed numbers with ours beside them; records: records of one suite
+    kind: str  # paper: printed numbers with ours to their right; records: records of one suite
     title: str
     caption: str
     source: str
@@ -73,7 +73,9 @@ def table_names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def checked(node: Any, needed: Sequence[str], optional: Sequence[str], what: str) -> dict[str, Any]:
+def check_keys(
+    node: Any, needed: Sequence[str], optional: Sequence[str], what: str
+) -> dict[str, Any]:
     """The mapping, once it holds every needed key and no unknown one."""
     if not isinstance(node, Mapping):
         raise ValueError(f"{what} is {node!r}; give a mapping")
@@ -87,7 +89,7 @@ def checked(node: Any, needed: Sequence[str], optional: Sequence[str], what: str
 
 def metric_spec(name: str, node: Any) -> MetricSpec:
     """How a metric is read and shown."""
-    node = checked(node, ("better", "decimals"), ("label",), f"metric {name}")
+    node = check_keys(node, ("better", "decimals"), ("label",), f"metric {name}")
     if node["better"] not in ARROWS:
         raise ValueError(
             f"metric {name}: better={node['better']!r}; choose one of {', '.join(ARROWS)}"
@@ -99,7 +101,7 @@ def metric_spec(name: str, node: Any) -> MetricSpec:
 
 def column_spec(node: Any, defaults: Mapping[str, Any], metrics: Mapping[str, Any]) -> ColumnSpec:
     """A column; what it does not say is as for the whole table."""
-    node = {**defaults, **checked(node, ("domain", "metric"), COLUMN_KEYS[2:], "a column")}
+    node = {**defaults, **check_keys(node, ("domain", "metric"), COLUMN_KEYS[2:], "a column")}
     if node["metric"] not in metrics:
         raise ValueError(f"column {node['domain']} shows {node['metric']}, not one of its metrics")
     return ColumnSpec(**{k: node[k] for k in COLUMN_KEYS} | {"label": node["label"] or ""})
@@ -116,8 +118,10 @@ def parse_spec(name: str, node: Any) -> TableSpec:
         raise ValueError(f"kind={kind!r}; choose paper or records")
     needed = ("kind", "title", "caption", "source", "suite", "shots", "num_images", "seeds")
     parts = ("methods", "metrics", KINDS.get(str(kind), "panels"))
-    node = checked(node, (*needed, *parts), ("cite",), "the table")
-    source = checked(node["source"], ("statement",), ("paper", "table", "rerun", "ours"), "source")
+    node = check_keys(node, (*needed, *parts), ("cite",), "the table")
+    source = check_keys(
+        node["source"], ("statement",), ("paper", "table", "rerun", "ours"), "source"
+    )
     defaults = {
         "shots": node["shots"],
         "paper": source.get("paper") or "",
@@ -128,7 +132,7 @@ def parse_spec(name: str, node: Any) -> TableSpec:
     }
     printed = node["metrics"] if kind == "paper" else {}
     metrics = {k: metric_spec(k, v) for k, v in printed.items()}
-    panels = [checked(p, ("columns",), ("title",), "a panel") for p in node.get("panels", ())]
+    panels = [check_keys(p, ("columns",), ("title",), "a panel") for p in node.get("panels", ())]
     return TableSpec(
         name=name,
         source=source["statement"],
