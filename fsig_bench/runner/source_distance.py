@@ -59,8 +59,9 @@ def source_distance(cell: Cell, store: Store) -> dict[str, Any] | None:  # plain
     None for sets that the suite knows, for methods that do not use the shots, and where the suite
     has no images of its source domain.
     """
-    spec = cell.suite.source_images
-    if spec is None or type(cell.dataset) is not ImageFolder or not cell.method.uses_shots:
+    spec, dataset = cell.suite.source_images, cell.dataset
+    own = isinstance(dataset, ImageFolder) and type(dataset) is ImageFolder
+    if spec is None or not own or not cell.method.uses_shots:
         return None
     images = different_images(instantiate(spec, _convert_="all").load(range(SOURCE_IMAGES)))
     if len(images) < LEAST:
