@@ -118,6 +118,8 @@ def parse_words(
     for typed in left:
         if typed.startswith("-"):
             raise ValueError(f"{word} has no option {typed}; see fsig-bench {word} --help")
+        elif typed.startswith("hydra.searchpath="):
+            config_dir = searched_folder(typed.partition("=")[2])
         elif "=" in typed and not Path(typed).exists():
             key, _, value = typed.partition("=")
             key = (aliases or {}).get(key, key)
@@ -144,6 +146,18 @@ def split_config_dir(words: Sequence[str]) -> tuple[list[str], Path | None]:
             config_dir = existing_folder(typed.partition("=")[2], key="--config-dir")
             left = [*words[:n], *words[n + 1 :]]
     return left, config_dir
+
+
+def searched_folder(text: str) -> Path:
+    """The folder of `hydra.searchpath=[file://DIR]`, which means the same as `--config-dir DIR`.
+
+    Raises:
+        ValueError: more than one folder, or one that is not there.
+    """
+    folders = [part.strip(" '\"") for part in text.strip().strip("[]").split(",")]
+    if len(folders) != 1:
+        raise ValueError(f"hydra.searchpath={text}: name one folder here, as --config-dir DIR does")
+    return existing_folder(folders[0].removeprefix("file://"), key="hydra.searchpath")
 
 
 def existing_folder(text: str, *, key: str) -> Path:

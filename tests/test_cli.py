@@ -1,4 +1,4 @@
-"""The command line as a user meets it: mistakes, Ctrl-C, completion. Subprocesses, so few of them."""
+"""The command line as a user meets it: mistakes, Ctrl-C, completion; in a few subprocesses."""
 
 import os
 import signal

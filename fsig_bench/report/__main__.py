@@ -5,10 +5,11 @@
     fsig-bench report table=main,crdi_table2        tables of conf/table: printed and written
     fsig-bench report verify [FOLDER ...]           checks that the numbers are those of the records
     fsig-bench report dashboard ENTITY PROJECT      a wandb workspace for the records
+    fsig-bench report gallery DATASET FILE.png      the same as `fsig-bench gallery`
 
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR: where samples
 and pictures of the runs are (default: results). out=DIR: where the report goes (default: the
-results folder).
+results folder). --config-dir DIR: where `verify` finds YAML files of your own.
 
 Everything is a pure function of the records: methods down, target domains across, one table for
 each metric; mean and standard deviation over seeds and subsets, and the methods' mean ranks.
@@ -66,11 +67,11 @@ def print_tables(names: Sequence[str], folders: Sequence[Path], out: Path) -> No
         print(path, file=sys.stderr)
 
 
-def print_verdicts(records: Sequence[Record], results: Path) -> int:
+def print_verdicts(records: Sequence[Record], results: Path, config_dir: Path | None) -> int:
     """Prints what is wrong with each record; exit status 1 where something is."""
     from fsig_bench.report.verify import replay
 
-    found = replay(records, results)
+    found = replay(records, results, config_dir)
     print("\n".join(map(str, found)))
     bad = sum(bool(r.wrong) for r in found)
     print(f"{len(found)} records: {bad} wrong")
@@ -87,6 +88,10 @@ def main(words: Sequence[str]) -> int:
         from fsig_bench.report import dashboard
 
         return dashboard.main(words[1:])
+    if words[:1] == ["gallery"]:
+        from fsig_bench.report import gallery
+
+        return gallery.main(words[1:])
     given = parse_words(words, word="report", keys=KEYS, aliases=ALIASES)
     verify = "verify" in given.positional
     typed = [word for word in given.positional if word != "verify"]
@@ -101,7 +106,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     records = load(folders)
     if verify:
-        return print_verdicts(records, results)
+        return print_verdicts(records, results, given.config_dir)
     parts = given.settings.get("only", ",".join(PARTS)).split(",")
     if unknown := [p for p in parts if p not in PARTS]:
         raise ValueError(f"only={unknown[0]}: choose from {', '.join(PARTS)}")

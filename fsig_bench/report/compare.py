@@ -1,5 +1,9 @@
 """`fsig-bench compare METHOD OTHER [FOLDER ...]`: is one method better than another?
 
+    fsig-bench compare crdi domainstudio                       the runs in results/
+    fsig-bench compare crdi domainstudio results/reference     records in a folder
+    fsig-bench compare crdi domainstudio results_dir=DIR       another results folder
+
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR is the same.
 
 Differences are paired: the same target, seed, shots, number of samples and protocol on both sides,

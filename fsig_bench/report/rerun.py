@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import CONF
@@ -98,33 +99,42 @@ def compose_parts(words: tuple[str, ...]) -> dict[str, Any]:
         raise ValueError(str(error)) from error
 
 
-def offered(part: str) -> list[str]:
-    """The choices of a config group."""
-    return sorted(p.stem for p in (CONF / part).glob("*.yaml"))
+def offered(part: str, config_dir: Path | None = None) -> dict[str, Path]:
+    """The choices of a config group and their files; those of `config_dir` come first."""
+    folders = [CONF, *([config_dir] if config_dir else [])]
+    return {p.stem: p for folder in folders for p in sorted((folder / part).glob("*.yaml"))}
 
 
-def choice(part: str, record: Record) -> str:
+def choice(part: str, record: Record, config_dir: Path | None = None) -> str:
     """The option that a part of the record came from: by name, else by what it constructs."""
     name, node = str(record[part]), record["config"][part]
-    options = offered(part)
+    options = offered(part, config_dir)
     if name in options or not isinstance(node, Mapping):
         return name
-    made = [o for o in options if _target(part, o) == node.get("_target_")]
+    made = [o for o, path in options.items() if _target(path) == node.get("_target_")]
     return made[0] if made else name
 
 
 @lru_cache(maxsize=256)
-def _target(part: str, option: str) -> str | None:
+def _target(path: Path) -> str | None:
     from omegaconf import OmegaConf
 
-    node = OmegaConf.load(CONF / part / f"{option}.yaml")
+    node = OmegaConf.load(path)
     return OmegaConf.to_container(node).get("_target_")  # type: ignore[union-attr, call-overload]
 
 
-def rerun_command(record: Record) -> Command:
-    """The words that repeat a run; a note where today's configuration has other fields or rules."""
+def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
+    """The words that repeat a run; a note where today's configuration has other fields or rules.
+
+    Args:
+        record: of the run.
+        config_dir: a folder with YAML of the user's own, which the words then name.
+    """
+    from fsig_bench.runner.compose import search_path
+
     config = record["config"]
-    head = [f"{part}={hydra_value(choice(part, record))}" for part in PARTS]
+    head = [search_path(config_dir)] if config_dir else []
+    head += [f"{part}={hydra_value(choice(part, record, config_dir))}" for part in PARTS]
     numbers = [f"{name}={hydra_value(record[name])}" for name in SCALARS]
     policy = config.get("precision", {}).items()
     numbers += [f"precision.{stage}={p}" for stage, p in policy if p != "fp32"]

@@ -79,7 +79,12 @@ def environment_changes(record: Mapping[str, Any], now: Mapping[str, Any]) -> li
     return found
 
 
-def replayed(record: Mapping[str, Any], store: Store, now: Mapping[str, Any]) -> Verdict:
+def replayed(
+    record: Mapping[str, Any],
+    store: Store,
+    now: Mapping[str, Any],
+    config_dir: Path | None = None,
+) -> Verdict:
     """Checks one record; its shards too, where the store has them."""
     from fsig_bench.report.rerun import rerun_command
     from fsig_bench.runner.compose import compose_config
@@ -87,7 +92,7 @@ def replayed(record: Mapping[str, Any], store: Store, now: Mapping[str, Any]) ->
     from fsig_bench.store.maintenance import pixels_match
 
     wrong, moved = wrong_weights(record), environment_changes(record, now)
-    command = rerun_command(dict(record))
+    command = rerun_command(dict(record), config_dir)
     if command.note:
         moved.append(command.note)
     else:
@@ -106,9 +111,11 @@ def replayed(record: Mapping[str, Any], store: Store, now: Mapping[str, Any]) ->
     return Verdict(name=name, wrong=tuple(wrong), could_change=tuple(moved))
 
 
-def replay(records: Sequence[Mapping[str, Any]], results: Path) -> list[Verdict]:
-    """Every record, in order."""
+def replay(
+    records: Sequence[Mapping[str, Any]], results: Path, config_dir: Path | None = None
+) -> list[Verdict]:
+    """Every record, in order; `config_dir` holds YAML of the user's own."""
     from fsig_bench.runner.record import environment
 
     now, store = environment(), Store(results)
-    return [replayed(r, store, now) for r in records]
+    return [replayed(r, store, now, config_dir) for r in records]

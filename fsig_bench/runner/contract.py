@@ -1,7 +1,17 @@
-"""`fsig-bench check`: does a method keep its promises? Says in sentences what does not hold.
+"""`fsig-bench check method=NAME [--config-dir DIR] [setting=value ...]`: does it keep the contract?
 
-The promises stand in `contract_checks`, a function each. What is checked is the method as the
-command line would build it, with settings that make its training short.
+    fsig-bench check method=crdi
+    fsig-bench check --config-dir my_conf method=my_method
+    fsig-bench check method=gan_inversion dataset=sketches method.projector.steps=5
+
+Adapts the method about ten times and says of each promise whether it holds: values in the YAML,
+images in shape and range, determinism, independence of the batch, continuing after a kill, a state
+that the store keeps whole, no look at the reference. A broken promise comes with its cause and its
+remedy, and the exit status is 1.
+
+Settings are those of a run. These stand unless others are given: dataset=babies k=5 device=cpu
+controls=[] and experiment=smoke, for which in_experiment/method/smoke/NAME.yaml of the folder DIR
+may hold what makes the method's training short.
 """
 
 from __future__ import annotations
@@ -19,21 +29,6 @@ if TYPE_CHECKING:
 
     Promise = Callable[[Trial], str | None]
 
-USAGE = """\
-fsig-bench check: does a method keep the promises that make its numbers comparable?
-
-Usage: fsig-bench check method=NAME [--config-dir DIR] [setting=value ...]
-
-Adapts the method about ten times and says of each promise whether it holds: values in the YAML,
-images in shape and range, determinism, independence of the batch, continuing after a kill, a state
-that the store keeps whole, no look at the reference. Ends with exit code 1 if one is broken.
-
-Examples
-  fsig-bench check method=crdi
-  fsig-bench check --config-dir my_conf method=my_method
-  fsig-bench check method=gan_inversion dataset=sketches method.projector.steps=5
-
-Settings are those of a run; these stand unless others are given: """
 DEFAULTS = {
     "dataset": "babies",
     "experiment": "smoke",  # short training; in_experiment/method/smoke/NAME.yaml shortens it more
@@ -114,7 +109,7 @@ def check_contract(cell: Cell) -> Iterator[Outcome]:
         yield check_promise(promise, trial)
 
 
-def cell_to_check(words: Sequence[str], config_dir: str | None) -> Cell:
+def cell_to_check(words: Sequence[str], config_dir: str | Path | None) -> Cell:
     """The cell that these overrides give, with `DEFAULTS` for what they leave open.
 
     Raises:
@@ -134,39 +129,22 @@ def cell_to_check(words: Sequence[str], config_dir: str | None) -> Cell:
     return cell
 
 
-def split_words(words: Sequence[str]) -> tuple[list[str], str | None]:
-    """The overrides and the value of --config-dir.
+def main(words: Sequence[str]) -> int:
+    """Prints every promise with its verdict; returns 1 if one is broken.
+
+    Args:
+        words: overrides, and --config-dir DIR.
 
     Raises:
-        ValueError: a word is neither.
+        ValueError, OSError: the settings or a file are not as they have to be.
     """
-    overrides: list[str] = []
-    config_dir: str | None = None
-    rest = iter(words)
-    for word in rest:
-        key, has_value, value = word.partition("=")
-        if key in ("--config-dir", "-cd"):
-            config_dir = value if has_value else next(rest, None)
-            if not config_dir:
-                raise ValueError(f"{key} needs a folder: {key} DIR")
-        elif not has_value or word.startswith("-"):
-            raise ValueError(f"{word!r} is no setting; write key=value, or see check --help")
-        else:
-            overrides.append(word)
-    return overrides, config_dir
+    from fsig_bench.console import console, duration, split_config_dir
 
-
-def main(words: Sequence[str]) -> int:
-    """What `fsig-bench check` does with the words after it; returns the exit code."""
-    if {"--help", "-h"} & {*words}:
-        print(USAGE + " ".join(f"{key}={value}" for key, value in DEFAULTS.items()))
-        return 0
-    from fsig_bench.console import console, duration, fail
-
-    try:
-        cell = cell_to_check(*split_words(words))
-    except (ValueError, OSError) as error:
-        fail(error)
+    overrides, config_dir = split_config_dir(words)
+    for word in overrides:
+        if word.startswith("-") or "=" not in word:
+            raise ValueError(f"check knows no {word!r}; write key=value, or see check --help")
+    cell = cell_to_check(overrides, config_dir)
     began = time.perf_counter()
     console.print(f"checking {cell.label}, k={cell.shots.k}, seed={cell.seed}", markup=False)
     found: list[Outcome] = []
@@ -190,4 +168,6 @@ def sentence(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from fsig_bench.console import run_word
+
+    sys.exit(run_word("check", main))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fsig_bench.api.images import pixels_sha256
 from fsig_bench.data.folder import ImageFolder
+from fsig_bench.data.prepared import PreparedFolder
 from fsig_bench.networks.base import Extractor, in_batches
 from fsig_bench.runner.build import with_device
 from fsig_bench.runner.cell import Cell
@@ -53,15 +54,19 @@ def different_images(images: Tensor) -> Tensor:
     return images[sorted(first.values())]
 
 
+def is_own_folder(dataset: object) -> bool:
+    """Whether a dataset is a folder of the user's own, not a set that the harness knows."""
+    return isinstance(dataset, ImageFolder) and not isinstance(dataset, PreparedFolder)
+
+
 def source_distance(cell: Cell, store: Store) -> dict[str, Any] | None:  # plain JSON values
     """What a record says of it: the counts, and a sentence under `remark` if the shots lie far.
 
     None for sets that the suite knows, for methods that do not use the shots, and where the suite
     has no images of its source domain.
     """
-    spec, dataset = cell.suite.source_images, cell.dataset
-    own = isinstance(dataset, ImageFolder) and type(dataset) is ImageFolder
-    if spec is None or not own or not cell.method.uses_shots:
+    spec = cell.suite.source_images
+    if spec is None or not is_own_folder(cell.dataset) or not cell.method.uses_shots:
         return None
     images = different_images(instantiate(spec, _convert_="all").load(range(SOURCE_IMAGES)))
     if len(images) < LEAST:

@@ -20,7 +20,7 @@ def check(folder, method):
         (folder / path).write_text(text)
     words = ["--config-dir", "my_conf", "method=sdedit", "method.num_steps=5", "method.start=2"]
     return subprocess.run(
-        [sys.executable, "-m", "fsig_bench.runner.contract", *words],
+        [sys.executable, "-m", "fsig_bench", "check", *words],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
         capture_output=True,
