@@ -60,5 +60,6 @@ def test_a_run_enters_every_file_of_the_path_in_that_order(tmp_path):
     seen = done.stdout.split("SEEN", 1)[1].split()
     missing = [file for file in PATH if file not in seen]
     assert not missing
-    first = [seen.index(file) for file in PATH]
+    # The method is built before its stage begins.
+    first = [seen.index(file) for file in PATH if not file.startswith("baselines/")]
     assert first == sorted(first), [seen[n] for n in sorted(first)]
