@@ -11,7 +11,9 @@ import pytest
 from helpers import ROOT, cli, command, composed
 
 from fsig_bench.runner.resolve import resolve
+from fsig_bench.runs import found_runs
 from fsig_bench.store.status import read_status
+from fsig_bench.store.store import Store
 
 CELL = ["method=crdi", "dataset=babies", "controls=[]", "dry_run=true"]
 
@@ -29,7 +31,6 @@ CELL = ["method=crdi", "dataset=babies", "controls=[]", "dry_run=true"]
         "experiment=smok": "Did you mean smoke?",
         "method.semgents=3": "method=crdi has no semgents. Did you mean segments?",
         "method.sample.sart=a": "method=crdi has no sample.sart. Did you mean start?",
-        "method.staleness=3": "method=crdi has no staleness. rs_imle has it.",
         "method/objective=paper": "method=crdi has no choice of method/objective",
         "foo/bar=x": "there is no config group foo/bar",
         "+method=crdi": "method is chosen already; leave out the +",
@@ -45,6 +46,11 @@ def test_a_mistake_is_one_sentence(word, message):
         composed(*CELL[:2], word)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_setting_of_another_method_names_the_methods():
+    with pytest.raises(ValueError, match=r"method=copy has no segments\. crdi has it\."):
+        composed("method=copy", "dataset=babies", "method.segments=3")
 
 
 @pytest.mark.parametrize(
@@ -117,13 +123,11 @@ def test_an_interrupt_is_one_line_and_says_how_to_go_on(mode, tmp_path):
         start_new_session=True,  # as a terminal does: the signal reaches the workers as well
     )
     started = time.monotonic()
-    while not list(tmp_path.glob("locks/sample-*")) and not list(tmp_path.rglob("*.part")):
+    while not is_running(tmp_path):
         assert process.poll() is None, process.communicate()
-        if running_status(tmp_path) and time.monotonic() - started > 20:
-            break
         assert time.monotonic() - started < 240
         time.sleep(0.2)
-    time.sleep(2)
+    time.sleep(3)  # the workers start
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=120)
     # Python ends itself with the signal if it came within `exec`; a shell says 130 for both.
@@ -132,9 +136,10 @@ def test_an_interrupt_is_one_line_and_says_how_to_go_on(mode, tmp_path):
     assert "Traceback" not in out + err
     (folder,) = tmp_path.glob("runs/*/*/*/*")
     assert read_status(folder)["status"] == "interrupted"
+    assert [run.status for run in found_runs(Store(tmp_path))] == ["interrupted"]
 
 
-def running_status(root):
+def is_running(root):
     return any(read_status(f).get("status") == "running" for f in root.glob("runs/*/*/*/*"))
 
 

@@ -21,7 +21,7 @@ from fsig_bench.report.tables import write_tables
 from fsig_bench.trackers.values import metric_rows, metric_values
 
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PLACES = re.compile(r"=([A-Z]{3,}|[a-z]+\.safetensors)|NAME|COUNT|\.\.\.$")
+PLACES = re.compile(r"NAME|COUNT|\.\.\.$")  # words that stand for others
 
 
 START = r"(?:python -m|fsig-bench) "

@@ -122,8 +122,8 @@ def _no_key(key: str, words: Sequence[str], known: Known) -> str:
         inner = ".".join(parts[1:depth])
         lacking = f"{_owner(parts[0], known)} has no {inner + '.' if inner else ''}{part}"
         others = known.owners(".".join(parts[1:])) if parts[0] == "method" else ()
-        if others:
-            hint += f" {', '.join(others)} {'has' if len(others) == 1 else 'have'} it."
+        if others:  # no slip: it is meant for another method
+            hint = f" {', '.join(others)} {'has' if len(others) == 1 else 'have'} it."
         return f"{word}: {lacking}.{hint}" if hint else f"{word}: {lacking}"
     return f"{word}: there is no setting {key}.{hint}"
 
