@@ -18,7 +18,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         return dispatch(sys.argv[1:] if words is None else words)
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, for the interpreter's last flush
+        sys.stdout = open(os.devnull, "w")
         return 141  # 128 + SIGPIPE
 
 
