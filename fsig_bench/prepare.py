@@ -185,9 +185,9 @@ def prepare(words: Sequence[str]) -> Path:
             f"{len(twins)} shots are in the reference too, and left out of it unless a protocol "
             f"wants them: near-duplicates {shown}"
         )
-    said = {"dataset": name, "licence": origin["licence"], "page": origin["page"]}
-    said |= {"near_duplicates": twins, "remarks": remarks, "sizes": facts}
-    write_json(manifest, manifest_of(folder, said))
+    facts_of_set = {"dataset": name, "licence": origin["licence"], "page": origin["page"]}
+    facts_of_set |= {"near_duplicates": twins, "remarks": remarks, "sizes": facts}
+    write_json(manifest, manifest_of(folder, facts_of_set))
     for remark in remarks:
         console.print(f"note: {remark}")
     console.print(f"manifest   {manifest}")

@@ -31,7 +31,7 @@ SUBCOMMANDS = ("why", "verify", "prune")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class RunStatus:
     """One run folder."""
 
     status: str  # done, running, pending, failed, interrupted, timeout, killed, damaged
@@ -42,7 +42,7 @@ class Found:
     seed: str
     run_id: str
     folder: Path
-    said: str  # the reason of a failure
+    reason: str  # the reason of a failure
     record: Mapping[str, Any] | None
 
     def fits(self, wanted: Mapping[str, str]) -> bool:
@@ -50,27 +50,27 @@ class Found:
         return all(getattr(self, key) in v.split(",") for key, v in wanted.items())
 
 
-def look(folder: Path, store: Store) -> Found:
+def read_run(folder: Path, store: Store) -> RunStatus:
     """How one run folder stands."""
     name = parse_run_folder(folder)
-    status, said, record = "killed", "", None
+    status, reason, record = "killed", "", None
     kept = read_status(folder)
     if (folder / "record.json").exists():
         try:
             status, record = "done", read_record(folder / "record.json")
         except ValueError as error:
-            status, said = "damaged", str(error)
+            status, reason = "damaged", str(error)
     elif is_held(store.lock_path(f"run-{name['run_id']}")):
-        status, said = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
+        status, reason = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
     elif kept.get("status") in ("pending", "failed", "timeout", "interrupted"):
-        status, said = kept["status"], kept.get("error", "")
+        status, reason = kept["status"], kept.get("error", "")
     else:
-        said = killed_reason(kept.get("time"))
-    return Found(
+        reason = killed_reason(kept.get("time"))
+    return RunStatus(
         status=status,
         **name,
         folder=folder,
-        said=said,
+        reason=reason,
         record=record,
     )
 
@@ -88,20 +88,20 @@ def killed_reason(last: str | None) -> str:
     )
 
 
-def found_runs(store: Store) -> list[Found]:
+def found_runs(store: Store) -> list[RunStatus]:
     """Every run folder below the results, in order of its path."""
     folders = [p for p in (store.root / "runs").glob("*/*/*/k*-seed*-*") if p.is_dir()]
-    return [look(folder, store) for folder in sorted(folders)]
+    return [read_run(folder, store) for folder in sorted(folders)]
 
 
-def listing(runs: Sequence[Found]) -> list[str]:
+def listing(runs: Sequence[RunStatus]) -> list[str]:
     """A line for each run; the Frechet distance where there is a record."""
     lines = []
     for run in runs:
         distance = (run.record or {}).get("metrics", {}).get("fd", {}).get("value")
         shown = "" if distance is None else f"fd {distance:.2f}"
         head = f"{run.status:<8} {run.suite:<6} {run.method:<14} {run.dataset:<11}"
-        lines.append(f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.said}")
+        lines.append(f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.reason}")
     counts = {s: sum(r.status == s for r in runs) for s in sorted({r.status for r in runs})}
     parts = ", ".join(f"{n} {s}" for s, n in counts.items())
     return [*lines, f"{len(runs)} runs: {parts}" if parts else "0 runs"]
@@ -135,9 +135,9 @@ def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> l
     name = asked.method.name, asked.dataset.name
     near = [r for r in found_runs(store) if r.record and (r.method, r.dataset) == name]
     lines = [f"{asked.run_id} is not there: {asked.label} would run"]
-    if there := look_if_there(asked.folder, store):
-        lines.append(f"  its folder is {there.status}: {there.said}")
-    told = []
+    if there := read_run_if_there(asked.folder, store):
+        lines.append(f"  its folder is {there.status}: {there.reason}")
+    answers = []
     for run in near:
         assert run.record is not None
         stages = run.record.get("stages", {})
@@ -149,16 +149,16 @@ def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> l
         found = differences(asked.config, run.record)
         reused = f"; {' and '.join(kept)} would be reused" if kept else ""
         found = found or ["in weights, images or version of the code only"]
-        told.append((found, [f"  {run.run_id} differs{reused}:", *(f"    {d}" for d in found)]))
-    for _, part in sorted(told, key=lambda pair: len(pair[0]))[:3]:
+        answers.append((found, [f"  {run.run_id} differs{reused}:", *(f"    {d}" for d in found)]))
+    for _, part in sorted(answers, key=lambda pair: len(pair[0]))[:3]:
         lines += part
     return lines
 
 
-def look_if_there(folder: str, store: Store) -> Found | None:
+def read_run_if_there(folder: str, store: Store) -> RunStatus | None:
     """A run folder's state, if it exists."""
     path = store.root / folder
-    return look(path, store) if path.is_dir() else None
+    return read_run(path, store) if path.is_dir() else None
 
 
 def main(words: Sequence[str]) -> int:

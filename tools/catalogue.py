@@ -1,4 +1,4 @@
-"""`python -m tools.catalogue`: every file and set of others, as the table of docs/assets.md.
+"""`python -m tools.catalogue`: every file and image set that is downloaded, as the table of docs/assets.md.
 
     python -m tools.catalogue > docs/assets.md
 
@@ -16,7 +16,7 @@ from fsig_bench.api.places import CONF
 from fsig_bench.prepare import link
 
 HEAD = """\
-# Files and sets of others
+# Downloaded files and image sets
 
 Made by `python -m tools.catalogue > docs/assets.md` from `conf/asset/` and
 `conf/in_suite/dataset/paper/`. Nothing of it is in the repository. No link has been tried by us,

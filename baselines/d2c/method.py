@@ -124,14 +124,14 @@ class D2C:
         if sample.rejects and logits is None:  # of an earlier version: its meta says all there is
             return dict(state.meta)
         out = {k: v for k, v in state.meta.items() if k not in SELECTED}
-        said = doubts(out, kind=sample.kind, unlabelled=self.unlabelled)
+        warnings = doubts(out, kind=sample.kind, unlabelled=self.unlabelled)
         if sample.rejects and logits is not None:
             bound = state.meta["log_ratio_bound"]
             rate = sample.rate(self.score(state), logits, bound, self.bank_seed)
             out |= sample.notes(rate)
-            said += [out["warning"]] if "warning" in out else []
+            warnings += [out["warning"]] if "warning" in out else []
         out["nfe_per_image"] = round(self.evaluations(rate), 1)
-        return out | ({"warning": "; ".join(said)} if said else {})
+        return out | ({"warning": "; ".join(warnings)} if warnings else {})
 
     def proposed(
         self, seed: int, indices: list[int], rows: Sequence[int], attempt: int, shared: Shared

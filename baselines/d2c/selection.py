@@ -66,18 +66,18 @@ class Sampling:
     def notes(self, rate: float) -> dict[str, Any]:
         """Acceptance, and how many images will be the best of their proposals instead."""
         fallback = (1 - rate) ** self.budget
-        said: dict[str, Any] = {
+        notes: dict[str, Any] = {
             "acceptance_rate": round(rate, 5),
             "fallback_share_expected": round(fallback, 5),
         }
         if fallback > 0.1:
-            said["fallback"] = "topk"
-            said["warning"] = (
+            notes["fallback"] = "topk"
+            notes["warning"] = (
                 f"{100 * fallback:.0f} % of the images are the best of {self.budget} "
                 f"proposals and not accepted ones (acceptance rate {rate:.4f}): the prior "
                 "hardly reaches this target"
             )
-        return said
+        return notes
 
 
 def fitted_notes(

@@ -1,9 +1,9 @@
-"""Files of others that a run needs: where they come from, and whether they are the right ones.
+"""Downloaded files that a run needs: where they come from, and whether they are the right ones.
 
 conf/asset/*.yaml describe them. A file is looked for at its `path`, else in the cache
 ($FSIG_BENCH_CACHE, by default ~/.cache/fsig_bench), else it is downloaded there. Whatever is found
-must have the stated digest; where none is known, the file's own enters every key. Nothing of others
-is ever committed.
+must have the stated digest; where none is known, the file's own enters every key. Such files are
+never committed.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def check_space(assets: Sequence[Asset]) -> None:
 
 
 def is_asset(node: Any) -> bool:
-    """Whether a config node describes a file of others."""
+    """Whether a YAML value describes a downloaded file."""
     return isinstance(node, Mapping) and {f.name for f in fields(Asset)} <= set(node)
 
 

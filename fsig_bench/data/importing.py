@@ -133,7 +133,7 @@ def import_images(
             raise ValueError(f"{source} holds no images ({' '.join(sorted(SUFFIXES))})")
         try:
             seen = look_at(list_images(temporary))
-        except ValueError as error:  # said by the names that the user knows
+        except ValueError as error:  # named as the user knows the files
             raise ValueError(str(error).replace(f"{temporary}{os.sep}", "")) from error
         check(seen)
         shutil.rmtree(target, ignore_errors=True)

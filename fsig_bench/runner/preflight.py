@@ -1,7 +1,7 @@
 """What a run will take, before it takes it: what is on disk, network evaluations, memory, seconds.
 
 `preflight=only` prints all of it, with seconds and memory measured in a short warm-up that keeps
-nothing; before every run the cheap part is checked and said in one line.
+nothing; before every run the cheap part is checked.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def make_shard(
 ) -> None:
     """Draws [start, end) in batches that start at the shard's edge.
 
-    Where the device runs out of memory the batch is halved, and said so: image i stays the same up
+    Where the device runs out of memory the batch is halved with a message: image i stays the same up
     to rounding.
     """
     began, size = time.perf_counter(), min(cell.place.batch_size, end - start)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the rim imports this file, and starts in a tenth of a second
+if TYPE_CHECKING:  # the command line imports this file, and starts in a tenth of a second
     from torch import Tensor
 
     from fsig_bench.store.store import Store

@@ -71,7 +71,7 @@ class SafeTracker:
     """
 
     unusable: ClassVar[set[str]] = set()  # names of trackers that could not start
-    said: ClassVar[set[str]] = set()  # lines that were printed
+    printed: ClassVar[set[str]] = set()  # lines that were printed
 
     def __init__(self, name: str, build: Callable[[], Tracker]) -> None:
         self.name, self.build = name, build
@@ -91,8 +91,8 @@ class SafeTracker:
     def _say(self, error: Exception) -> None:
         words = " ".join(str(error).split()) or type(error).__name__
         line = f"tracker={self.name}: {words}; the run goes on without it"
-        if line not in self.said:
-            self.said.add(line)
+        if line not in self.printed:
+            self.printed.add(line)
             console.print(line, markup=False)
 
     def start(self, run: TrackedRun, past: Sequence[Point]) -> None:

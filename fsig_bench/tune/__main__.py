@@ -159,7 +159,7 @@ def main(words: Sequence[str]) -> int:
     write_json(path, result)
     console.print(f"trials and settings: {path}")
     if command is None:
-        why = next((t.said for t in trials if t.said), "all were pruned")
+        why = next((t.reason for t in trials if t.reason), "all were pruned")
         raise ValueError(f"no settings of this space worked: {why}")
     console.print("best, chosen on the shots only:")
     console.print(f"  {command}", markup=False)

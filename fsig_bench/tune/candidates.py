@@ -174,8 +174,8 @@ def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
     try:
         build_method(cell.method, replace(cell.place, compile=None, offload=False))
     except InstantiationException as error:
-        said = " ".join(f"{k}={v}" for k, v in point.items())
-        raise ValueError(f"{said}: {error.__cause__ or error}") from error
+        typed = " ".join(f"{k}={v}" for k, v in point.items())
+        raise ValueError(f"{typed}: {error.__cause__ or error}") from error
 
 
 def study_name(cell: Cell, asked: Asked) -> str:

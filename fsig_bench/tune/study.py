@@ -146,7 +146,7 @@ class Study:
         """A point as overrides."""
         return texts(self.space, point)
 
-    def search(self, evaluate: Evaluate, trials: int, said: Callable[[Tried], None]) -> bool:
+    def search(self, evaluate: Evaluate, trials: int, report: Callable[[Tried], None]) -> bool:
         """Goes on until `trials` different settings are tried, by whichever process.
 
         Returns:
@@ -172,7 +172,7 @@ class Study:
                     continue
                 again = 0
                 self._evaluated(study, trial, evaluate)
-                said(tried(study.trials[trial.number]))
+                report(tried(study.trials[trial.number]))
         return False
 
     def _evaluated(self, study: Any, trial: Any, evaluate: Evaluate) -> None:

@@ -20,7 +20,7 @@ class Tried:
     state: str  # complete | pruned | failed
     words: Mapping[str, str]
     folds: tuple[Fold, ...]
-    said: str  # why it failed
+    reason: str  # why it failed
     seconds: float
 
     @property
@@ -48,7 +48,7 @@ def tried(trial: Any) -> Tried:
         state="failed" if "said" in found else trial.state.name.lower(),
         words=dict(found["words"]),
         folds=folds_of(trial),
-        said=found.get("said", ""),
+        reason=found.get("said", ""),
         seconds=trial.duration.total_seconds(),
     )
 
@@ -69,7 +69,7 @@ def line(trial: Tried) -> str:
     """For a log."""
     words = " ".join(f"{k}={v}" for k, v in trial.words.items())
     if trial.state == "failed":
-        return f"trial {trial.number}: {words}: failed: {trial.said}"
+        return f"trial {trial.number}: {words}: failed: {trial.reason}"
     done = "" if trial.state == "complete" else f" (pruned after {len(trial.folds)} folds)"
     return (
         f"trial {trial.number}: {words}: left out {trial.value:.4f}, adapted to "
@@ -116,5 +116,5 @@ def plain(trial: Tried) -> dict[str, Any]:
             {"held": list(f.held), "left_out": f.held_out, "adapted_to": f.train}
             for f in trial.folds
         ],
-        "said": trial.said,
+        "said": trial.reason,
     }

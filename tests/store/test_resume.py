@@ -123,7 +123,7 @@ def test_statuses_tell_how_runs_ended(tmp_path, monkeypatch):
             run(cell, store)
     kept = read_status(folder)
     assert kept["status"] == "failed" and kept["error"] == "no" and "ValueError" in kept["trace"]
-    assert runs.look(folder, store).status == "failed"
+    assert runs.read_run(folder, store).status == "failed"
     slow = [*TINY, "method=source", "method.num_steps=400", f"results_dir={tmp_path}"]
     process = subprocess.Popen(command(*slow), cwd=ROOT, stdout=subprocess.DEVNULL)
     deadline = time.time() + 60
@@ -134,7 +134,7 @@ def test_statuses_tell_how_runs_ended(tmp_path, monkeypatch):
     assert process.wait(60) == 143
     assert sorted(r.status for r in runs.found_runs(store)) == ["failed", "timeout"]
     run(cell, store)
-    assert runs.look(folder, store).status == "done" and not (folder / "status.json").exists()
+    assert runs.read_run(folder, store).status == "done" and not (folder / "status.json").exists()
 
 
 def test_failed_cells_are_skipped_or_tried_again(tmp_path):
@@ -216,7 +216,7 @@ def test_what_is_damaged_is_removed_and_made_anew_on_request(copied, whole, caps
     assert runs.main(["verify", f"results_dir={copied}"]) == 1
     out = capsys.readouterr().out
     assert str(shard) in out and str(record) in out and "2 damaged pieces" in out
-    assert runs.look(record.parent, store).status == "damaged"
+    assert runs.read_run(record.parent, store).status == "damaged"
     assert runs.main(["verify", f"results_dir={copied}", "remove=true"]) == 0
     again, there = run(cell, store)
     assert not there and again["pixels_sha256"] == whole[1]["pixels_sha256"]

@@ -407,7 +407,7 @@ class TestStudy:
         assert len(self.search(study, 3, value)) == 3
         done = study.results()
         assert [t.state for t in done] == ["complete", "complete", "failed"]
-        assert done[-1].said == "loss is NaN" and done[-1].value is None
+        assert done[-1].reason == "loss is NaN" and done[-1].value is None
         assert best_of(done).words == {"method.x": "1"} and ranked(done) == done
         assert not self.search(study, 3, value)  # it is not tried again
 
