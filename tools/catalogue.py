@@ -1,4 +1,4 @@
-"""`python -m tools.catalogue`: every file and image set that is downloaded, as the table of docs/assets.md.
+"""`python -m tools.catalogue`: every downloaded file and image set, as docs/assets.md.
 
     python -m tools.catalogue > docs/assets.md
 

@@ -34,8 +34,8 @@ def make_shard(
 ) -> None:
     """Draws [start, end) in batches that start at the shard's edge.
 
-    Where the device runs out of memory the batch is halved with a message: image i stays the same up
-    to rounding.
+    Where the device runs out of memory the batch is halved, with a message: image i stays the
+    same up to rounding.
     """
     began, size = time.perf_counter(), min(cell.place.batch_size, end - start)
     borrowed_s = shared.borrowed_s
