@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -14,7 +15,15 @@ def main(words: list[str] | None = None) -> int:
     Args:
         words: what follows the program's name; None: those of this process.
     """
-    words = sys.argv[1:] if words is None else words
+    try:
+        return dispatch(sys.argv[1:] if words is None else words)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        sys.stdout = open(os.devnull, "w")
+        return 141  # 128 + SIGPIPE
+
+
+def dispatch(words: list[str]) -> int:
+    """Hands the words to the room that does their work."""
     first = words[0] if words else "--help"
     if first in WORDS:
         if asks_for_help(words):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra import compose
@@ -20,8 +19,6 @@ from fsig_bench.api.places import CONF
 if TYPE_CHECKING:
     from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
-
-Record = dict[str, Any]  # record.json: plain JSON values
 
 CHOICES: dict[str, tuple[str | bool, ...]] = {
     "preflight": ("auto", "only"),
@@ -39,6 +36,7 @@ def run_command(words: Sequence[str]) -> int:
         from hydra.core.plugins import Plugins
 
         Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
+        from fsig_bench.report.run_output import print_summary
         from fsig_bench.runner.typed import split_sweep
         from fsig_bench.sweep.sweeper import CellSweeper, register
 
@@ -155,10 +153,12 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
         from fsig_bench.runner.export import export_png
 
         export_png(cells[0], store)
+    from fsig_bench.report import run_output
+
     if title is None:
-        print_results(records, store.root / cells[0].folder)
+        run_output.print_results(records, store.root / cells[0].folder)
         return None
-    return print_line(records[0], title=title, seconds=time.perf_counter() - began)
+    return run_output.print_line(records[0], title=title, seconds=time.perf_counter() - began)
 
 
 def preview(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:
@@ -176,53 +176,3 @@ def preview(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store:
         read_reference(cell)
         for line in report_lines(cell, store, bytes_needed(cell)):
             console.print(line)
-
-
-def print_results(records: Sequence[Record], folder: Path) -> None:
-    """The table, its warnings, the published numbers for this cell, and where the pictures are."""
-    from fsig_bench.console import console
-    from fsig_bench.report import printed, terminal
-
-    console.print(terminal.terminal_table(records))
-    notes = [*terminal.warnings(records), *terminal.missing_reasons(records)]
-    for line in [*notes, *terminal.distances_that_prefer_copies(records)]:
-        console.print(f"[dim]{line}[/]")
-    for line in printed.published_lines(records[0]):
-        console.print(line)
-    console.print(f"pictures and record: {folder}")
-    for picture in ("samples", "nearest", "tsne", "reconstruction"):
-        if (folder / f"{picture}.png").exists():
-            console.print(f"  {folder / f'{picture}.png'}")
-
-
-def print_line(record: Record, *, title: str, seconds: float) -> str:
-    """Prints and returns the line on a finished cell of a sweep, and any warning below it."""
-    from fsig_bench.console import console
-    from fsig_bench.report import terminal
-
-    line = terminal.finished_line(record, title, seconds)
-    console.print(line, markup=False)
-    for warning in terminal.warnings([record]):
-        console.print(warning, style="dim", markup=False)
-    return line
-
-
-def print_summary(paths: Sequence[Path]) -> None:
-    """Prints the matrices of a sweep: methods down, datasets across.
-
-    Args:
-        paths: the records of all its finished cells and their controls.
-    """
-    from fsig_bench.console import console
-    from fsig_bench.report.matrix import matrices
-    from fsig_bench.store.records import read_record
-
-    records = []
-    for path in paths:
-        try:
-            records.append(read_record(path))
-        except ValueError as error:
-            console.print(f"left out of the summary: {error}", markup=False)
-    for matrix in matrices(records):
-        console.print()
-        console.print(matrix.rich_table() if console.is_terminal else matrix.text(), markup=False)

@@ -101,6 +101,21 @@ def test_methods_import_the_one_door():
                 assert name.removeprefix("fsig_bench.api.") in api.__all__, (path, name)
 
 
+def test_metrics_import_the_door_and_their_base():
+    """The files whose classes conf/metric names."""
+    named = {
+        line.split(": ")[1].rpartition(".")[0].split(".")[-1]
+        for path in (ROOT / "conf" / "metric").glob("*.yaml")
+        for line in path.read_text().splitlines()
+        if line.startswith("_target_: fsig_bench.metrics.")
+    }
+    assert len(named) >= 8
+    for name in named:
+        for imported in imports(ROOT / "fsig_bench" / "metrics" / f"{name}.py"):
+            if imported.startswith("fsig_bench"):
+                assert imported.startswith(("fsig_bench.api.", "fsig_bench.metrics.base.")), name
+
+
 def test_the_door_offers_what_it_says():
     from fsig_bench import api
 

@@ -214,15 +214,19 @@ def test_the_list_shows_datasets_of_the_chosen_suite(capsys):
 
 
 @pytest.fixture
-def own_yaml(tmp_path):
+def own_yaml(tmp_path, monkeypatch):
     """A folder with a method and an experiment of the user's own."""
+    (tmp_path / "code").mkdir()
+    code = "from baselines.copy import Copy\n\n\nclass Method(Copy):\n    pass\n"
+    (tmp_path / "code" / "method_of_mine.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path / "code")
     folder = tmp_path / "my conf"
     for group in ("method", "experiment"):
         (folder / group).mkdir(parents=True)
     text = (ROOT / "conf" / "method" / "copy.yaml").read_text()
-    (folder / "method" / "mine.yaml").write_text(
-        text.replace("name: copy", "name: mine").replace("baselines.copy.Copy", "mine.Method")
-    )
+    text = text.replace("name: copy", "name: mine")
+    for name, target in {"mine": "method_of_mine.Method", "absent": "nowhere.Method"}.items():
+        (folder / "method" / f"{name}.yaml").write_text(text.replace("baselines.copy.Copy", target))
     (folder / "experiment" / "tiny.yaml").write_text("# @package _global_\n# Very small.\nk: 3\n")
     return folder
 
@@ -240,6 +244,13 @@ def test_yaml_of_ones_own_counts_for_words(way, own_yaml, tmp_path, capsys):
     assert "tiny" in capsys.readouterr().err
 
 
+def test_a_method_that_cannot_be_imported_is_named(own_yaml, tmp_path, capsys):
+    words = ["method=absent", "dataset=babies", f"results_dir={tmp_path}"]
+    assert main(["runs", "why", *words, f"--config-dir={own_yaml}"]) == 1
+    error = capsys.readouterr().err
+    assert "nowhere.Method cannot be imported" in error and "PYTHONPATH" in error
+
+
 def test_verify_composes_with_yaml_of_ones_own(few_records, own_yaml, capsys):
     (path, *others) = sorted((few_records / "runs").rglob("record.json"))
     for other in others:
@@ -247,7 +258,7 @@ def test_verify_composes_with_yaml_of_ones_own(few_records, own_yaml, capsys):
     record = json.loads(path.read_text())
     method = record["config"]["method"]
     record["method"] = method["card"]["name"] = "mine"
-    method["_target_"] = "mine.Method"
+    method["_target_"] = "method_of_mine.Method"
     path.write_text(json.dumps(record))
     main(["report", "verify", str(few_records)])
     assert "do not compose here" in capsys.readouterr().out

@@ -56,8 +56,18 @@ def refusal(net: Mapping[str, Any], schedule: Mapping[str, Any], resolution: int
         return (
             "its schedule ends at pure noise (rescale_betas_zero_snr), where epsilon says nothing"
         )
-    if out == 6 and schedule.get("variance_type") == "learned":
-        return "its variance head gives the log variance itself; learned_range is needed"
+    if net.get("time_embedding_type", "positional") != "positional":
+        return f"it takes noise levels ({net['time_embedding_type']}) and not whole timesteps"
+    if schedule.get("beta_schedule") is None and schedule.get("trained_betas") is None:
+        return (
+            "its scheduler's config states no betas (beta_schedule or trained_betas), so it was "
+            "trained in another way, or suite.source.schedule.beta_schedule has to state them"
+        )
+    if out == 6 and (kind := schedule.get("variance_type")) != "learned_range":
+        return (
+            f"it has a variance head, and its schedule says variance_type={kind}; only "
+            "learned_range can be read"
+        )
     return None
 
 

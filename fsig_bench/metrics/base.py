@@ -1,4 +1,4 @@
-"""What a metric may look at, and what it must say.
+"""What a metric may look at, and what it must give: all that a metric imports of its room.
 
 Shape legend: n images, k shots, d features.
 """
@@ -12,7 +12,20 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from fsig_bench.metrics.lpips import mean_pairwise, shuffled, squared_distances
 from fsig_bench.networks.base import FactorReading, LazyImages, batches, in_batches
+
+# What a metric imports of its room; see also `fsig_bench.api`.
+__all__ = [
+    "Evidence",
+    "Metric",
+    "block_error",
+    "in_batches",
+    "mean_pairwise",
+    "shuffled",
+    "squared_distances",
+    "unmet_need",
+]
 
 Network = Literal["features", "perceptual", "both"]
 T = TypeVar("T")
@@ -156,7 +169,6 @@ class Evidence:
 
     def shot_distances(self, role: str) -> Tensor:
         """LPIPS of each image to each shot, float64 [n, k]."""
-        from fsig_bench.metrics.lpips import squared_distances
 
         def compute() -> Tensor:
             z = self.perceive(self.shots)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fsig_bench.metrics.base import Evidence
-from fsig_bench.metrics.lpips import mean_pairwise, shuffled
-from fsig_bench.networks.base import in_batches
+from fsig_bench.metrics.base import Evidence, in_batches, mean_pairwise, shuffled
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,9 +23,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fsig_bench.metrics.base import Evidence
-from fsig_bench.metrics.lpips import mean_pairwise, shuffled, squared_distances
-from fsig_bench.networks.base import in_batches
+from fsig_bench.metrics.base import (
+    Evidence,
+    in_batches,
+    mean_pairwise,
+    shuffled,
+    squared_distances,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fsig_bench.api.seeding import generator
+from fsig_bench.api import generator
 from fsig_bench.metrics.base import Evidence, block_error
 
 BLOCK = 512  # rows of a kernel matrix in memory at a time

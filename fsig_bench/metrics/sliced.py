@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fsig_bench.api.seeding import generator
+from fsig_bench.api import generator
 from fsig_bench.metrics.base import Evidence
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from fsig_bench.api.assets import Asset, assets_in
 from fsig_bench.runner import keys
+from fsig_bench.store.store import run_folder_name
 
 # The arguments of a class from conf/, with its `_target_`: any YAML value.
 Spec = Mapping[str, Any]
@@ -223,8 +224,7 @@ class Cell:
     @property
     def folder(self) -> str:
         """Where the record goes, below the results folder."""
-        head = f"runs/{self.suite.name}/{self.method.name}/{self.dataset.name}"
-        return f"{head}/k{self.shots.k}-seed{self.seed}-{self.run_id}"
+        return run_folder_name(self.identity, self.run_id)
 
 
 def absent_assets(cells: list[Cell]) -> list[Asset]:

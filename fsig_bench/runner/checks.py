@@ -116,7 +116,7 @@ def check_method(config: Config) -> None:
 
 
 def check_arguments(node: Config, *, key: str) -> None:
-    """Raises ValueError where a part of the config has a setting that its class does not take.
+    """Raises ValueError where a part's class is not there or does not take one of its settings.
 
     Args:
         node: a YAML value with `_target_`.
@@ -124,8 +124,11 @@ def check_arguments(node: Config, *, key: str) -> None:
     """
     try:
         parameters = inspect.signature(get_object(node["_target_"])).parameters
-    except ImportError:  # records can be looked at without the code of their method
-        return
+    except ImportError as error:
+        raise ValueError(
+            f"{key}._target_: {node['_target_']} cannot be imported ({error.__cause__ or error}); "
+            "install its package, or name the folder that holds it in PYTHONPATH"
+        ) from error
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for name in node:

@@ -98,6 +98,6 @@ def source_distance(cell: Cell, store: Store) -> dict[str, Any] | None:  # plain
             f"{beyond} of {len(shots)} shots lie further from the source model's images than "
             f"{QUANTILE:.0%} of such images lie from each other (nearest neighbours, features of "
             f"{extractor.name}): this source model knows little like them, so expect samples that "
-            "copy the shots or stay in the source domain; see README, 'Your own images'"
+            "copy the shots or stay in the source domain; see README, 'Your own photographs'"
         )
     return found

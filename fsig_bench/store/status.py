@@ -93,7 +93,6 @@ def record_status(folder: Path, command: str) -> Iterator[None]:
         while not stop.wait(HEARTBEAT_S):
             write_status(folder, "running", command, began=began)
 
-    write_status(folder, "running", command, began=began)
     heart = threading.Thread(target=beat, daemon=True)
     heart.start()
     ours = False
@@ -102,6 +101,8 @@ def record_status(folder: Path, command: str) -> Iterator[None]:
         if ours:
             signal.signal(signal.SIGTERM, _on_terminate)
     try:
+        # Only now: who reads "running" may send the signal at once.
+        write_status(folder, "running", command, began=began)
         yield
     except BaseException as error:
         stop.set()

@@ -5,11 +5,16 @@ import shutil
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DModel,
+)
 from helpers import make_cell
 
 from baselines.common.diffusers_source import DiffusersSource
-from baselines.common.diffusion import Schedule, ddim_step, guided_step, predict_x0
+from baselines.common.diffusion import Schedule, ancestral_loop, ddim_step, guided_step, predict_x0
 from fsig_bench.runner.run import run
 from fsig_bench.store.store import Store
 
@@ -107,7 +112,7 @@ def test_the_training_loss_of_the_right_answer_is_zero(kind, tmp_path):
 
 
 def test_a_variance_head_is_taken_along(tmp_path):
-    write_model(tmp_path, net={"out_channels": 6}, beta_schedule="linear")
+    write_model(tmp_path, net={"out_channels": 6}, variance_type="learned_range")
     source = source_of(tmp_path)
     assert source.unet.heads == 2
     x = torch.randn(2, 3, SIDE, SIDE)
@@ -123,6 +128,8 @@ def test_a_variance_head_is_taken_along(tmp_path):
         ({"in_channels": 1, "out_channels": 1}, {"beta_schedule": "linear"}, {}, "maps 1 to 1"),
         ({}, {"beta_schedule": "linear"}, {"resolution": 64}, r"16 x 16.*suite\.resolution=16"),
         ({}, {"rescale_betas_zero_snr": True}, {}, "pure noise"),
+        ({"out_channels": 6}, {"beta_schedule": "linear"}, {}, "variance_type=fixed_small"),
+        ({"out_channels": 6}, {"variance_type": "learned"}, {}, "variance_type=learned;"),
         ({}, {}, {}, r"not guessed: .*suite\.source\.schedule="),
     ],
 )
@@ -130,6 +137,30 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(net, schedule, more, words
     write_model(tmp_path, net=net, **schedule)
     with pytest.raises(ValueError, match=words):
         source_of(tmp_path, **more)
+
+
+def test_a_scheduler_without_betas_is_not_taken_for_a_linear_one(tmp_path):
+    write_model(tmp_path, scheduler=FlowMatchEulerDiscreteScheduler, num_train_timesteps=1000)
+    with pytest.raises(ValueError, match=r"states no betas"):
+        source_of(tmp_path)
+
+
+def test_a_learned_variance_is_sampled_as_by_diffusers(tmp_path, monkeypatch):
+    schedule = {"variance_type": "learned_range", "num_train_timesteps": 20, "beta_end": 0.3}
+    write_model(tmp_path, net={"out_channels": 6}, **schedule)
+    source, theirs = source_of(tmp_path), DDPMScheduler(**schedule)
+    net = UNet2DModel.from_pretrained(tmp_path).eval()
+    x, *draws = torch.randn(21, 2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    mine, other = iter(draws), iter(draws)
+    monkeypatch.setattr(
+        "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *a, **kw: next(other)
+    )
+    with torch.no_grad():
+        steps = Schedule.respaced(20, source.abar)
+        ours = ancestral_loop(source.unet, x, steps, lambda: next(mine))
+        for t in reversed(range(20)):
+            x = theirs.step(net(x, t).sample, t, x).prev_sample
+    torch.testing.assert_close(ours, x, rtol=1e-3, atol=1e-3)
 
 
 def test_a_stated_schedule_takes_the_place_of_a_missing_one(tmp_path):

@@ -212,7 +212,7 @@ def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_pa
     first = cli(*shared, "method=crdy,copy,real", check=False)
     assert first.returncode == 1
     assert "3 cells: 0 finished, 2 to run" in first.stdout
-    assert "1 of 3 cells failed" in first.stdout and "Could not find 'method/crdy'" in first.stdout
+    assert "1 of 3 cells failed" in first.stdout and "no method 'crdy'" in first.stdout
     assert {key[0] for key in records(tmp_path)} == {"copy", "real"}
     times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
     again = cli(*shared, "method=copy,real")
