@@ -37,13 +37,16 @@ def run_command(words: Sequence[str]) -> int:
 
         Plugins.instance()  # loads Hydra's sweepers anew, so ours is derived after that
         from fsig_bench.report.run_output import print_summary
-        from fsig_bench.sweep.sweeper import register
+        from fsig_bench.runner.typed import split_sweep
+        from fsig_bench.sweep.sweeper import CellSweeper, register
 
         register(print_summary)
     from fsig_bench.runner.distributed import leave
 
     try:
         with readable(words) as overrides:
+            if is_sweep(words):
+                overrides, CellSweeper.cell_words = split_sweep(overrides)
             sys.argv[1:] = overrides
             hydra_main()
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fsig_bench.console import fail, split_config_dir
 from fsig_bench.runner.compose import check_typed, explained
 from fsig_bench.runner.explain import is_mistake
-from fsig_bench.runner.typed import defer_to_cells, is_setting, quote_paths
+from fsig_bench.runner.typed import is_setting, quote_paths
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 SHOW_TRACE = "HYDRA_FULL_ERROR"  # Hydra's own switch: "1" shows the traceback of its errors
@@ -49,7 +49,7 @@ def readable(words: Sequence[str]) -> Iterator[list[str]]:
     try:
         folder = split_config_dir(quoted)[1]
         check_typed(settings, config_dir=folder)
-        yield defer_to_cells(quoted) if sweep else quoted
+        yield quoted
     except HYDRA_ERRORS as error:
         if before == "1" or not is_mistake(error):
             raise

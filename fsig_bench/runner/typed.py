@@ -92,22 +92,20 @@ def quote_paths(words: Sequence[str], *, sweep: bool = False) -> list[str]:
     return done
 
 
-def defer_to_cells(words: Sequence[str]) -> list[str]:
-    """The words of a sweep, each setting of a method, dataset, suite or protocol left to the cells.
+def split_sweep(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a sweep for Hydra, and those that only its cells can take.
 
-    Hydra composes a config before it splits a sweep. A method's setting does not fit that one when
-    the sweep chooses among methods; as a choice of one value, only the cells see it.
+    Hydra composes a config before it splits a sweep. There a setting of a method does not fit when
+    the sweep chooses among methods; the same holds for datasets, suites and protocols.
     """
-    done = []
+    first: list[str] = []
+    cells: list[str] = []
     for word in words:
-        marks, key, value = split_word(word)
-        first, *rest = re.split(r"[./]", key)
-        found = parsed(value) if is_setting(word) else None
-        single = found is not None and not found.is_sweep_override()
-        if first in SWEPT and rest and "@" not in key and "~" not in marks and single and value:
-            word = f"{marks}{key}=choice({value})"
-        done.append(word)
-    return done
+        marks, key, _ = split_word(word)
+        group, *rest = re.split(r"[./]", key)
+        own = group in SWEPT and rest and "@" not in key and not word.startswith("-")
+        (cells if own and is_setting(word) and "~" not in marks else first).append(word)
+    return first, cells
 
 
 def check_words(

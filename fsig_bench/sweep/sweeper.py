@@ -37,6 +37,8 @@ class CellSweeper(BasicSweeper):
 
     # Prints the summary of a sweep, from the records of its finished cells.
     summarise: ClassVar[Callable[[Sequence[Path]], None]]
+    # Typed words that fit the config of a cell only; Hydra's first config is without them.
+    cell_words: ClassVar[list[str]] = []
 
     def setup(self, *, config: DictConfig, **parts: Any) -> None:
         try:
@@ -50,7 +52,8 @@ class CellSweeper(BasicSweeper):
         assert self.config is not None and self.launcher is not None
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        words = [*self._parse_config(), *arguments, *type(self).cell_words]
+        overrides = parser.parse_overrides(words)
         jobs: list[list[str]] = [o for part in self.split_arguments(overrides, None) for o in part]
         planner = JobPlanner(self.hydra_context.config_loader, self.config)
         planned, failed = planner.plan_jobs(jobs)

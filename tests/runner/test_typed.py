@@ -3,7 +3,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fsig_bench.runner.typed import check_words, defer_to_cells, quote_paths
+from fsig_bench.runner.typed import check_words, quote_paths, split_sweep
 
 PATHS = ["~/photos", "~", "~me/x", "/a b/c", "/a[1]", "/a,b", "/a=b", "/fotos/ü", "it's", "#1"]
 PATHS += ['say "x"', "2024", "true", "C:\\x", "back\\", "a\\'b", "/a(1)", "/x@y", "{x}", "/tmp/$x"]
@@ -51,15 +51,9 @@ def test_the_results_folder_is_expanded(monkeypatch):
 
 
 def test_settings_of_a_method_are_left_to_the_cells_of_a_sweep():
-    words = ["method=crdi,copy", "method.lr=1", "+method.a=[1,2]", "method/objective=paper"]
-    words += ["method.lr=1,2", "~method.x", "k=5", "+metric@protocol.metrics.x=y"]
-    found = defer_to_cells(words)
-    assert found[1:4] == [
-        "method.lr=choice(1)",
-        "+method.a=choice([1,2])",
-        "method/objective=choice(paper)",
-    ]
-    assert found[:1] + found[4:] == words[:1] + words[4:]
+    words = ["-m", "method=crdi,copy", "k=5", "~method.x", "+metric@protocol.metrics.x=y"]
+    cells = ["method.lr=1", "+method.a=[1,2]", "method/objective=paper", "dataset.path='~/a'"]
+    assert split_sweep([*words, *cells]) == (words, cells)
 
 
 def refusal(*words):
