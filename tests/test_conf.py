@@ -97,3 +97,14 @@ def test_every_preset_of_a_method_composes(group):
         config = composed(f"method={method}", "dataset=babies", f"method/{group}={path.stem}")
         seen.append(str(config.method[group]))
     assert len(set(seen)) == len(seen) > 2  # no two presets are the same
+
+
+def test_a_setting_that_a_card_calls_speed_only_is_one_of_the_methods():
+    """`speed_only` maps a setting to the value that takes the least memory."""
+    found = {}
+    for path in (ROOT / "conf" / "method").glob("*.yaml"):
+        cfg = composed(f"method={path.stem}", "dataset=babies").method
+        for name, value in (cfg.card.get("speed_only") or {}).items():
+            assert name in cfg and cfg[name] != value, (path.stem, name)
+            found[path.stem] = name
+    assert {"d2c", "rs_imle", "domainstudio"} <= set(found)

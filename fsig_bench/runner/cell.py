@@ -64,6 +64,7 @@ class MethodSettings:
     uses_shots: bool
     uses_seed: bool  # false: the same images for every seed, on purpose
     needs: tuple[str, ...]  # "fresh": draws fresh target images, as a control may
+    speed_only: Mapping[str, Any]  # settings that change no pixels -> the value that saves memory
     weight_copies: float  # how often adapting holds the weights: gradients, moments, averages
     reconstruct_sweep: ReconstructSweep | None
     spec: Spec  # the constructor's arguments

@@ -151,14 +151,14 @@ def warm_up(cell: Cell, method: Method, store: Store, limit_s: float = WARM_UP_S
 
 
 def remedies(method: MethodSettings) -> str:
-    """The settings that save memory, as far as this method has them."""
-    words = ["batch_size=1 (sampling)", "precision.sample=bf16", "offload=true"]
-    settings = method.spec
-    if "groups_at_once" in settings:
-        words = ["method.groups_at_once=1", "method.checkpointing=true", "precision.adapt=bf16"]
-    if "decode_batch" in settings:
-        words.insert(0, f"method.decode_batch={max(1, settings['decode_batch'] // 4)}")
-    return "try " + ", ".join(words)
+    """The settings that save memory: those of the method's card, then those of every run."""
+    own = [
+        f"method.{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in method.speed_only.items()
+    ]
+    common = ["precision.adapt=bf16", "batch_size=1 (sampling)", "precision.sample=bf16"]
+    tunes = method.weight_copies > 1  # offload is for frozen networks
+    return "try " + ", ".join([*own, *common, *([] if tunes else ["offload=true"])])
 
 
 def memory_floor_gib(cell: Cell) -> float:

@@ -36,6 +36,7 @@ def method_settings(node: dict[str, Any]) -> c.MethodSettings:
         uses_shots=card["uses_shots"],
         uses_seed=card.get("uses_seed", True),
         needs=tuple(card.get("needs", ())),
+        speed_only=card.get("speed_only", {}),
         weight_copies=card.get("weight_copies", 1),
         reconstruct_sweep=sweep
         and c.ReconstructSweep(
