@@ -17,6 +17,9 @@ def main(words: list[str] | None = None) -> int:
     """
     try:
         return dispatch(sys.argv[1:] if words is None else words)
+    except KeyboardInterrupt:  # before a room could say what goes on
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         sys.stdout = open(os.devnull, "w")
         return 141  # 128 + SIGPIPE
