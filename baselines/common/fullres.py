@@ -47,7 +47,7 @@ class FoldedConv(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        n, _, h, w = input.shape
+        h, w = input.shape[2:]
         small = F.pad(input[..., ::2, ::2], (1, 1, 1, 1))
         k = self.weight
         # Of an even row, kernel row 0 sees the value above and rows 1 and 2 its own; of an odd
