@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.common.fullres import FullResolution
 from baselines.common.weights import read_weights
 from fsig_bench.api import write_safetensors
 
@@ -38,6 +39,7 @@ class AutoencoderSizes:
     latent_channels: int
     expand: int  # of the decoder's inverted residuals
     mixtures: int
+    fine: int = 0  # channels of the decoder's path at full resolution; only where patch > 1
 
     @property
     def latent_side(self) -> int:
@@ -137,9 +139,12 @@ class Autoencoder(nn.Module):
                 DecoderCell(width, width, sizes.expand, res, up=False)
                 for _ in range(sizes.decoder_cells[stage])
             ]
-        up += [nn.ELU(), nn.Conv2d(w[0], 10 * sizes.mixtures * fold, 3, 1, 1)]
+        said = 10 * sizes.mixtures
+        up += [nn.ELU(), nn.Conv2d(w[0], (said + sizes.fine) * fold, 3, 1, 1)]
         up.append(nn.PixelShuffle(sizes.patch))
         self.decoder = nn.Sequential(*up)
+        if sizes.fine:
+            self.full = FullResolution(sizes.fine, said, seen=said)
 
     def encode(self, x: Tensor) -> Tensor:
         """Latents, not normalised."""
@@ -149,7 +154,11 @@ class Autoencoder(nn.Module):
     def parameters_of(self, z: Tensor) -> Tensor:
         """The mixture's parameters [n, 10 m, s, s]."""
         out: Tensor = self.decoder(z)
-        return out
+        if not self.sizes.fine:
+            return out
+        said, features = out.tensor_split([10 * self.sizes.mixtures], 1)
+        corrected: Tensor = said + self.full(said, features)
+        return corrected
 
     def decode(self, z: Tensor) -> Tensor:
         """The mixture's mean image; the official code draws a sample, which adds pixel noise."""
@@ -207,6 +216,8 @@ def save_autoencoder(path: Path, net: Autoencoder, extra: Mapping[str, Tensor]) 
     """Writes fp16 safetensors with the architecture as metadata; `extra` stays float32."""
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
     sizes = {k: list(v) if isinstance(v, Sequence) else v for k, v in asdict(net.sizes).items()}
+    if not net.sizes.fine:
+        del sizes["fine"]  # as before there was one
     return write_safetensors(path, {**tensors, **extra}, {"architecture": json.dumps(sizes)})
 
 

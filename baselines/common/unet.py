@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.common.diffusion import linear_abar
+from baselines.common.fullres import FullResolution, fold_upsampling
 from baselines.common.weights import read_weights
 from fsig_bench.api import verified, write_safetensors
 
@@ -37,6 +38,9 @@ class PixelUNet(nn.Module):
     end an epsilon error is multiplied by 150 in x_0, a v error by 1, which a small network needs.
     With `inner` "sample" it speaks x_0. `schedule` is the abar table that the network was trained
     under (default: the linear one).
+
+    With `fine` c the network hands c channels of features to a path at full resolution, which
+    corrects its answer; for images only.
     """
 
     abar: Tensor
@@ -47,24 +51,34 @@ class PixelUNet(nn.Module):
         unshuffle: int = 1,
         inner: Literal["eps", "v", "sample"] = "eps",
         schedule: Tensor | None = None,
+        fine: int = 0,
     ) -> None:
         super().__init__()
         from diffusers import UNet2DModel
 
-        self.config, self.unshuffle, self.inner = dict(config), unshuffle, inner
-        self.heads = int(config["out_channels"]) // int(config["in_channels"])
+        self.config, self.unshuffle, self.inner, self.fine = dict(config), unshuffle, inner, fine
+        self.answer = int(config["out_channels"])  # channels of the network's own answer
+        self.heads = self.answer // int(config["in_channels"])
         table = linear_abar() if schedule is None else schedule
         self.register_buffer("abar", table.float(), persistent=False)
-        self.net: nn.Module = UNet2DModel(**self.config)  # type: ignore[no-untyped-call, assignment]
+        built = self.config | {"out_channels": self.answer + fine * unshuffle**2}
+        self.net: nn.Module = UNet2DModel(**built)  # type: ignore[no-untyped-call, assignment]
         self.resolution = int(config["sample_size"]) * unshuffle
+        if fine:
+            self.full = FullResolution(fine, 3 * self.heads)
+            fold_upsampling(self.net)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Epsilon, then the variance interpolation if there is a head for it."""
         small = F.pixel_unshuffle(x, self.unshuffle) if self.unshuffle > 1 else x
-        out = self.net(small, t, return_dict=False)[0].float()
-        mean, *variance = out.chunk(self.heads, 1)
+        raw = self.net(small, t, return_dict=False)[0]
+        mean, *variance = raw[:, : self.answer].float().chunk(self.heads, 1)
         if self.unshuffle > 1:
             mean, *variance = (F.pixel_shuffle(a, self.unshuffle) for a in (mean, *variance))
+        if self.fine:
+            features = F.pixel_shuffle(raw[:, self.answer :], self.unshuffle)
+            parts = self.full(x, features).float().chunk(self.heads, 1)
+            mean, *variance = (a + b for a, b in zip((mean, *variance), parts, strict=True))
         if self.inner == "v":
             abar = self.abar[t][:, None, None, None]
             mean = (1 - abar).sqrt() * x + abar.sqrt() * mean
@@ -87,8 +101,12 @@ class PixelUNet(nn.Module):
 
 def save_unet(path: Path, unet: PixelUNet) -> str:
     """Writes fp16 safetensors with the architecture in the metadata; returns the sha256."""
-    tensors = {k: v.detach().to(torch.float16) for k, v in unet.net.state_dict().items()}
+    state = unet.net.state_dict()
     parts = {"unet": unet.config, "unshuffle": unet.unshuffle, "inner": unet.inner}
+    if unet.fine:
+        state |= {f"full.{k}": v for k, v in unet.full.state_dict().items()}
+        parts["fine"] = unet.fine
+    tensors = {k: v.detach().to(torch.float16) for k, v in state.items()}
     config = json.dumps(parts, sort_keys=True)
     return write_safetensors(path, tensors, {"architecture": config})
 
@@ -100,8 +118,14 @@ def load_unet(path: Path) -> PixelUNet:
         ValueError: the file carries no architecture, or its tensors do not fit it.
     """
     config, tensors = read_weights(path)
-    unet = PixelUNet(config["unet"], config["unshuffle"], config["inner"])
+    unet = PixelUNet(
+        config["unet"], config["unshuffle"], config["inner"], fine=config.get("fine", 0)
+    )
+    names = [k for k in tensors if k.startswith("full.")]
+    full = {k.removeprefix("full."): tensors.pop(k) for k in names}
     unet.net.load_state_dict(tensors)
+    if unet.fine:
+        unet.full.load_state_dict(full)
     return unet.eval().requires_grad_(False)
 
 

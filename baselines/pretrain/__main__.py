@@ -1,7 +1,7 @@
-"""`python -m baselines.pretrain RECIPE [out=FILE] [key=value ...]` makes a weight file.
+"""`python -m baselines.pretrain RECIPE [out=FILE] [work=DIR] [key=value ...]` makes a weight file.
 
 The mini suite's files go where they ship; those of other recipes need `out`. A manifest is written
-beside the file.
+beside the file. Checkpoint, curve and rendered images lie in `work`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def main(argv: list[str]) -> None:
     config = OmegaConf.load(CONF / "pretrain" / f"{name}.yaml")
     OmegaConf.set_struct(config, True)
     own_out = [w.removeprefix("out=") for w in overrides if w.startswith("out=")]
-    settings = [w for w in overrides if not w.startswith("out=")]
+    own_work = [w.removeprefix("work=") for w in overrides if w.startswith("work=")]
+    settings = [w for w in overrides if not w.startswith(("out=", "work="))]
     config = OmegaConf.merge(config, OmegaConf.from_dotlist(settings))
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise SystemExit(f"{name} needs {', '.join(f'{key}=...' for key in missing)}")
@@ -37,11 +38,12 @@ def main(argv: list[str]) -> None:
             raise SystemExit(f"{name} needs out=FILE.safetensors: it does not ship")
     seed = config.loop.seed if "loop" in config else config.seed
     out = Path(own_out[-1]).expanduser() if own_out else WEIGHTS / f"{name}.safetensors"
+    work = Path(own_work[-1]).expanduser() if own_work else Path("outputs/pretrain") / out.stem
     recipe = instantiate(config, _convert_="all")
-    cost = recipe.run(out, Path("outputs") / "pretrain" / out.stem)
+    cost = recipe.run(out, work)
     command = " ".join(["python -m baselines.pretrain", name, *overrides])
     entry = {"command": command, "recipe": f"conf/pretrain/{name}.yaml", "seed": seed}
-    licence = "that of the images" if own_out else "Apache-2.0"
+    licence = "Apache-2.0" if trained_on == "faceworld" else "that of the images"
     record_in_manifest(out, entry | {"cost": cost, "licence": licence, "trained_on": trained_on})
     print(f"wrote {out}")
 

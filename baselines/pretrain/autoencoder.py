@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from baselines.common.autoencoder import (
     Autoencoder,
     AutoencoderSizes,
+    mixture_mean,
     mixture_nll,
     save_autoencoder,
 )
@@ -145,6 +146,15 @@ def moco_loss(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> 
     return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
 
 
+def edge_loss(y: Tensor, x: Tensor) -> Tensor:
+    """Mean absolute error of the differences between neighbouring pixels, of [n, c, h, w].
+
+    A squared error of pixels hardly sees a blurred edge; this one sees its whole height.
+    """
+    gap = y - x
+    return gap.diff(dim=2).abs().mean() + gap.diff(dim=3).abs().mean()
+
+
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderRecipe:
     """How the weights were made; the values stand in conf/pretrain/autoencoder.yaml."""
@@ -160,6 +170,8 @@ class AutoencoderRecipe:
     nats_per_unit: float
     scale: float | None  # of the logistic, in [-1, 1]; None: predicted per pixel
     loop: Loop
+    plain: float = 0.0  # share of a batch rebuilt as it is: crops are resampled, hence blurred
+    edge_weight: float = 0.0  # of `edge_loss` between the mean image and its target
 
     def run(self, out: Path, work: Path) -> dict[str, Any]:
         """Trains (or continues), writes `out` with the latents' statistics, returns the cost."""
@@ -174,6 +186,8 @@ class AutoencoderRecipe:
             with torch.autocast(torch.device(self.loop.device).type, enabled=False):
                 x = to_float(pixels.to(self.loop.device))
                 views = [self.augmentation(x, g) for _ in range(2)]
+                as_is = round(self.plain * len(x))
+                views[0][:as_is] = x[:as_is]
             a, b = (v.contiguous(memory_format=torch.channels_last) for v in views)
             if not compiled:
                 query_of, key_of = partial(self._query, model), partial(self._key, model)
@@ -188,7 +202,12 @@ class AutoencoderRecipe:
             model.push(key)
             logs = {"bits_per_dim": float(nats.detach()) / x[0].numel() / math.log(2)}
             logs |= {"contrast": float(contrast.detach())}
-            return nats / self.nats_per_unit + contrast, logs
+            total = nats / self.nats_per_unit + contrast
+            if self.edge_weight:
+                edges = edge_loss(mixture_mean(p.float()), a)
+                logs |= {"edges": float(edges.detach())}
+                total = total + self.edge_weight * edges
+            return total, logs
 
         start = time.perf_counter()
         cost = self.loop.run(model, loss, self.images, work)

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from baselines.common.diffusion import linear_abar
-from baselines.common.unet import PixelUNet, save_unet
+from baselines.common.unet import PixelUNet, load_unet, save_unet
 from baselines.common.variational import Tables, at, variational_bound
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.api import generator, to_float
+from fsig_bench.api import generator, to_float, verified
 
 
 def hybrid_loss(
@@ -42,6 +42,17 @@ def hybrid_loss(
     return simple + vlb_weight * 1000 * bound, simple
 
 
+@torch.no_grad()
+def begin_from(model: PixelUNet, trained: PixelUNet) -> None:
+    """Copies trained weights; rows of `model` that `trained` lacks stay as they are.
+
+    With the full-resolution path at its zero start, `model` then says what `trained` says.
+    """
+    own = model.net.state_dict()
+    for name, value in trained.net.state_dict().items():
+        own[name][: len(value)] = value
+
+
 @dataclass(frozen=True, kw_only=True)
 class DiffusionRecipe:
     """How the weights were made; the values stand in conf/pretrain/diffusion.yaml."""
@@ -52,11 +63,15 @@ class DiffusionRecipe:
     inner: Literal["eps", "v"]
     vlb_weight: float
     loop: Loop
+    fine: int = 0  # channels of the path at full resolution; see PixelUNet
+    start: str | None = None  # trained weights to begin from, of the same network without `fine`
 
     def run(self, out: Path, work: Path) -> dict[str, Any]:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
         torch.manual_seed(self.loop.seed)  # initial weights
-        model = PixelUNet(self.unet, self.unshuffle, self.inner)
+        model = PixelUNet(self.unet, self.unshuffle, self.inner, fine=self.fine)
+        if self.start:
+            begin_from(model, load_unet(verified(self.start)))
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         tables = Tables.of(linear_abar())
 

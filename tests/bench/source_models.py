@@ -1,0 +1,181 @@
+"""How good is a source model of the mini suite?
+
+    python tests/bench/source_models.py diffusion FILE [--n 2000] [--work DIR] [--sheet PNG]
+    python tests/bench/source_models.py autoencoder FILE [--n 500] [--sheet PNG]
+
+For a diffusion model, on samples as the control `source` draws them: the Frechet distance to
+`adults`, the Nyquist ratio, the grain of flat patches, the share of strong edges, the rendering
+residual, and the cost of a forward. For an autoencoder, on held-out `adults`: decibels, and the
+same figures of what it rebuilds. Real images' own figures stand beside them. With `--work`, samples
+are kept there and a stopped run continues; `--sheet` shows 200 unselected images, 100 of them real.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from baselines.common.autoencoder import load_autoencoder
+from baselines.common.unet import PixelUNet, load_unet
+from baselines.source import Source
+from fsig_bench.api import ROOT, NoProgress, sha256_of, to_float, to_uint8
+from fsig_bench.faceworld.domains import DOMAIN_NAMES
+from fsig_bench.faceworld.reader import FactorReader
+from fsig_bench.faceworld.render import render
+from fsig_bench.metrics.frechet import frechet_distance
+from fsig_bench.metrics.psnr import psnr
+from fsig_bench.pictures.grid import save_png
+
+N_REAL = 2500
+TOP = 4  # rows above nearly every head
+PATCH = 16  # pixels
+FLAT = 2.0  # grey levels: standard deviation of a flat patch after 2x2 averaging
+STRONG = 40.0  # grey levels a pixel: a strong edge
+
+
+def grey(images: Tensor) -> Tensor:
+    """uint8 [n, 3, h, w] -> luminance [n, h, w], 0 to 255."""
+    return (images.float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+
+
+def measure_nyquist(images: Tensor) -> float:
+    """Power of background rows at the Nyquist frequency over that at half to 7/8 of it.
+
+    Over the top rows, under a Hann window, which keeps the peak within two bins of its place. White
+    noise has 1, a checkerboard more.
+    """
+    rows = grey(images)[:, :TOP]
+    side = rows.shape[2]
+    centred = rows - rows.mean(2, keepdim=True)
+    power = torch.fft.rfft(centred * torch.hann_window(side)).abs().square().mean((0, 1))
+    return float(power[side // 2] / power[side // 4 : side * 7 // 16].mean())
+
+
+def measure_grain(images: Tensor) -> float:
+    """Root mean square difference of a pixel from its 2x2 square's mean, in grey levels.
+
+    Over flat 16x16 patches; flatness is judged on the squares' means, which see no checkerboard.
+    """
+    tiles = grey(images).unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH).reshape(-1, PATCH, PATCH)
+    means = F.avg_pool2d(tiles[:, None], 2)
+    flat = means.flatten(1).std(1) < FLAT
+    gap = tiles[:, None] - F.interpolate(means, scale_factor=2.0, mode="nearest")
+    return float(gap[flat].square().mean().sqrt())
+
+
+def measure_edges(images: Tensor) -> float:
+    """Share of pixels whose luminance changes by more than `STRONG` to its lower right."""
+    y = grey(images)
+    step = (y[:, 1:, 1:] - y[:, :-1, 1:]).square() + (y[:, 1:, 1:] - y[:, 1:, :-1]).square()
+    return float((step.sqrt() > STRONG).float().mean())
+
+
+def measure_residuals(images: Tensor, reader: FactorReader) -> tuple[float, float]:
+    """Median distance to the renderer's drawing from the factors read off the image.
+
+    Root mean square of pixels in grey levels, and distance in the reader's perceptual maps.
+    """
+    factors = reader.read(images)[0]
+    redrawn = reader.redraw(factors, DOMAIN_NAMES.index("adults"))
+    gap = images.float() - redrawn.float()
+    rows = [reader.perceive(to_float(part)) for part in (images, redrawn)]
+    seen = (rows[0] - rows[1]).square().sum(1)
+    return float(gap.square().mean((1, 2, 3)).sqrt().median()), float(seen.median())
+
+
+def draw_samples(draw: Callable[[range], Tensor], n: int, work: Path | None, name: str) -> Tensor:
+    """uint8 [n, 3, 64, 64] by shards of 100, kept in `work` under `name`."""
+    shards = []
+    for start in range(0, n, 100):
+        path = work / f"{name}-{start}.safetensors" if work else None
+        if path and path.exists():
+            shards.append(load_file(path)["images"])
+            continue
+        shards.append(to_uint8(draw(range(start, start + 100))))
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({"images": shards[-1]}, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").replace(path)
+    return torch.cat(shards)[:n]
+
+
+class Model:
+    """A network where the control expects a suite's source."""
+
+    device = "cpu"
+
+    def __init__(self, net: PixelUNet) -> None:
+        self.net, self.resolution = net, net.resolution
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
+        return self.net.eps(x, t)
+
+
+def count_gflop(net: PixelUNet) -> float:
+    """Floating-point operations of one forward of one image, in 10^9."""
+    side = net.resolution
+    with FlopCounterMode(display=False) as counter:
+        net.eps(torch.zeros(1, 3, side, side), 500)
+    return counter.get_total_flops() / 1e9
+
+
+def describe(images: Tensor, reader: FactorReader) -> dict[str, float]:
+    """The figures that need no reference."""
+    pixels, seen = measure_residuals(images[:500], reader)
+    return {
+        "nyquist": measure_nyquist(images),
+        "grain": measure_grain(images),
+        "edges": measure_edges(images),
+        "residual_pixels": pixels,
+        "residual_seen": seen,
+    }
+
+
+def main() -> None:
+    """Prints one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=["diffusion", "autoencoder"])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--n", type=int, default=2000)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--sheet", type=Path)
+    args = parser.parse_args()
+    weights = "baselines/weights/mini/reader.safetensors"
+    reader = FactorReader(weights=str(ROOT / weights), trunk_maps=4)
+    found: dict[str, float] = {"n": args.n}
+    if args.kind == "diffusion":
+        net = load_unet(args.file)
+        found["gflop"] = count_gflop(net)
+        source = Source(source=Model(net), num_steps=25)  # type: ignore[arg-type]
+        sampler = source.sampler(source.adapt(torch.empty(0), seed=0, progress=NoProgress()))
+        fake = draw_samples(sampler, args.n, args.work, sha256_of(args.file)[:8])
+    else:
+        rebuild = load_autoencoder(args.file, ("latent.mean", "latent.sd"))[0]
+        true = render("adults", "held_out", range(args.n))[0]
+        parts = [rebuild.decode(rebuild.encode(to_float(x))) for x in true.split(50)]
+        fake = to_uint8(torch.cat(parts))
+        found["psnr_db"] = float(psnr(real=true, fake=fake).mean())
+    real = render("adults", "reference", range(N_REAL))[0]
+    features = [torch.cat([reader.features(x) for x in s.split(100)]) for s in (real, fake)]
+    found["fd"] = frechet_distance(real=features[0], fake=features[1])
+    of_real = describe(real[: args.n], reader)
+    for name, value in describe(fake, reader).items():
+        found |= {name: value, f"{name}_of_real": of_real[name]}
+    print(json.dumps({k: round(v, 4) for k, v in found.items()}))
+    if args.sheet:
+        both = torch.cat([fake[:100], real[:100]]).view(10, 20, 3, 64, 64)
+        args.sheet.parent.mkdir(parents=True, exist_ok=True)
+        save_png(both.permute(2, 0, 3, 1, 4).reshape(3, 640, 1280), args.sheet)
+
+
+if __name__ == "__main__":
+    main()
