@@ -173,7 +173,7 @@ def test_a_damaged_shard_is_named(whole, tmp_path):
     [
         (["dataset=babies"], ["no method", "crdi", "rs_imle"]),
         (["method=copy"], ["no dataset", "babies", "folder"]),
-        (["method=crdy", "dataset=babies"], ["crdi", "source", "copy", "real"]),
+        (["method=crdy", "dataset=babies"], ["crdy", "Did you mean crdi?"]),
         (["method=copy", "dataset=dogs"], ["babies", "sketches", "folder"]),
         (["method=copy", "dataset=babies", "k=500"], ["k=500", "100"]),
         (["method=copy", "dataset=babies", "k=0"], ["k=0"]),

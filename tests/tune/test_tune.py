@@ -461,8 +461,8 @@ class TestCommand:
         assert "shots only" in out and result["uses"] == "shots only"
         assert result["command"] in out and result["study"] in out
         words = shlex.split(result["command"])
-        assert words[:3] == ["python", "-m", "fsig_bench"]
-        steps = str(composed(*words[3:]).method.num_steps)
+        assert words[0] == "fsig-bench"
+        steps = str(composed(*words[1:]).method.num_steps)
         assert steps == result["trials"][0]["settings"]["method.num_steps"]
         again, same = run(tmp_path, "method.num_steps=2:4", "trials=3")
         assert again == result and same == written
@@ -527,7 +527,7 @@ class TestCommand:
         ("words", "said"),
         [
             (["method.num_stepz=2:4"], "no setting method.num_stepz .*method.num_steps"),
-            (["methdo.x=1", "method.num_steps=2:4"], "no setting methdo.x"),
+            (["methdo.x=1", "method.num_steps=2:4"], "no setting methdo"),
             (["method.card=[a,b]"], "method.card is a group"),
             (["method/nothing=[a,b]"], "no group method/nothing"),
             (["method.num_steps=[2,x]"], "num_steps=x"),
@@ -552,7 +552,7 @@ class TestCommand:
         words = ["method=domainstudio", "dataset=babies", "method.sample.kind=[ddim,foo]"]
         with pytest.raises(ValueError, match="method.sample.kind=foo: kind='foo'"):
             tune.main(words)
-        with pytest.raises(ValueError, match="method/objective/nope"):
+        with pytest.raises(ValueError, match="method/objective with a choice nope"):
             tune.main([*words[:2], "method/objective=[paper,nope]"])
 
     def test_presets_and_whole_numbers_are_found_in_the_config(self):
