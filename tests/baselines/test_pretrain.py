@@ -10,8 +10,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
+from toy_recipes import LOOP, SIZES
 
-from baselines.common.autoencoder import Autoencoder, AutoencoderSizes, load_autoencoder
+from baselines.common.autoencoder import Autoencoder, load_autoencoder
 from baselines.common.critic import load_critic
 from baselines.common.stylegan2 import StyleArchitecture, load_generator, read_gan
 from baselines.common.unet import PixelUNet, load_unet
@@ -20,7 +21,6 @@ from baselines.pretrain.__main__ import main as pretrain
 from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe
 from baselines.pretrain.diffusion import DiffusionRecipe
 from baselines.pretrain.gan import GanRecipe
-from baselines.pretrain.loop import Loop
 from baselines.pretrain.prior import PriorRecipe, prior_loss
 from fsig_bench.api.images import to_float
 from fsig_bench.api.weights import record_in_manifest
@@ -35,32 +35,6 @@ class Blobs:
         return colour.expand(-1, -1, 16, 16).to(torch.uint8)
 
 
-LOOP = Loop(
-    seed=0,
-    num_images=128,
-    batch_size=16,
-    lr=2e-3,
-    warmup_images=16,
-    decay_from=0.5,
-    weight_decay=0.0,
-    ema_images=64,
-    clip_norm=1.0,
-    bf16=False,
-    compile=False,
-    device="cpu",
-    checkpoint_s=0.0,
-)
-SIZES = AutoencoderSizes(
-    resolution=16,
-    patch=1,
-    residual=1.0,
-    widths=[8, 16],
-    encoder_cells=[0, 1],
-    decoder_cells=[0, 1],
-    latent_channels=4,
-    expand=2,
-    mixtures=1,
-)
 ARCH = StyleArchitecture(resolution=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 8, 16: 8})
 
 

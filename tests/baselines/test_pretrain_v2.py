@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+import toy_recipes
 from helpers import ROOT
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -13,43 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.common.autoencoder import (
     Autoencoder,
-    AutoencoderSizes,
     load_autoencoder,
     save_autoencoder,
 )
 from baselines.common.unet import PixelUNet, load_unet, save_unet
 from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe, edge_loss
 from baselines.pretrain.diffusion import DiffusionRecipe
-from baselines.pretrain.loop import Loop
 from fsig_bench.api.weights import record_in_manifest
 
-LOOP = Loop(
-    seed=0,
-    num_images=96,
-    batch_size=16,
-    lr=1e-3,
-    warmup_images=16,
-    decay_from=0.5,
-    weight_decay=0.0,
-    ema_images=64,
-    clip_norm=1.0,
-    bf16=False,
-    compile=False,
-    device="cpu",
-    checkpoint_s=1e9,
-)
-SIZES = AutoencoderSizes(
-    resolution=16,
-    patch=2,
-    residual=1.0,
-    widths=[8, 16],
-    encoder_cells=[0, 1],
-    decoder_cells=[0, 1],
-    latent_channels=4,
-    expand=2,
-    mixtures=1,
-    fine=4,
-)
+LOOP = replace(toy_recipes.LOOP, num_images=96, lr=1e-3, checkpoint_s=1e9)
+SIZES = replace(toy_recipes.SIZES, patch=2, fine=4)
 
 
 @dataclass(frozen=True)
