@@ -18,6 +18,7 @@ from typing import Any
 
 from fsig_bench.api.places import CONF
 from fsig_bench.report.records import Record
+from fsig_bench.runner.typed import quoted
 from fsig_bench.store.keys import NOT_IN_KEY
 
 SCALARS = ("k", "seed", "subset", "num_images")
@@ -55,10 +56,7 @@ def hydra_value(value: Any) -> str:
     text = str(value)
     if WORD.fullmatch(text) and text.lower() not in RESERVED:
         return text
-    # Backslashes count only before a quote or at the end, where each has to be doubled.
-    escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", text)
-    tail = len(escaped) - len(escaped.rstrip("\\"))
-    return f"'{escaped}{chr(92) * tail}'"
+    return quoted(text)
 
 
 def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]:

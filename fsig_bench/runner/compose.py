@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fsig_bench.api.places import CONF
 from fsig_bench.help import GROUPS
 from fsig_bench.runner.explain import Known, explain
-from fsig_bench.runner.typed import check_words, quote_paths, split_word
+from fsig_bench.runner.typed import check_words, quote_paths, quoted, split_word
 
 ABSENT = object()
 
@@ -32,7 +32,7 @@ def search_path(folder: Path) -> str:
     found = folder.expanduser().resolve()
     if not found.is_dir():
         raise ValueError(f"config_dir={folder} is no folder; give one with config groups")
-    return f"hydra.searchpath=['file://{found}']"
+    return f"hydra.searchpath=[{quoted(f'file://{found}')}]"
 
 
 def compose_config(overrides: Sequence[str], *, config_dir: str | Path | None = None) -> DictConfig:

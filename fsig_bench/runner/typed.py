@@ -48,6 +48,7 @@ def parsed(text: str) -> Override | None:
 
 def quoted(text: str) -> str:
     """Text as a string of Hydra's grammar, whatever it holds."""
+    # Backslashes count only before a quote or at the end, where each has to be doubled.
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     end = len(escaped) - len(escaped.rstrip("\\"))
     return f"'{escaped}{chr(92) * end}'"
