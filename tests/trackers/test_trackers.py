@@ -31,7 +31,7 @@ def needs(library):
 def fresh(monkeypatch):
     """No memory of earlier failures, and no setting of the machine's own wandb."""
     monkeypatch.setattr(base.SafeTracker, "unusable", set())
-    monkeypatch.setattr(base.SafeTracker, "said", set())
+    monkeypatch.setattr(base.SafeTracker, "printed", set())
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT", "WANDB_ENTITY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(ROOT / "no_such_netrc"))
@@ -162,7 +162,7 @@ def test_a_sweep_makes_a_run_for_each_cell(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["wandb", "tensorboard"])
-def test_a_missing_library_is_said_once_and_stops_nothing(home, monkeypatch, capsys, missing):
+def test_a_missing_library_is_named_once_and_stops_nothing(home, monkeypatch, capsys, missing):
     real = builtins.__import__
 
     def without(name, *args, **kw):
