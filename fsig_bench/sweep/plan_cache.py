@@ -17,6 +17,7 @@ from typing import Any
 
 from fsig_bench.api.places import CONF, PACKAGE, ROOT
 from fsig_bench.runner.cell import Cell
+from fsig_bench.store.files import seal
 from fsig_bench.store.keys import STAGE_VERSION
 from fsig_bench.sweep.plan import PlannedRun
 
@@ -38,16 +39,18 @@ def cacheable(cell: Cell) -> bool:
 class PlanCache:
     """The remembered jobs of one results folder.
 
-    If its file cannot be read or written, jobs are composed again; nothing else is lost.
+    If its file cannot be read or written, or is damaged, jobs are composed again; nothing else is
+    lost.
     """
 
     def __init__(self, root: Path) -> None:
         self.path, self.stamp = root / "store" / "plans.json", source_stamp()
         self.known: dict[str, list[dict[str, Any]]] = {}
         self.changed = False
-        with suppress(OSError, ValueError, AttributeError):
-            found = json.loads(self.path.read_text())
-            if found.get("stamp") == self.stamp:
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
+            found = json.loads(self.path.read_bytes())
+            whole = found.pop("seal", None) == seal(found)
+            if whole and found.get("stamp") == self.stamp:
                 self.known = found["jobs"]
 
     def get(self, overrides: Sequence[str]) -> list[PlannedRun] | None:
@@ -65,4 +68,5 @@ class PlanCache:
 
         if self.changed:
             with suppress(OSError):
-                write_json(self.path, {"stamp": self.stamp, "jobs": self.known})
+                whole = {"stamp": self.stamp, "jobs": self.known}
+                write_json(self.path, whole | {"seal": seal(whole)})
