@@ -114,17 +114,16 @@ def mapped(each: Check | None = None, *, key: Check = text, none: bool = False) 
 
 def fields(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
     """An object with fields of its own; others are passed over."""
+    known = {**required, **(optional or {})}
 
     def check(value: Any) -> str | None:
         if not isinstance(value, dict):
             return "an object"
-        for field, fits in required.items():
+        for field in required:
             if field not in value:
                 return f"an object with the field {field}"
-            if wrong := fits(value[field]):
-                return f"an object with {field} as {wrong}"
-        for field, fits in (optional or {}).items():
-            if field in value and (wrong := fits(value[field])):
+        for field, inner in value.items():
+            if (fits := known.get(field)) and (wrong := fits(inner)):
                 return f"an object with {field} as {wrong}"
         return None
 
