@@ -24,10 +24,15 @@ def read_record(path: Path) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
     if given is None and record.get("record_version", 1) == 1 and "run_id" in record:
-        return dict(record)
+        return with_draw(record)
     if seal(record) != given:
         raise ValueError(f"{path} is damaged or was edited; {remedy}")
-    return dict(record) | {"seal": given}
+    return with_draw(record) | {"seal": given}
+
+
+def with_draw(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its draw seed; up to version 2 the seed was that of sampling as well."""
+    return {**record, "draw": record.get("draw", record.get("seed"))}
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -48,6 +53,7 @@ NOT_IN_RECORD = (
     "on_busy",
     "on_failed",
     "dry_run",
+    "reuse",
 )
 
 
@@ -57,7 +63,7 @@ def recorded_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Suite, method, dataset, k, seed, subset, protocol: what a run is called by."""
+    """Suite, method, dataset, k, subset, seed, draw, protocol: what a run is called by."""
     return {
         "suite": config["suite"]["name"],
         "method": config["method"]["card"]["name"],
@@ -65,6 +71,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
         "k": config["k"],
         "seed": config["seed"],
         "subset": config["subset"],
+        "draw": config.get("draw", config["seed"]),
         "protocol": config["protocol"]["name"],
     }
 
@@ -75,3 +82,9 @@ def flat(node: Any, path: str = "") -> dict[str, Any]:
         return {path: node}
     parts = [flat(v, f"{path}.{k}" if path else str(k)) for k, v in node.items()]
     return {k: v for part in parts for k, v in part.items()}
+
+
+def speed_only(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings of a method's node that change its speed only, as its card declares."""
+    card = node.get("card")
+    return tuple(card.get("speed_only", ())) if isinstance(card, Mapping) else ()
