@@ -123,7 +123,10 @@ def listing(runs: Sequence[RunStatus]) -> list[str]:
     return [*lines, f"{len(runs)} runs: {parts}" if parts else "0 runs"]
 
 
-KEYED = ("suite", "method", "dataset", "protocol", "k", "seed", "subset", "num_images", "precision")
+KEYED = (
+    *("suite", "method", "dataset", "protocol", "k", "subset", "seed", "draw"),
+    *("num_images", "precision"),
+)
 
 
 def differences(asked: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
@@ -144,6 +147,7 @@ def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> l
     """
     from fsig_bench.runner.compose import compose_config
     from fsig_bench.runner.resolve import resolve
+    from fsig_bench.runner.reuse import code_changes
 
     asked = resolve(compose_config(words, config_dir=config_dir))
     if is_usable(store.root / asked.folder / "record.json"):
@@ -161,10 +165,11 @@ def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> l
         kept = [
             n
             for n, k in (("adapt", asked.adapt_key), ("sample", asked.sample_key))
-            if stages.get(n) == k[:16]
+            if str(stages.get(n))[:16] == k[:16]
         ]
         found = differences(asked.config, run.record)
         reused = f"; {' and '.join(kept)} would be reused" if kept else ""
+        found += code_changes(run.record) if run.record.get("code") else []
         found = found or ["in weights, images or version of the code only"]
         answers.append((found, [f"  {run.run_id} differs{reused}:", *(f"    {d}" for d in found)]))
     for _, part in sorted(answers, key=lambda pair: len(pair[0]))[:3]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsig_bench.store.keys import NOT_IN_KEY
-from fsig_bench.store.records import flat
+from fsig_bench.store.records import flat, speed_only
 
 Record = dict[str, Any]
 
@@ -21,7 +21,8 @@ def settings_of(
     if "method" in parts:
         # What a method copies from its dataset (`real` its images) is not a setting of its own.
         theirs = [v for v in config.get("dataset", {}).values() if isinstance(v, Mapping)]
-        method = {k: v for k, v in config["method"].items() if k != "card"}
+        speed = speed_only(config["method"])
+        method = {k: v for k, v in config["method"].items() if k not in ("card", *speed)}
         nodes["method"] = {k: v for k, v in method.items() if v not in theirs}
         policy = config.get("precision", {})  # records of version 1 have none
         nodes["precision"] = {k: v for k, v in policy.items() if v != "fp32"}

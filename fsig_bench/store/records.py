@@ -49,7 +49,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except ValueError as error:
         message = f"{path} is no record that can be used here ({_short(error)}); {REMEDY}"
         raise ValueError(message) from error
-    return dict(record) if first_version else dict(record) | {"seal": given}
+    return with_draw(record) if first_version else with_draw(record) | {"seal": given}
 
 
 _named: set[str] = set()  # what has been printed
@@ -111,6 +111,11 @@ def _check_place(path: Path, record: Mapping[str, Any]) -> None:
         raise ValueError(f"it lies in the folder of another run: the record has {wrong[0]}")
 
 
+def with_draw(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its draw seed; up to version 2 the seed was that of sampling as well."""
+    return {**record, "draw": record.get("draw", record.get("seed"))}
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a record with its seal."""
     whole = json.loads(json.dumps({k: v for k, v in record.items() if k != "seal"}))
@@ -129,6 +134,7 @@ NOT_IN_RECORD = (
     "on_busy",
     "on_failed",
     "dry_run",
+    "reuse",
 )
 
 
@@ -138,7 +144,7 @@ def recorded_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Suite, method, dataset, k, seed, subset, protocol: what a run is called by."""
+    """Suite, method, dataset, k, subset, seed, draw, protocol: what a run is called by."""
     return {
         "suite": config["suite"]["name"],
         "method": config["method"]["card"]["name"],
@@ -146,6 +152,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
         "k": config["k"],
         "seed": config["seed"],
         "subset": config["subset"],
+        "draw": config.get("draw", config["seed"]),
         "protocol": config["protocol"]["name"],
     }
 
@@ -156,3 +163,9 @@ def flat(node: Any, path: str = "") -> dict[str, Any]:
         return {path: node}
     parts = [flat(v, f"{path}.{k}" if path else str(k)) for k, v in node.items()]
     return {k: v for part in parts for k, v in part.items()}
+
+
+def speed_only(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings of a method's node that change its speed only, as its card declares."""
+    card = node.get("card")
+    return tuple(card.get("speed_only", ())) if isinstance(card, Mapping) else ()

@@ -48,7 +48,7 @@ METRIC = fields(
 )
 CARD = fields(
     {"label": line, "kind": one_of("method", "control")},
-    {"name": name, "from_scratch": flag, "colour": line, "marker": line},
+    {"name": name, "from_scratch": flag, "speed_only": mapped()},
 )
 METRIC_CARD = fields(
     {"heading": line},
@@ -99,6 +99,9 @@ OPTIONAL: dict[str, Check] = {
     "shots": listed(text),
     "pictures": mapped(name),
     "stages": mapped(name),
+    "borrowed": mapped(name),
+    "settings_keys": mapped(name),
+    "code": mapped(),
     "weights": mapped(hexadecimal),
     "assets": mapped(mapped()),
 }

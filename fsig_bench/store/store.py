@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.lock import locked
 from fsig_bench.store.records import usable_record
+from fsig_bench.store.versions import made_with, report_versions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +86,11 @@ def other_results(root: Path) -> list[Path]:
     own = root.resolve()
     found = {path for path in near if path.resolve() != own and holds_runs(path)}
     return sorted(found)
+
+
+def shard_place(key: str, start: int, end: int) -> dict[str, str]:
+    """What the metadata of a shard must hold; the key stands for state and draw seed."""
+    return {"stage": "sample", "key": key, "images": f"{start}-{end}"}
 
 
 class Store:
@@ -151,7 +157,8 @@ class Store:
             return None
         from fsig_bench.api.types import State
 
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path, {"stage": "adapt", "key": key})
+        report_versions(path, metadata)
         plain = json.loads(metadata["state"])
         return State(tensors=tensors, **plain), float(metadata["wall_s"])
 
@@ -165,7 +172,8 @@ class Store:
         }
         folder = self.adapt_folder(key)
         metadata = {"state": json.dumps(plain, sort_keys=True), "wall_s": f"{wall_s:.3f}"}
-        write_tensors(folder / "state.safetensors", state.tensors, metadata)
+        whole = {"stage": "adapt", "key": key, "made_with": made_with()} | metadata
+        write_tensors(folder / "state.safetensors", state.tensors, whole)
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
     def shard_path(self, key: str, start: int, end: int) -> Path:
@@ -174,25 +182,31 @@ class Store:
     def save_shard(self, key: str, start: int, images: Tensor, wall_s: float) -> None:
         """uint8 images of the index range from `start`."""
         path = self.shard_path(key, start, start + len(images))
-        write_tensors(path, {"images": images}, {"wall_s": f"{wall_s:.3f}"})
+        metadata = {"wall_s": f"{wall_s:.3f}", "made_with": made_with()}
+        place = shard_place(key, start, start + len(images))
+        write_tensors(path, {"images": images}, place | metadata)
 
     def load_shard(self, key: str, start: int, end: int) -> tuple[Tensor, float]:
         """Images and the seconds they took."""
-        tensors, metadata = read_tensors(self.shard_path(key, start, end))
+        path = self.shard_path(key, start, end)
+        tensors, metadata = read_tensors(path, shard_place(key, start, end))
+        report_versions(path, metadata)
         return tensors["images"], float(metadata["wall_s"])
 
     def cached_features(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
         """A tensor that is computed once for all runs, by content key."""
         path = self.root / "store" / "features" / f"{key[:24]}.safetensors"
+        place = {"stage": "features", "key": key}
         if not path.exists():
             with self.locked(f"features-{key[:24]}", what="features"):
                 if not path.exists():  # another process may have made it meanwhile
-                    write_tensors(path, {"value": compute()}, {})
-        return read_tensors(path)[0]["value"]
+                    write_tensors(path, {"value": compute()}, place | {"made_with": made_with()})
+        return read_tensors(path, place)[0]["value"]
 
     def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
         """A method's tensor by the values that determine it, and the seconds that it took."""
-        name = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:24]
+        whole = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()
+        name, place = whole[:24], {"stage": "shared", "key": whole}
         path = self.root / "store" / "shared" / f"{name}.safetensors"
         if not path.exists():
             with self.locked(f"shared-{name}", what="shared work"):
@@ -200,8 +214,9 @@ class Store:
                     began = time.perf_counter()
                     value = compute()
                     wall_s = time.perf_counter() - began
-                    write_tensors(path, {"value": value}, {"wall_s": f"{wall_s:.3f}"})
-        tensors, metadata = read_tensors(path)
+                    metadata = {"wall_s": f"{wall_s:.3f}", "made_with": made_with()}
+                    write_tensors(path, {"value": value}, place | metadata)
+        tensors, metadata = read_tensors(path, place)
         return tensors["value"], float(metadata["wall_s"])
 
     def record(self, folder: str) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ class PlannedRun:
     dataset: str
     k: int
     seed: int
+    draw: int
     num_images: int
     folder: str  # below the results folder
 
@@ -34,13 +35,15 @@ class PlannedRun:
             dataset=cell.dataset.name,
             k=cell.shots.k,
             seed=cell.seed,
+            draw=cell.draw,
             num_images=cell.draws.num_images,
             folder=cell.folder,
         )
 
     def __str__(self) -> str:
+        draw = f" draw={self.draw}" if self.draw else ""
         return (
-            f"{self.method} on {self.dataset}, k={self.k} seed={self.seed}, "
+            f"{self.method} on {self.dataset}, k={self.k} seed={self.seed}{draw}, "
             f"{self.num_images} images"
         )
 

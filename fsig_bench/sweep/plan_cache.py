@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import CONF, PACKAGE, ROOT
+from fsig_bench.api.weights import locate
+from fsig_bench.runner import keys
 from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.fingerprint import LOCKS, targets_in
+from fsig_bench.runner.imports import OURS
 from fsig_bench.store.files import seal
 from fsig_bench.store.keys import STAGE_VERSION
 from fsig_bench.sweep.plan import PlannedRun
@@ -25,32 +29,40 @@ from fsig_bench.sweep.plan import PlannedRun
 def source_stamp() -> str:
     """Digest of the names, sizes and times of all files that a composition reads, code included."""
     files = [*CONF.rglob("*.yaml"), *(ROOT / "baselines").rglob("manifest.json")]
-    files += PACKAGE.rglob("*.py")
+    files += [*PACKAGE.rglob("*.py"), *(ROOT / "baselines").rglob("*.py")]
+    files += [ROOT / top / LOCKS for top in OURS if (ROOT / top / LOCKS).is_file()]
     found = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files)]
     return hashlib.sha256(json.dumps([STAGE_VERSION, found, os.getcwd()]).encode()).hexdigest()
 
 
 def cacheable(cell: Cell) -> bool:
     """Whether the runs of this job depend on the files of this repository alone."""
-    files = [v for v in (cell.method.spec.get("images") or {}).values() if isinstance(v, str)]
-    return getattr(cell.dataset, "is_computed", False) and not cell.assets and not files
+    if cell.config["reuse"] != "same_code":
+        return False  # depends on the records that are there
+    classes = targets_in(cell.computed_by)
+    paths = keys.paths_in(cell.method.spec)
+    return (
+        getattr(cell.dataset, "is_computed", False)
+        and not cell.assets
+        and not any(locate(path).suffix != ".safetensors" for path in paths)
+        and all(target.split(".")[0] in OURS for target in classes)
+    )
 
 
 class PlanCache:
     """The remembered jobs of one results folder.
 
-    If its file cannot be read or written, or is damaged, jobs are composed again; nothing else is
-    lost.
+    If its file cannot be read or written, jobs are composed again; nothing else is lost.
     """
 
     def __init__(self, root: Path) -> None:
         self.path, self.stamp = root / "store" / "plans.json", source_stamp()
         self.known: dict[str, list[dict[str, Any]]] = {}
         self.changed = False
-        with suppress(OSError, ValueError, AttributeError, RecursionError):
+        with suppress(OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
             found = json.loads(self.path.read_bytes())
-            whole = found.pop("seal", None) == seal(found)
-            if whole and found.get("stamp") == self.stamp:
+            given = found.pop("seal")
+            if found["stamp"] == self.stamp and seal(found) == given:
                 self.known = found["jobs"]
 
     def get(self, overrides: Sequence[str]) -> list[PlannedRun] | None:
@@ -68,5 +80,5 @@ class PlanCache:
 
         if self.changed:
             with suppress(OSError):
-                whole = {"stamp": self.stamp, "jobs": self.known}
-                write_json(self.path, whole | {"seal": seal(whole)})
+                content = {"stamp": self.stamp, "jobs": self.known}
+                write_json(self.path, content | {"seal": seal(content)})

@@ -31,6 +31,7 @@ from fsig_bench.report.html.tsne import plot, sheet_maker
 from fsig_bench.report.html.unfinished import unfinished
 from fsig_bench.report.records import Record
 from fsig_bench.report.rerun import rerun_command
+from fsig_bench.store.curve import read_curve
 from fsig_bench.store.store import Store
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ def evidence(
     own = found if isinstance(found, Sheet) else None
     shown = plot(folder, record, own, make) if folder else None
     stage = store.stage_folder(record, "adapt")
-    curve = stage / "curve.jsonl" if stage else None
-    lines = curves(curve.read_text(errors="replace")) if curve and curve.exists() else []
+    lines = curves(read_curve(stage / "curve.jsonl")) if stage else []
     return {"pictures": pictures, "sheet": own, "plot": shown, "curves": lines, "missing": missing}
 
 

@@ -12,9 +12,14 @@ from fsig_bench.report.tables.model import Column, TableCell
 
 
 def replicate(record: Record) -> str:
-    """Seed, with the shot subset where it is not the canonical one."""
-    subset = record.get("subset", 0)
-    return f"{record['seed']}/{subset}" if subset else str(record["seed"])
+    """Seed, with the shot subset where it is not the canonical one, and the draw seed if another.
+
+    "3", "3/1" for subset 1, "3/1/5" for draw seed 5.
+    """
+    seed, subset, draw = record["seed"], record.get("subset", 0), record["draw"]
+    if draw != seed:
+        return f"{seed}/{subset}/{draw}"
+    return f"{seed}/{subset}" if subset else str(seed)
 
 
 def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = ()) -> TableCell:
