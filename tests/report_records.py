@@ -12,6 +12,7 @@ def record(method="crdi", dataset="babies", seed=0, fd=10.0, kind="method", **ch
         "dataset": dataset,
         "k": 10,
         "seed": seed,
+        "draw": seed,
         "num_images": 500,
         "metrics": {"fd": {"value": fd, "extractor": "toy"}},
         "timing_s": {"adapt": 1.0, "sample": 1.0, "score": 1.0},

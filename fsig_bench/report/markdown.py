@@ -11,7 +11,7 @@ from fsig_bench.report.ranks import rank_line
 from fsig_bench.report.records import Record, comparable_setting
 from fsig_bench.report.tables.markdown import line_text, render_panel
 from fsig_bench.report.tables.own_records import metric_panel
-from fsig_bench.report.variants import main_variant, protocol_differences
+from fsig_bench.report.variants import main_variant, protocol_differences, variant_labels
 
 
 def table(records: Sequence[Record], metric: str) -> str:
@@ -43,8 +43,10 @@ def report(records: Sequence[Record]) -> str:
             fields = "; ".join(protocol_differences(group[0], others[other]))
             name = others[other]["protocol"]
             out.append(line_text(f"Not to be compared with {name} ({other}): {fields}."))
+        labels = variant_labels(group)
+        main = main_variant(group, labels)
         for metric in metric_names(group):
-            out.append(table(group, metric))
-            if line := rank_line(main_variant(group), metric):
+            out.append(render_panel(metric_panel(metric, group, labels)))
+            if line := rank_line(main, metric):
                 out.append(line_text(line))
     return "\n\n".join(out) + "\n"

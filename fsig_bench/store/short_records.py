@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
+T = TypeVar("T")
 Record = dict[str, Any]  # record.json: plain JSON values
 
 # Fields of a short record that are its own, in this order.
@@ -22,6 +23,24 @@ OWN = (
 SHARED = ("weights", "assets")
 OF_METRIC = ("extractor", "reason", "protocol_hash")  # what stays of a metric besides its value
 OF_CONFIG = ("k", "seed", "subset", "draw", "num_images")  # settings that are a record's own
+
+
+class ByIdentity(Generic[T]):
+    """Results by the objects that they are computed from, told apart by identity, not by value.
+
+    Short records share their settings, so what follows from these is computed once for many.
+    """
+
+    def __init__(self) -> None:
+        # The objects stay alive with their result, so no other object takes their place.
+        self.found: dict[tuple[int, ...], tuple[tuple[Any, ...], T]] = {}
+
+    def __call__(self, objects: tuple[Any, ...], compute: Callable[[], T]) -> T:
+        """`compute()`, the first time for these objects; afterwards the same result again."""
+        key = tuple(map(id, objects))
+        if key not in self.found:
+            self.found[key] = objects, compute()
+        return self.found[key][1]
 
 
 class Parts:
