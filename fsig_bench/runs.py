@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import dirname
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +92,21 @@ def killed_reason(last: str | None) -> str:
 
 def found_runs(store: Store) -> list[RunStatus]:
     """Every run folder below the results, in order of its path."""
-    known = {entry.path.parent: entry for entry in entries(store.root / "runs", short=False)}
+    known = {dirname(entry.place): entry for entry in entries(store.root / "runs", short=False)}
     return [
-        finished_run(known[folder]) if folder in known else read_run(folder, store)
+        finished_run(folder, known[place])
+        if (place := str(folder)) in known
+        else read_run(folder, store)
         for folder in run_folders(store.root)
     ]
 
 
-def finished_run(entry: Entry) -> RunStatus:
+def finished_run(folder: Path, entry: Entry) -> RunStatus:
     """A run folder with a record, by what the index says about it."""
     return RunStatus(
         status="damaged" if entry.problem else "done",
-        **parse_run_folder(entry.path.parent),
-        folder=entry.path.parent,
+        **parse_run_folder(folder),
+        folder=folder,
         reason=entry.problem,
         record=None if entry.problem else {"metrics": {"fd": {"value": entry.distance}}},
     )

@@ -72,7 +72,7 @@ def load(folders: Iterable[Path], *, short: bool = False) -> list[Record]:
 def _read_folder(folder: Path, *, short: bool) -> Iterator[tuple[Path, str, Record | None]]:
     """Each file in order of its path, with why it cannot be used, or its record."""
     if short:
-        entries = sorted(index_entries(folder, short=True), key=lambda entry: entry.path)
+        entries = sorted(index_entries(folder, short=True), key=lambda entry: entry.place)
         if entries:
             yield from ((e.path, e.problem, e.record) for e in entries)
             return

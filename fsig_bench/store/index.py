@@ -36,10 +36,14 @@ CREATE TABLE code (stamp);
 class Entry:
     """What a record file holds, in short."""
 
-    path: Path
+    place: str  # of the file
     problem: str  # why it cannot be used, or ""
     distance: float | None  # the Frechet distance, for lists
     record: Record | None  # short (`short_records`); None where it was not asked for
+
+    @property
+    def path(self) -> Path:
+        return Path(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +189,10 @@ def entries(folder: Path, *, short: bool) -> Iterator[Entry]:
     index = IndexFile(base) if root else None
     known, texts = index.read() if index else ({}, {})
     parts, new = Parts(texts), list[Row]()
-    started = time.time_ns()
-    for text in found_files(str(folder)):
-        name = os.fsencode(os.path.relpath(os.path.abspath(text), base))
+    started, top = time.time_ns(), str(folder)
+    below = os.path.relpath(os.path.abspath(folder), base)
+    for text in found_files(top):
+        name = os.fsencode(below + text[len(top) :])
         try:
             stamp, latest = file_stamp(text)
         except OSError:
@@ -195,10 +200,10 @@ def entries(folder: Path, *, short: bool) -> Iterator[Entry]:
         row, seal = known.pop(name, (None, b""))  # rows that are used up leave memory
         entry = None
         if row is not None and row.stamp == stamp and row.seal() == seal:
-            entry = as_entry(row, Path(text), parts, short=short)
+            entry = as_entry(row, text, parts, short=short)
         if entry is None:
             row = read_row(Path(text), stamp, name, parts)
-            entry = as_entry(row, Path(text), parts, short=short)
+            entry = as_entry(row, text, parts, short=short)
             assert entry is not None
             if started - latest > SETTLED_NS:
                 new.append(row)
@@ -207,12 +212,11 @@ def entries(folder: Path, *, short: bool) -> Iterator[Entry]:
             index.write(new, parts.new, [])
             new, parts.new = [], {}
     if index and root:
-        below = os.fsencode(os.path.relpath(os.path.abspath(folder), base)) + b"/"
-        gone = [name for name in known if name.startswith(below)]
+        gone = [name for name in known if name.startswith(os.fsencode(below + os.sep))]
         index.write(new, parts.new, gone)
 
 
-def as_entry(row: Row, path: Path, parts: Parts, *, short: bool) -> Entry | None:
+def as_entry(row: Row, place: str, parts: Parts, *, short: bool) -> Entry | None:
     """The entry of a row; None where one of its parts is not in the index."""
     record: dict[str, Any] | None = None
     if short and not row.problem:
@@ -221,4 +225,4 @@ def as_entry(row: Row, path: Path, parts: Parts, *, short: bool) -> Entry | None
         if record is None:
             return None
     distance = json.loads(row.shown)
-    return Entry(path=path, problem=row.problem.decode(), distance=distance, record=record)
+    return Entry(place=place, problem=row.problem.decode(), distance=distance, record=record)

@@ -67,8 +67,8 @@ def run_folders(root: Path) -> list[Path]:
             with suppress(OSError), os.scandir(place) as found:
                 below += [entry.path for entry in found if entry.is_dir()]
         level = below
-    names = (path for path in level if RUN_NAME.fullmatch(os.path.basename(path)))
-    return sorted(map(Path, names))
+    named = [path for path in level if RUN_NAME.fullmatch(os.path.basename(path))]
+    return [Path(path) for path in sorted(named, key=lambda path: path.split(os.sep))]
 
 
 def holds_runs(root: Path) -> bool:
