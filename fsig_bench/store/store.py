@@ -19,13 +19,13 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.lock import locked
-from fsig_bench.store.records import read_record
+from fsig_bench.store.records import usable_record
 from fsig_bench.store.versions import made_with, report_versions
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fsig_bench.api.types import State
 
 
+RUN_NAME = re.compile(r"k[^-]*-seed[^-]*-.*", re.DOTALL)
 # What may be part of a path: a record must not lead out of its results folder.
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
 
@@ -55,6 +56,19 @@ def parse_run_folder(folder: Path) -> dict[str, str]:
     k, seed, run_id = name.split("-", 2)
     parts = {"suite": suite, "method": method, "dataset": dataset, "run_id": run_id}
     return parts | {"k": k.removeprefix("k"), "seed": seed.removeprefix("seed")}
+
+
+def run_folders(root: Path) -> list[Path]:
+    """The folders of all runs below a results folder, sorted."""
+    level = [str(root / "runs")]
+    for _ in range(4):
+        below: list[str] = []
+        for place in level:
+            with suppress(OSError), os.scandir(place) as found:
+                below += [entry.path for entry in found if entry.is_dir()]
+        level = below
+    names = (path for path in level if RUN_NAME.fullmatch(os.path.basename(path)))
+    return sorted(map(Path, names))
 
 
 def holds_runs(root: Path) -> bool:
@@ -208,6 +222,5 @@ class Store:
         return tensors["value"], float(metadata["wall_s"])
 
     def record(self, folder: str) -> dict[str, Any] | None:
-        """The record of a finished run."""
-        path = self.root / folder / "record.json"
-        return read_record(path) if path.exists() else None
+        """The record of a finished run; one that cannot be used is named and counts as none."""
+        return usable_record(self.root / folder / "record.json")

@@ -355,29 +355,29 @@ def test_shared_work_is_given_up_on_request_alone(tmp_path, capsys):
     assert busy.exists() and not kept.exists()
 
 
-def test_ten_thousand_records_are_listed_and_tabled_quickly(whole, tmp_path):
+def test_two_thousand_records_are_listed_and_tabled_quickly(whole, tmp_path):
     from fsig_bench.report.markdown import table
     from fsig_bench.report.records import load
 
     record = {k: v for k, v in whole[1].items() if k != "seal"}
-    for n in range(10_000):
+    for n in range(2_000):
         method, seed = f"m{n % 20}", n // 20
         own = record | {"run_id": f"{n:010x}", "seed": seed, "method": method}
         folder = tmp_path / "runs" / "mini" / method / "babies" / f"k2-seed{seed}-{n:010x}"
         write_fast(folder / "record.json", own)
     began = time.perf_counter()
     found = runs.found_runs(Store(tmp_path))
-    assert len(runs.listing(found)) == 10_001 and {r.status for r in found} == {"done"}
+    assert len(runs.listing(found)) == 2_001 and {r.status for r in found} == {"done"}
     listed_s = time.perf_counter() - began
     began = time.perf_counter()
     assert table(load([tmp_path / "runs"]), "fd").count("\n") == 21  # twenty methods
     tabled_s = time.perf_counter() - began
-    # The goal is 5 s each on an idle core; a busy one gets three times that.
-    assert listed_s < 15 and tabled_s < 15, (listed_s, tabled_s)
+    # About 2 s each on an idle core; tests/bench/many_records.py measures 20,000.
+    assert listed_s < 8 and tabled_s < 8, (listed_s, tabled_s)
 
 
 def write_fast(path: Path, record):
-    """As `write_record`, without waiting for the disk ten thousand times."""
+    """As `write_record`, without waiting for the disk two thousand times."""
     from fsig_bench.store.files import seal
 
     path.parent.mkdir(parents=True)
