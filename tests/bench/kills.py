@@ -89,9 +89,9 @@ def count_what_is_made(log: Path) -> None:
         line(log, f"shard {key} {start}")
         return shard(self, key, start, *rest)
 
-    def run(cell, *rest):
+    def run(cell, *rest, **more):
         line(log, f"run {cell.run_id}")
-        return whole(cell, *rest)
+        return whole(cell, *rest, **more)
 
     Store.save_state, Store.save_shard, runner._run = save_state, save_shard, run
 
