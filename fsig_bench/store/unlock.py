@@ -54,36 +54,30 @@ def unlock(store: Store, names: Sequence[str], *, even_working: bool) -> list[st
         ValueError: there is no such lock, or its holder works.
     """
     if not names:
-        held = held_locks(store)
-        lines = [
-            f"{name}: held by {who_of(read_sign(holder_path(store.lock_path(name))))}"
-            for name in held
-        ]
-        how = ": fsig-bench runs unlock NAME frees one" if held else ""
-        return [*lines, f"{len(held)} locks are held{how}"]
+        found = held_locks(store)
+        signs = [read_sign(holder_path(store.lock_path(name))) for name in found]
+        lines = [f"{name}: held by {who_of(s)}" for name, s in zip(found, signs, strict=True)]
+        how = ": fsig-bench runs unlock NAME frees one" if found else ""
+        return [*lines, f"{len(found)} locks are held{how}"]
     lines = []
     for name in names:
         path = store.lock_path(name.removesuffix(".lock"))
         if path.parent != store.lock_path("any").parent or not path.exists():
             known = ", ".join(held_locks(store)) or "none"
             raise ValueError(f"there is no lock {name} in {path.parent}; those held are: {known}")
-        sign = read_sign(holder_path(path))
-        who = who_of(sign)
-        if not is_held(path):
-            gone = f" ({who}, is gone; the next process takes it over)" if sign else ""
-            lines.append(f"{path.stem}: nobody holds it{gone}")
+        sign, held = read_sign(holder_path(path)), is_held(path)
+        if sign is None and not held:
+            lines.append(f"{path.stem}: nobody holds it")
             continue
-        if sign is not None and not sign.is_silent and not even_working:
+        if held and sign is not None and not sign.is_silent and not even_working:
             raise ValueError(
-                f"{path.stem} is held by {who}, which still works; end that process, or free the "
+                f"{path.stem} is held by {sign}, which still works; end that process, or free the "
                 f"lock all the same with: fsig-bench runs unlock {path.stem} yes=true"
             )
         holder_path(path).unlink(missing_ok=True)
-        if sign is None or sign.holder is None or sign.holder.by == "flock":
-            path.unlink(
-                missing_ok=True
-            )  # the kernel's lock stays on a file that nobody opens again
-        lines.append(f"{path.stem}: freed; it was held by {who}")
+        if held and (sign is None or sign.holder is None or sign.holder.by == "flock"):
+            path.unlink(missing_ok=True)  # the kernel's lock stays on the file without a name
+        lines.append(f"{path.stem}: freed; it was held by {who_of(sign)}")
     return lines
 
 

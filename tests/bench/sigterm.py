@@ -4,7 +4,8 @@
 
 A signal is lost if the process still lives WAIT_S later. It must end with exit status 143, or by
 the signal itself where the run has not begun or is done. Its status must be `timeout` unless its
-record is there, and every piece of the store must be whole. Every run is continued after each signal, and must come out as an undisturbed one.
+record is there, and every piece of the store must be whole. Every run is continued after each
+signal, and must come out as an undisturbed one.
 """
 
 from __future__ import annotations
