@@ -7,9 +7,12 @@
     fsig-bench runs prune [yes=true] [shared=true]      removes what no record needs; without
                                                         yes=true it only lists; shared=true: also
                                                         what methods compute for all their runs
+    fsig-bench runs unlock [NAME] [yes=true]            who holds which lock; frees the named one,
+                                                        with yes=true even from who still works
 
-results_dir=FOLDER goes with each (default: results). Status: done, running, pending, failed,
-interrupted, timeout, killed, damaged. --config-dir DIR goes with `why`.
+results_dir=FOLDER goes with each (default: results). Status: done, running, silent (no heartbeat
+for minutes), pending, failed, interrupted, timeout, killed, damaged. --config-dir DIR goes with
+`why`.
 """
 
 from __future__ import annotations
@@ -27,16 +30,17 @@ from fsig_bench.store.lock import is_held
 from fsig_bench.store.records import flat, is_usable, read_record
 from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store, other_results, parse_run_folder, run_folders
+from fsig_bench.store.unlock import status_of_held, unlock
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
-SUBCOMMANDS = ("why", "verify", "prune")
+SUBCOMMANDS = ("why", "verify", "prune", "unlock")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
     """One run folder."""
 
-    status: str  # done, running, pending, failed, interrupted, timeout, killed, damaged
+    status: str  # done, running, silent, pending, failed, interrupted, timeout, killed, damaged
     suite: str
     method: str
     dataset: str
@@ -62,8 +66,8 @@ def read_run(folder: Path, store: Store) -> RunStatus:
             status, record = "done", read_record(folder / "record.json")
         except (ValueError, OSError) as error:
             status, reason = "damaged", str(error)
-    elif is_held(store.lock_path(f"run-{name['run_id']}")):
-        status, reason = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
+    elif is_held(lock := store.lock_path(f"run-{name['run_id']}")):
+        status, reason = status_of_held(lock, folder)
     elif kept.get("status") in ("pending", "failed", "timeout", "interrupted"):
         status, reason = kept["status"], kept.get("error", "")
     else:
@@ -203,6 +207,11 @@ def main(words: Sequence[str]) -> int:
     if verb == "why":
         overrides, config_dir = split_config_dir(rest)
         print("\n".join(why(overrides, store, config_dir)))
+        return 0
+    if verb == "unlock":
+        found = parse_words(rest, word="runs unlock", keys=("yes",))
+        force = found.settings.get("yes") == "true"
+        print("\n".join(unlock(store, found.positional, even_working=force)))
         return 0
     keys = {"list": KEYS, "verify": ("remove",), "prune": ("yes", "shared")}[verb]
     name = "runs" if verb == "list" else f"runs {verb}"

@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.api.files import make_folder
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.lock import locked
 from fsig_bench.store.records import usable_record
@@ -106,14 +107,16 @@ class Store:
             OSError: not writable or too little space.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             probe = self.root / f".probe.{os.getpid()}"
             probe.write_bytes(b"x")
             probe.unlink()
         except OSError as error:
+            denied = isinstance(error, PermissionError)
+            share = f", or let the group write to it: chmod -R g+ws {self.root}" if denied else ""
             raise OSError(
-                f"results_dir={self.root} cannot be written ({error.strerror}); "
-                "choose another with results_dir=FOLDER"
+                f"results_dir={self.root} cannot be written ({error.strerror or 'not permitted'}); "
+                f"choose another with results_dir=FOLDER{share}"
             ) from error
         if (free := shutil.disk_usage(self.root).free) < bytes_needed:
             raise OSError(
@@ -189,7 +192,9 @@ class Store:
     def load_shard(self, key: str, start: int, end: int) -> tuple[Tensor, float]:
         """Images and the seconds they took."""
         path = self.shard_path(key, start, end)
-        tensors, metadata = read_tensors(path, shard_place(key, start, end))
+        # Records up to version 2 hold 16 digits of a key, and their pieces do not know their place.
+        place = shard_place(key, start, end) if len(key) > 16 else None
+        tensors, metadata = read_tensors(path, place)
         report_versions(path, metadata)
         return tensors["images"], float(metadata["wall_s"])
 
