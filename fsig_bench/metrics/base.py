@@ -12,7 +12,12 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from fsig_bench.metrics.lpips import mean_pairwise, shuffled, squared_distances
+from fsig_bench.metrics.lpips import (
+    mean_pairwise,
+    mean_pairwise_of_parts,
+    shuffled,
+    squared_distances,
+)
 from fsig_bench.networks.base import FactorReading, LazyImages, batches, in_batches
 
 # What a metric imports of its room; see also `fsig_bench.api`.
@@ -22,6 +27,7 @@ __all__ = [
     "block_error",
     "in_batches",
     "mean_pairwise",
+    "mean_pairwise_of_parts",
     "shuffled",
     "squared_distances",
     "unmet_need",
@@ -29,6 +35,7 @@ __all__ = [
 
 Network = Literal["features", "perceptual", "both"]
 T = TypeVar("T")
+REDRAWN = 64  # batches of images that are drawn again at a time
 
 
 class DiskCache(Protocol):
@@ -182,11 +189,16 @@ class Evidence:
         factors, _ = self.reading(role)
 
         def compute() -> Tensor:
-            drawn = self.extractor.redraw(factors, domain)
-            pairs = zip(
-                self.images(role).split(self.batch_size), drawn.split(self.batch_size), strict=True
-            )
-            gaps = [(self.perceive(a) - self.perceive(b)).square().sum(1).cpu() for a, b in pairs]
+            # A multiple of the batch and of what a painter draws at once: no edge moves by it.
+            size, gaps = self.batch_size * REDRAWN, []
+            for images, own in zip(self.images(role).split(size), factors.split(size), strict=True):
+                drawn = self.extractor.redraw(own, domain)
+                pairs = zip(
+                    images.split(self.batch_size), drawn.split(self.batch_size), strict=True
+                )
+                gaps += [
+                    (self.perceive(a) - self.perceive(b)).square().sum(1).cpu() for a, b in pairs
+                ]
             return torch.cat(gaps)
 
         return self.cached(role, f"redraw_gaps/{domain}", "both", compute)

@@ -27,6 +27,7 @@ class MetricCard:
     better: Better = "none"  # like_real: best where real images score the same
     factor: float = 1.0  # what a value is multiplied by before it is shown
     distance: bool = False  # to the reference: reported where copies of the shots score better
+    max_samples: int | None = None  # more are refused before a run; None: computed by blocks
 
     @property
     def arrow(self) -> str:
@@ -64,6 +65,11 @@ def check_card(name: str, node: Any) -> None:
     if not isinstance(decimals, int) or isinstance(decimals, bool) or decimals < 0:
         raise ValueError(
             f"the card of metric {name} has decimals={decimals!r}; give a whole number from 0"
+        )
+    limit = node.get("max_samples")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise ValueError(
+            f"the card of metric {name} has max_samples={limit!r}; give a whole number from 1"
         )
     factor = node.get("factor", 1.0)
     if not isinstance(factor, int | float) or isinstance(factor, bool):

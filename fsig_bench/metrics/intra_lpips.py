@@ -25,11 +25,13 @@ from torch import Tensor
 
 from fsig_bench.metrics.base import (
     Evidence,
-    in_batches,
     mean_pairwise,
+    mean_pairwise_of_parts,
     shuffled,
     squared_distances,
 )
+
+AT_ONCE = 1000  # members of a cluster whose rows are held together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class IntraLPIPS:
         order = order[: self.max_assigned]
         if unit:
             z = evidence.perceive(evidence.shots)
-            parts = fake[order].split(evidence.batch_size)
+            parts = (fake[part] for part in order.split(evidence.batch_size))
             nearest = torch.cat([squared_distances(rows(p), z) for p in parts]).argmin(1)
         else:
             nearest = evidence.shot_distances("fake")[order].argmin(1)
@@ -69,12 +71,14 @@ class IntraLPIPS:
             members = order[nearest == c][: self.cluster_size]
             if len(members) < (1 if self.compare == "shot" else 2):
                 continue
-            z = in_batches(rows, fake[members], evidence.batch_size)
-            if self.compare == "pairs":
-                by_cluster[c] = mean_pairwise(z)
-            else:
+            own = (rows(fake[part]) for part in members.split(evidence.batch_size))
+            if self.compare == "shot":
                 shot = evidence.perceive(evidence.shots[c : c + 1])
-                by_cluster[c] = float(squared_distances(z, shot).mean())
+                by_cluster[c] = float(torch.cat([squared_distances(p, shot) for p in own]).mean())
+            elif len(members) <= AT_ONCE:
+                by_cluster[c] = mean_pairwise(torch.cat(list(own)))
+            else:
+                by_cluster[c] = mean_pairwise_of_parts(own)
         means = list(by_cluster.values())
         empty = k - len(by_cluster)
         scored = means + ([0.0] * empty if self.empty == "zero" else [])

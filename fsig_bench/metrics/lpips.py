@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -31,6 +32,25 @@ def mean_pairwise(z: Tensor) -> float:
     """Mean over all pairs of rows of z [n >= 2, e]."""
     n = len(z)
     return float(squared_distances(z, z).triu(1).sum() / (n * (n - 1) / 2))
+
+
+def mean_pairwise_of_parts(parts: Iterable[Tensor], *, block: int = 1 << 16) -> float:
+    """As `mean_pairwise`, of rows that come in parts [n_i, e], of which one is held at a time.
+
+    The sum over pairs of |x - y|^2 is n sum |x|^2 - |sum x|^2. Rows are taken from the mean of the
+    first part, so that little cancels.
+    """
+    n, squares, first = 0, 0.0, True
+    for z in parts:
+        if first:
+            centre, total, first = z.mean(0), z.new_zeros(z.shape[1], dtype=torch.float64), False
+        for start in range(0, z.shape[1], block):
+            columns = slice(start, start + block)
+            x = (z[:, columns] - centre[columns]).double()
+            total[columns] += x.sum(0)
+            squares += float(x.square().sum())
+        n += len(z)
+    return 2 * (n * squares - float(total.square().sum())) / (n * (n - 1))
 
 
 def shuffled(images: Tensor, seed: int) -> Tensor:

@@ -17,12 +17,20 @@ from torch import Tensor
 
 from fsig_bench.metrics.base import Evidence
 
-BLOCK = 1024  # rows of the distance matrix in memory at a time
+BLOCK = 1024  # rows of the distance matrix in memory at a time, at most
+MOST = 1 << 24  # numbers of the distance matrix in memory at a time
+
+
+def block_of(columns: int) -> int:
+    """How many rows of a distance matrix are computed at a time."""
+    return max(1, min(BLOCK, MOST // columns))
 
 
 def radii(x: Tensor, k: int) -> Tensor:
     """Distance of each row of x [n, d] to its k-th nearest other row, [n]."""
-    parts = [torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(BLOCK)]
+    parts = [
+        torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(block_of(len(x)))
+    ]
     return torch.cat(parts)
 
 
@@ -42,8 +50,9 @@ def prdc(*, real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
     in_real = torch.zeros(len(y), dtype=torch.float64)  # real balls around each fake
     recalled = torch.zeros(len(x), dtype=torch.bool)
     covered = torch.zeros(len(x), dtype=torch.bool)
-    for start in range(0, len(x), BLOCK):
-        rows = slice(start, start + BLOCK)
+    block = block_of(len(y))
+    for start in range(0, len(x), block):
+        rows = slice(start, start + block)
         d = torch.cdist(x[rows], y)
         inside = d <= real_radii[rows, None]
         in_real += inside.sum(0)

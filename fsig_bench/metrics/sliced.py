@@ -17,6 +17,8 @@ from torch import Tensor
 from fsig_bench.api import generator
 from fsig_bench.metrics.base import Evidence
 
+MOST = 1 << 24  # projections in memory at a time
+
 
 def sliced_wasserstein2(*, real: Tensor, fake: Tensor, directions: Tensor) -> float:
     """Mean over unit `directions` [s, d] of d W_2^2 between real [m, d] and fake [n, d].
@@ -32,12 +34,15 @@ def sliced_wasserstein2(*, real: Tensor, fake: Tensor, directions: Tensor) -> fl
     size = max(len(real), len(fake))
     at = (torch.arange(size, dtype=torch.float64) + 0.5) / size
 
-    def quantiles(x: Tensor) -> Tensor:
-        ordered = (x.double() @ directions.double().T).sort(0).values
+    def quantiles(x: Tensor, towards: Tensor) -> Tensor:
+        ordered = (x.double() @ towards.double().T).sort(0).values
         return ordered[(at * len(x)).long().clamp(max=len(x) - 1)]
 
-    gap = quantiles(real) - quantiles(fake)
-    return float(gap.square().mean() * real.shape[1])
+    # All directions at once, unless the sorted projections would fill the memory.
+    parts = directions.split(max(1, MOST // size))
+    means = [(quantiles(real, p) - quantiles(fake, p)).square().mean() for p in parts]
+    share = [len(p) / len(directions) for p in parts]
+    return float(sum(s * m for s, m in zip(share, means, strict=True)) * real.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)

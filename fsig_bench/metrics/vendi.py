@@ -7,6 +7,7 @@ dimensions the d x d dual has the same eigenvalues. Depends on n: compare at equ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,11 +16,22 @@ from torch import Tensor
 
 from fsig_bench.metrics.base import Evidence
 
+BLOCK = 1 << 14  # rows in float64 at a time
+
+
+def sum_of(parts: Iterable[Tensor]) -> Tensor:
+    """The sum of at least one tensor."""
+    first, *rest = parts
+    for part in rest:
+        first += part
+    return first
+
 
 def vendi_score(x: Tensor) -> float:
     """The score of features x [n, d]."""
-    unit = x.double() / x.double().norm(dim=1, keepdim=True).clamp(min=1e-12)
-    small = unit.T @ unit if len(x) > x.shape[1] else unit @ unit.T
+    parts = x.split(BLOCK) if len(x) > x.shape[1] else (x,)
+    units = (y / y.norm(dim=1, keepdim=True).clamp(min=1e-12) for y in (p.double() for p in parts))
+    small = sum_of(u.T @ u if len(x) > x.shape[1] else u @ u.T for u in units)
     p = torch.linalg.eigvalsh(small / len(x)).clamp(min=0)
     p = p[p > 0]
     return float((-(p * p.log()).sum()).exp())

@@ -31,6 +31,17 @@ def chosen(records: Sequence[dict[str, Any]], dataset: str) -> list[dict[str, An
 
 
 def first_images(record: dict[str, Any], store: Store) -> Tensor:
-    """The first COLUMNS samples of a run, uint8."""
-    size = record["config"]["suite"]["shard_size"]
-    return store.load_shard(record["stages"]["sample"], 0, size)[0][:COLUMNS]
+    """The first COLUMNS samples of a run, uint8.
+
+    Raises:
+        ValueError: a shard is damaged, or the record does not say where they are.
+        FileNotFoundError: there are none.
+    """
+    from fsig_bench.store import shards
+
+    size = shards.whole_size(record["config"].get("suite", {}).get("shard_size"))
+    key, count = str(record.get("stages", {}).get("sample", "")), record["num_images"]
+    found = shards.first_images(store, key, COLUMNS, count=count, size=size)
+    if found is None:
+        raise FileNotFoundError(f"{store.sample_folder(key)} holds no samples of this run")
+    return found

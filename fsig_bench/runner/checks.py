@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -79,11 +80,40 @@ def check_protocol(config: Config) -> None:
     for name, metric in protocol["metrics"].items():
         check_card(name, metric.get("card"))
     needed, there = samples_to_score(config), config["num_images"]
+    check_sample_limits(config, needed)
     if there < needed:
         raise ValueError(
             f"protocol={protocol['name']} scores {needed} samples and num_images={there}; "
             f"set num_images={needed}, or protocol.samples={there} for numbers under another hash"
         )
+
+
+def check_sample_limits(config: Config, scored: int) -> None:
+    """Raises ValueError where a metric cannot take so many samples, or memory cannot hold them."""
+    for name, metric in config["protocol"]["metrics"].items():
+        limit = (metric.get("card") or {}).get("max_samples")
+        if limit is not None and scored > limit:
+            raise ValueError(
+                f"metric {name} takes at most {limit} samples, since its memory grows with their "
+                f"square, and {scored} would be scored; leave it out with "
+                f"~protocol.metrics.{name}, or set num_images={limit}"
+            )
+    side, count = config["suite"]["resolution"], config["num_images"]
+    needed, there = count * 3 * side**2 / 2**30, memory_gib()
+    if there is not None and needed > 0.8 * there:
+        most = int(0.8 * there * 2**30 / (3 * side**2))
+        raise ValueError(
+            f"num_images={count}: {side} x {side} pixels take {needed:.1f} GiB of memory together, "
+            f"and this machine has {there:.1f} GiB; set num_images={most} or less"
+        )
+
+
+def memory_gib() -> float | None:
+    """The machine's memory; None where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def check_suite(config: Config) -> None:

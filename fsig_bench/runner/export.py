@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.console import console
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.sample import shard_ranges
+from fsig_bench.store.shards import stored_parts
 from fsig_bench.store.store import Store
 
 
@@ -16,9 +16,9 @@ def export_png(cell: Cell, store: Store) -> None:
     folder = store.root / cell.folder / "png"
     make_folder(folder)
     count = cell.draws.num_images
-    for start, end in shard_ranges(count, cell.suite.shard_size):
-        images, _ = store.load_shard(cell.sample_key, start, end)
-        for n, image in enumerate(images[: count - start], start=start):
+    parts = stored_parts(store, cell.sample_key, count=count, size=cell.suite.shard_size)
+    for (start, _), images, _ in parts:
+        for n, image in enumerate(images, start=start):
             path = folder / f"{n:06d}.png"
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
             share_as_folder(path)

@@ -18,6 +18,7 @@ from fsig_bench.api.weights import locate
 from fsig_bench.console import duration
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.settings import MethodSettings
+from fsig_bench.store.shards import missing_ranges
 from fsig_bench.store.store import Store
 
 WARM_UP_S = 20.0  # of adapting; sampling is one small batch
@@ -60,15 +61,14 @@ class Measured:
 
 def remaining(cell: Cell, method: Method, store: Store) -> Remaining:
     """What the store already has of a cell."""
-    size = cell.suite.shard_size
-    shards = range(0, cell.draws.num_images, size)
-    there = sum(store.shard_path(cell.sample_key, a, a + size).exists() for a in shards)
+    count, size = cell.draws.num_images, cell.suite.shard_size
+    missing = missing_ranges(store, cell.sample_key, count, size)
     return Remaining(
         label=cell.label,
         finished=store.record(cell.folder) is not None,
         adapted=(store.adapt_folder(cell.adapt_key) / "state.safetensors").exists(),
-        images_done=there * size,
-        images=len(shards) * size,
+        images_done=count - sum(end - start for start, end in missing),
+        images=count,
         nfe_per_image=method.nfe_per_image,
         nfe_adapt=method.planned_nfe(cell.shots.k) if isinstance(method, PlansWork) else None,
     )

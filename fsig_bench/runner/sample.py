@@ -22,13 +22,9 @@ from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.fingerprint import marks
+from fsig_bench.store.shards import missing_ranges, stored_images
 from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
-
-
-def shard_ranges(count: int, size: int) -> list[tuple[int, int]]:
-    """Whole shards that cover `count` images: batches never depend on how many are asked for."""
-    return [(a, a + size) for a in range(0, count, size)]
 
 
 def make_shard(
@@ -104,28 +100,25 @@ def sample(
 
 def _sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Tensor, float]:
     count, shard_size = cell.draws.num_images, cell.suite.shard_size
-    ranges = shard_ranges(count, shard_size)
-    todo = [r for r in ranges if not store.shard_path(cell.sample_key, *r).exists()]
+    missing = missing_ranges(store, cell.sample_key, count, shard_size)
     barrier()
-    todo = todo[process.rank() :: process.size()]
+    todo = missing[process.rank() :: process.size()]
     if todo:
-        ready = (len(ranges) - len(todo)) * shard_size
-        with Bar(f"sample {cell.label}", len(ranges) * shard_size, "images") as bar:
+        ready = count - sum(end - start for start, end in todo)
+        with Bar(f"sample {cell.label}", count, "images") as bar:
             bar.resume_at(ready)
             workers = min(cell.place.workers, len(todo))
             if workers == 1:
                 shared = shared_work(cell, store)
                 sampler = sampler_of(method, state, draw=cell.draw, shared=shared)
-                for n, (start, end) in enumerate(todo):
+                for start, end in todo:
                     make_shard(cell, sampler, store, start, end, shared)
-                    bar.update(ready + (n + 1) * shard_size)
+                    bar.update(bar.done + end - start)
             else:
                 _sample_in_processes(cell, store, todo, workers)
                 bar.update(bar.total)
     barrier()
-    shards = [store.load_shard(cell.sample_key, *r) for r in ranges]
-    wall_s = sum(w for _, w in shards) * count / ranges[-1][1]
-    return torch.cat([images for images, _ in shards])[:count], wall_s
+    return stored_images(store, cell.sample_key, count=count, size=shard_size)
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from fsig_bench.api.images import pixels_sha256
+from fsig_bench.api.images import pixels_sha256_of_parts
 from fsig_bench.store.files import read_tensors
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.records import read_record
+from fsig_bench.store.shards import shard_ranges, stored_range
 from fsig_bench.store.store import Store
 
 Piece = tuple[Path, str]  # a file, and what is wrong with it
@@ -45,21 +45,31 @@ def pixels_match(record: dict[str, object], store: Store, bad: set[Path]) -> boo
     """Whether the shards of a record give its digest; true where they are gone or damaged."""
     stages, asked = record.get("stages") or {}, record["num_images"]
     assert isinstance(stages, dict) and isinstance(asked, int)
-    folder = store.sample_folder(str(stages.get("sample", "")))
+    key, config = str(stages.get("sample", "")), record["config"]
+    assert isinstance(config, dict)
     metrics = record["metrics"]
     assert isinstance(metrics, dict)
     counts = {int(m["n_fake"]) for m in metrics.values() if m.get("n_fake")}
     count = max(counts, default=asked)
-    parts: list[Tensor] = []
-    seen = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        if path in bad:
-            return True
-        parts.append(read_tensors(path)[0]["images"][: count - seen])
-        seen += len(parts[-1])
-        if seen >= count:
-            break
-    return seen < count or pixels_sha256(torch.cat(parts)) == record["pixels_sha256"]
+    size = suite.get("shard_size") if isinstance(suite := config.get("suite"), dict) else None
+    if not isinstance(size, int) or size < 1 or not key:
+        return True
+    found = [stored_range(store, key, r, size) for r in shard_ranges(asked, size)]
+    paths = [store.shard_path(key, *r) for r in found if r is not None]
+    if len(paths) < len(found) or bad.intersection(paths):
+        return True
+    parts = (read_tensors(path)[0]["images"] for path in paths)
+    return pixels_sha256_of_parts(first_of(parts, count), count=count) == record["pixels_sha256"]
+
+
+def first_of(parts: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+    """Images in parts, the first `count` of them."""
+    left = count
+    for part in parts:
+        yield part[:left]
+        left -= len(part)
+        if left <= 0:
+            return
 
 
 def unreferenced_files(store: Store, *, shared: bool = False) -> Iterator[Piece]:

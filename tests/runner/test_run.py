@@ -10,8 +10,10 @@ import pytest
 import torch
 from helpers import ROOT, cli, command, make_cell, records
 
+from fsig_bench.api import NoProgress
 from fsig_bench.api.images import to_float
-from fsig_bench.runner.sample import make_shard
+from fsig_bench.runner.build import build_method
+from fsig_bench.runner.sample import make_shard, sample
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
@@ -314,3 +316,45 @@ def test_a_shard_counts_shared_work_that_another_run_did(tmp_path):
         make_shard(cell, draw, store, start, start + expected // 12, shared)
         wall_s = store.load_shard(cell.sample_key, start, start + expected // 12)[1]
         assert wall_s == pytest.approx(expected, abs=5)
+
+
+def test_two_images_are_two_and_more_are_drawn_as_if_at_once(tmp_path):
+    """A shorter shard is named by its range; the whole one is drawn beside it, not continued."""
+    words = ["method=source", "dataset=babies", "suite.shard_size=6", "batch_size=3", "controls=[]"]
+    words += ["device=cpu", "dataset.n_ref=100", "method.num_steps=2", "num_images="]
+
+    def drawn(root, count):
+        cell, store = make_cell(*words[:-1], f"{words[-1]}{count}"), Store(root)
+        method = build_method(cell.method, cell.place)
+        state = method.adapt(torch.empty(0, 3, 64, 64), seed=0, progress=NoProgress())
+        images, wall_s = sample(cell, method, state, store)
+        files = sorted(p.stem for p in store.sample_folder(cell.sample_key).glob("*.safetensors"))
+        assert len(images) == count and wall_s > 0
+        return images, files
+
+    two, files = drawn(tmp_path / "grown", 2)
+    assert files == ["000000-000002"]
+    eight, files = drawn(tmp_path / "grown", 8)
+    assert files == ["000000-000002", "000000-000006", "000006-000008"]
+    at_once, _ = drawn(tmp_path / "fresh", 8)
+    assert torch.equal(eight, at_once)
+    # Images 0 and 1 again, from the shorter shard; images 0 to 4 from the whole one.
+    again, same = drawn(tmp_path / "grown", 2)
+    assert torch.equal(again, two) and same == files
+    five, same = drawn(tmp_path / "grown", 5)
+    assert torch.equal(five, at_once[:5]) and same == files
+    assert (two.int() - at_once[:2].int()).abs().max() <= 1  # a batch of two, not of three
+
+
+def test_more_samples_than_a_metric_takes_are_refused_before_work():
+    words = ["method=copy", "dataset=babies", "num_images=600"]
+    limit = "+protocol.metrics.vendi.card.max_samples=500"
+    with pytest.raises(ValueError, match=r"vendi takes at most 500 samples.*~protocol.metrics.ven"):
+        make_cell(*words, limit)
+    make_cell(*words, limit, "protocol.samples=500")
+
+
+def test_more_pixels_than_memory_are_refused_before_work(monkeypatch):
+    monkeypatch.setattr("fsig_bench.runner.checks.memory_gib", lambda: 1.0)
+    with pytest.raises(ValueError, match=r"num_images=80000: 64 x 64 pixels take 0.9 GiB"):
+        make_cell("method=copy", "dataset=babies", "num_images=80000")

@@ -151,22 +151,15 @@ def first_samples(results: Path, record: Mapping[str, Any]) -> Tensor | None:
     Raises:
         ValueError: a shard is damaged.
     """
-    import torch
-
+    from fsig_bench.store.shards import first_images, whole_size
     from fsig_bench.store.store import Store
 
     store = Store(results)
     if store.stage_folder(record, "sample") is None:
         return None
-    key = str(record["stages"]["sample"])
-    size = int(record["config"]["suite"]["shard_size"])
-    wanted = min(SHEET, int(record["num_images"]))
-    parts = []
-    for start in range(0, wanted, size):
-        if not store.shard_path(key, start, start + size).exists():
-            break
-        parts.append(store.load_shard(key, start, start + size)[0])
-    return torch.cat(parts)[:wanted] if parts else None
+    key, count = str(record["stages"]["sample"]), int(record["num_images"])
+    size = record["config"]["suite"].get("shard_size")
+    return first_images(store, key, SHEET, count=count, size=whole_size(size))
 
 
 def copy_pictures(
