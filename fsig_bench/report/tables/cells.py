@@ -22,13 +22,20 @@ def replicate(record: Record) -> str:
     return f"{seed}/{subset}" if subset else str(seed)
 
 
-def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = ()) -> TableCell:
+def cell_of(
+    records: Sequence[Record],
+    column: Column,
+    remarks: Sequence[str] = (),
+    *,
+    factor: float | None = None,
+) -> TableCell:
     """Mean and deviation over runs that share a row; a gap with its reason where none has a value.
 
     Args:
         records: at least one.
         column: the column that the cell stands in.
         remarks: on these runs.
+        factor: of the metric's card; None looks for it in the records.
     """
     found = [r["metrics"].get(column.harness_metric, {}) for r in records]
     pairs = [
@@ -38,7 +45,8 @@ def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = 
         reasons = sorted({m["reason"] for m in found if m.get("reason")})
         why = "; ".join(reasons) or f"protocol {column.protocol} does not score this metric"
         return TableCell(gap="reason", why=why)
-    factor = metric_card(column.harness_metric, records).factor
+    if factor is None:
+        factor = metric_card(column.harness_metric, records).factor
     values = tuple(value * factor for value, _ in pairs)
     if len(pairs) < len(records):
         lacking = f"{len(records) - len(pairs)} of {len(records)} runs have no value"

@@ -90,12 +90,14 @@ def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel],
     order = row_order(spec, records)
     for metric in own_metrics(spec, records):
         columns = own_columns(metric, spec.targets, records, shots=spec.shots, protocol=spec.ours)
+        factor = metric_card(metric, records).factor
         rows = []
         for name, label, ranked in order:
             cells = []
             for column in columns:
                 own, left_out = by_place.get((name, column.dataset), ([], []))
-                cells.append(cell_of(own, column) if own else TableCell(gap="run"))
+                cell = cell_of(own, column, factor=factor) if own else TableCell(gap="run")
+                cells.append(cell)
                 sentences += left_out
             rows.append(Row(label=label, harness_method=name, cells=tuple(cells), ranked=ranked))
         title = metric_card(metric, records).title
@@ -116,6 +118,7 @@ def metric_panel(
     labels = variant_labels(records) if labels is None else labels
     first, targets = records[0], sorted({r["dataset"] for r in records})
     columns = own_columns(metric, targets, records, shots=first["k"], protocol=first["protocol"])
+    factor = metric_card(metric, records).factor
     groups: dict[tuple[int, str, str], list[Record]] = defaultdict(list)
     for record, differs in zip(records, labels, strict=True):
         kind = record["config"]["method"]["card"]["kind"]
@@ -130,7 +133,7 @@ def metric_panel(
                 label=f"{label} [{differs}]" if differs else label,
                 harness_method=method,
                 cells=tuple(
-                    cell_of(own, column)
+                    cell_of(own, column, factor=factor)
                     if (own := by_target[column.dataset])
                     else TableCell(gap="run")
                     for column in columns
