@@ -82,7 +82,11 @@ TRIES = [
     Try("cut, length stated", "short-stated"),
     Try("cut, length stated", "short-stated", "w.bin"),
     *(Try("gzip bytes", way, name) for way in ("gzip", "gzip-named") for name in list(FORMATS)[:4]),
-    *(Try("XML AccessDenied", way, name) for way in ("denied", "marked-denied") for name in FORMATS),
+    *(
+        Try("XML AccessDenied", way, name)
+        for way in ("denied", "marked-denied")
+        for name in FORMATS
+    ),
     *(Try("HTML, behind comments too", way, "w.bin") for way in ("page", "commented-page")),
     *(Try("HTML, behind comments too", way) for way in ("wide-page", "commented-page")),
     Try("JSON error", "json-error", "w.json"),
