@@ -121,7 +121,7 @@ def is_accepted(one: Try, content: bytes, other: bytes, folder: Path) -> bool:
         if one.changed:
             server.content, server.tag = other, None if one.changed == "no tag" else '"two"'
         brought(url, target)
-        # After a change of the server's file its new bytes are right, unless the old ones are pinned.
+        # Once the server's file has changed, its new bytes are right unless the old are pinned.
         right = content if one.changed == "after use" else server.content
         return target.exists() and target.read_bytes() != right
 
