@@ -182,6 +182,8 @@ CASES = (
     ),
     Case("notes are text", changed("notes", to="none")),
     Case("environment is null", changed("environment", to=None)),
+    Case("code is a list", changed("code", to=[])),
+    Case("code of files without digests", changed("code", to={"files": {"os": None}})),
     Case("link to nothing", linked("/nowhere/record.json")),
     Case("link to itself", linked("record.json")),
     Case("link to a device", linked("/dev/zero")),

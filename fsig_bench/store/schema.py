@@ -101,7 +101,7 @@ OPTIONAL: dict[str, Check] = {
     "stages": mapped(name),
     "borrowed": mapped(name),
     "settings_keys": mapped(name),
-    "code": mapped(),
+    "code": fields({}, {"files": mapped(text), "classes": mapped(mapped())}),
     "weights": mapped(hexadecimal),
     "assets": mapped(mapped()),
 }
