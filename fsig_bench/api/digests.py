@@ -66,9 +66,10 @@ def start_hashing(path: Path) -> None:
 
 
 def hashing_cost(path: Path) -> str | None:
-    """What hashing a large file has cost, as a line; None for a small one or one not hashed."""
+    """What hashing a large file has cost, as a line; None for a small one, or the next time."""
     state = file_state(path)
-    if state.size < LARGE or (seconds := _seconds.get(state)) is None:
+    seconds = _seconds.pop(state, None)
+    if seconds is None or state.size < LARGE:
         return None
     return f"checked {path.name}: sha256 of {state.size >> 20} MiB in {seconds:.1f} s"
 

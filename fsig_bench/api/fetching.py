@@ -194,7 +194,7 @@ def _chunks(answer: Any, left: int) -> Iterator[bytes]:
     Raises:
         ValueError: it goes on after its last byte.
     """
-    stream = getattr(answer, "fp", None)
+    stream: Any = getattr(answer, "fp", None)
     while chunk := answer.read(min(CHUNK, left - 1) if left > 1 else CHUNK):
         left -= len(chunk)
         yield chunk

@@ -82,7 +82,11 @@ TRIES = [
     Try("cut, length stated", "short-stated"),
     Try("cut, length stated", "short-stated", "w.bin"),
     *(Try("gzip bytes", way, name) for way in ("gzip", "gzip-named") for name in list(FORMATS)[:4]),
-    *(Try("XML AccessDenied", way, name) for way in ("denied", "marked-denied") for name in FORMATS),
+    *(
+        Try("XML AccessDenied", way, name)
+        for way in ("denied", "marked-denied")
+        for name in FORMATS
+    ),
     *(Try("HTML, behind comments too", way, "w.bin") for way in ("page", "commented-page")),
     *(Try("HTML, behind comments too", way) for way in ("wide-page", "commented-page")),
     Try("JSON error", "json-error", "w.json"),
@@ -117,7 +121,7 @@ def is_accepted(one: Try, content: bytes, other: bytes, folder: Path) -> bool:
         if one.changed:
             server.content, server.tag = other, None if one.changed == "no tag" else '"two"'
         brought(url, target)
-        # After a change of the server's file its new bytes are right, unless the old ones are pinned.
+        # The new bytes of a changed file are right, unless the old ones are pinned.
         right = content if one.changed == "after use" else server.content
         return target.exists() and target.read_bytes() != right
 
