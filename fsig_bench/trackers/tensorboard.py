@@ -20,8 +20,8 @@ from fsig_bench.trackers.values import (
 class TensorBoardTracker:
     """Configured by conf/tracker/tensorboard.yaml."""
 
-    def __init__(self, *, dir: str) -> None:
-        self.dir = Path(dir).expanduser()
+    def __init__(self, *, dir: str, pictures: bool) -> None:
+        self.dir, self.pictures = Path(dir).expanduser(), pictures
         self.writer: Any = None
 
     def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
@@ -57,7 +57,8 @@ class TensorBoardTracker:
             self.writer.add_scalar(name, value, 0)
         scores = {f"hparam/{k}": v for k, v in metric_values(record).items()}
         self.writer.add_hparams(settings_flat(record["config"]), scores, run_name=".")
-        for name, path in picture_paths(record, folder).items():
+        shown = picture_paths(record, folder) if self.pictures else {}
+        for name, path in shown.items():
             with open_image(path) as image:
                 pixels = np.asarray(image.convert("RGB"))
             self.writer.add_image(f"pictures/{name}", pixels, 0, dataformats="HWC")
