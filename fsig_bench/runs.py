@@ -7,9 +7,12 @@
     fsig-bench runs prune [yes=true] [shared=true]      removes what no record needs; without
                                                         yes=true it only lists; shared=true: also
                                                         what methods compute for all their runs
+    fsig-bench runs unlock [NAME] [yes=true]            who holds which lock; frees the named one,
+                                                        with yes=true even from who still works
 
-results_dir=FOLDER goes with each (default: results). Status: done, running, pending, failed,
-interrupted, timeout, killed, damaged. --config-dir DIR goes with `why`.
+results_dir=FOLDER goes with each (default: results). Status: done, running, silent (no heartbeat
+for minutes), pending, failed, interrupted, timeout, killed, damaged. --config-dir DIR goes with
+`why`.
 """
 
 from __future__ import annotations
@@ -20,21 +23,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.console import parse_words, results_root, run_word, split_config_dir
+from fsig_bench.console import parse_words, printable, results_root, run_word, split_config_dir
+from fsig_bench.store.index import Entry, entries
 from fsig_bench.store.lock import is_held
-from fsig_bench.store.records import flat, read_record
+from fsig_bench.store.records import flat, is_usable, read_record
 from fsig_bench.store.status import read_status
-from fsig_bench.store.store import Store, other_results, parse_run_folder
+from fsig_bench.store.store import Store, other_results, parse_run_folder, run_folders
+from fsig_bench.store.unlock import status_of_held, unlock
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
-SUBCOMMANDS = ("why", "verify", "prune")
+SUBCOMMANDS = ("why", "verify", "prune", "unlock")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
     """One run folder."""
 
-    status: str  # done, running, pending, failed, interrupted, timeout, killed, damaged
+    status: str  # done, running, silent, pending, failed, interrupted, timeout, killed, damaged
     suite: str
     method: str
     dataset: str
@@ -58,10 +63,10 @@ def read_run(folder: Path, store: Store) -> RunStatus:
     if (folder / "record.json").exists():
         try:
             status, record = "done", read_record(folder / "record.json")
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             status, reason = "damaged", str(error)
-    elif is_held(store.lock_path(f"run-{name['run_id']}")):
-        status, reason = "running", f"since {kept.get('began', '?')} on {kept.get('host', '?')}"
+    elif is_held(lock := store.lock_path(f"run-{name['run_id']}")):
+        status, reason = status_of_held(lock, folder)
     elif kept.get("status") in ("pending", "failed", "timeout", "interrupted"):
         status, reason = kept["status"], kept.get("error", "")
     else:
@@ -90,8 +95,22 @@ def killed_reason(last: str | None) -> str:
 
 def found_runs(store: Store) -> list[RunStatus]:
     """Every run folder below the results, in order of its path."""
-    folders = [p for p in (store.root / "runs").glob("*/*/*/k*-seed*-*") if p.is_dir()]
-    return [read_run(folder, store) for folder in sorted(folders)]
+    known = {entry.path.parent: entry for entry in entries(store.root / "runs", short=False)}
+    return [
+        finished_run(known[folder]) if folder in known else read_run(folder, store)
+        for folder in run_folders(store.root)
+    ]
+
+
+def finished_run(entry: Entry) -> RunStatus:
+    """A run folder with a record, by what the index says about it."""
+    return RunStatus(
+        status="damaged" if entry.problem else "done",
+        **parse_run_folder(entry.path.parent),
+        folder=entry.path.parent,
+        reason=entry.problem,
+        record=None if entry.problem else {"metrics": {"fd": {"value": entry.distance}}},
+    )
 
 
 def listing(runs: Sequence[RunStatus]) -> list[str]:
@@ -101,7 +120,8 @@ def listing(runs: Sequence[RunStatus]) -> list[str]:
         distance = (run.record or {}).get("metrics", {}).get("fd", {}).get("value")
         shown = "" if distance is None else f"fd {distance:.2f}"
         head = f"{run.status:<8} {run.suite:<6} {run.method:<14} {run.dataset:<11}"
-        lines.append(f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.reason}")
+        line = f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.reason}"
+        lines.append(line if line.isprintable() else printable(line))
     counts = {s: sum(r.status == s for r in runs) for s in sorted({r.status for r in runs})}
     parts = ", ".join(f"{n} {s}" for s, n in counts.items())
     return [*lines, f"{len(runs)} runs: {parts}" if parts else "0 runs"]
@@ -134,13 +154,14 @@ def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> l
     from fsig_bench.runner.reuse import code_changes
 
     asked = resolve(compose_config(words, config_dir=config_dir))
-    if (store.root / asked.folder / "record.json").exists():
+    if is_usable(store.root / asked.folder / "record.json"):
         return [f"reused: {store.root / asked.folder}"]
     name = asked.method.name, asked.dataset.name
-    near = [r for r in found_runs(store) if r.record and (r.method, r.dataset) == name]
+    there = [r for r in found_runs(store) if r.record and (r.method, r.dataset) == name]
+    near = [run for run in (read_run(r.folder, store) for r in there) if run.record]
     lines = [f"{asked.run_id} is not there: {asked.label} would run"]
-    if there := read_run_if_there(asked.folder, store):
-        lines.append(f"  its folder is {there.status}: {there.reason}")
+    if own := read_run_if_there(asked.folder, store):
+        lines.append(f"  its folder is {own.status}: {own.reason}")
     answers = []
     for run in near:
         assert run.record is not None
@@ -183,6 +204,11 @@ def main(words: Sequence[str]) -> int:
     if verb == "why":
         overrides, config_dir = split_config_dir(rest)
         print("\n".join(why(overrides, store, config_dir)))
+        return 0
+    if verb == "unlock":
+        found = parse_words(rest, word="runs unlock", keys=("yes",))
+        force = found.settings.get("yes") == "true"
+        print("\n".join(unlock(store, found.positional, even_working=force)))
         return 0
     keys = {"list": KEYS, "verify": ("remove",), "prune": ("yes", "shared")}[verb]
     name = "runs" if verb == "list" else f"runs {verb}"

@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from fsig_bench.api.stopping import stop_if_asked
+
 
 class Extractor(Protocol):
     """A network whose features a metric compares."""
@@ -92,4 +94,8 @@ def in_batches(
     fn: Callable[[Tensor], Tensor], images: Tensor | LazyImages, batch_size: int
 ) -> Tensor:
     """`fn` over batches of images, joined along the first axis."""
-    return torch.cat([fn(part) for part in batches(images, batch_size)])
+    parts = []
+    for part in batches(images, batch_size):
+        stop_if_asked()
+        parts.append(fn(part))
+    return torch.cat(parts)

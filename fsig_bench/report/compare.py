@@ -119,7 +119,7 @@ def main(words: Sequence[str]) -> int:
         raise ValueError("give two methods: fsig-bench compare crdi domainstudio [FOLDER]")
     first, second, *folders = given.positional
     folders += [given.settings["results_dir"]] if "results_dir" in given.settings else []
-    print(comparison(load(record_folders(folders)), first, second))
+    print(comparison(load(record_folders(folders), short=True), first, second))
     return 0
 
 

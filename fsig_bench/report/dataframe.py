@@ -40,4 +40,4 @@ def records_frame(folder: Path) -> pd.DataFrame:
     place = folder.expanduser()
     if not place.is_dir():
         raise ValueError(f"{place} is no folder; give one that holds records")
-    return pd.DataFrame([record_row(record) for record in load([place])])
+    return pd.DataFrame([record_row(record) for record in load([place], short=True)])

@@ -19,7 +19,13 @@ Curve = Callable[[int, int, Mapping[str, float]], None]  # done, total, values
 
 
 def adapt(
-    cell: Cell, method: Method, store: Store, *, key: str | None = None, curve: Curve | None = None
+    cell: Cell,
+    method: Method,
+    store: Store,
+    *,
+    key: str | None = None,
+    curve: Curve | None = None,
+    wait: bool = True,
 ) -> tuple[State, float]:
     """Returns the state and the seconds it took, from the store or made now.
 
@@ -32,6 +38,10 @@ def adapt(
         store: keeps the state.
         key: the state's key, if it is not the cell's own.
         curve: receives each point of the adaptation curve.
+        wait: whether to wait for another process that makes this state.
+
+    Raises:
+        Busy: another process makes this state and `wait` is false.
     """
     key = key or cell.adapt_key
     found = store.load_state(key)
@@ -40,7 +50,7 @@ def adapt(
         return found
     if process.rank() > 0:
         return _adapt(cell, method, store, key, curve)
-    with store.locked(f"adapt-{key[:16]}", what=f"adapt {cell.label}"):
+    with store.locked(f"adapt-{key[:16]}", what=f"adapt {cell.label}", wait=wait):
         if process.size() == 1 and (found := store.load_state(key)):
             return found  # another process has made it meanwhile
         return _adapt(cell, method, store, key, curve)

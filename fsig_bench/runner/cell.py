@@ -153,6 +153,7 @@ class Cell:
             suite=self.suite.name,
             seed=self.seed,
             draw=self.draw,
+            borrowed_by=marks(self.method.spec) if self.borrowed and code else [],
             code=code,
         )
 

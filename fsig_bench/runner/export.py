@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.console import console
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.sample import shard_ranges
@@ -13,10 +14,12 @@ def export_png(cell: Cell, store: Store) -> None:
     from PIL import Image
 
     folder = store.root / cell.folder / "png"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     count = cell.draws.num_images
     for start, end in shard_ranges(count, cell.suite.shard_size):
         images, _ = store.load_shard(cell.sample_key, start, end)
         for n, image in enumerate(images[: count - start], start=start):
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{n:06d}.png")
+            path = folder / f"{n:06d}.png"
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+            share_as_folder(path)
     console.print(f"{count} PNG files in {folder}")

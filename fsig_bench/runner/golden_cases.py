@@ -68,11 +68,11 @@ def chosen_node(kind: str, name: str, words: Sequence[str]) -> dict[str, Any]:  
         ValueError: it does not compose there, or needs downloaded files.
     """
     at = {
-        "network": f"network@protocol.features={name}",
+        "network": f"network@suite.extractor={name}",
         "metric": f"+metric@protocol.metrics.golden={name}",
     }.get(kind, f"{kind}={name}")
     cfg = compose_config([*words, at], config_dir=_config_dir[0])
-    parts = {"network": "protocol.features", "metric": "protocol.metrics.golden"}
+    parts = {"network": "suite.extractor", "metric": "protocol.metrics.golden"}
     node = OmegaConf.to_container(OmegaConf.select(cfg, parts.get(kind, kind)), resolve=True)
     assert isinstance(node, dict)
     if "???" in node.values():

@@ -189,9 +189,13 @@ def run_id(
     suite: str,
     seed: int,
     draw: int,
+    borrowed_by: list[list[str]],
     code: bool = True,
 ) -> str:
-    """The ten digits that name a record."""
+    """The ten digits that name a record.
+
+    `borrowed_by` holds the marks of the method's classes where other code made its samples.
+    """
     scored = {
         "num_images": num_images,
         "protocol": key_content(protocol, code=code),
@@ -201,6 +205,7 @@ def run_id(
         "suite": suite,
         "seed": seed,
         "draw": draw,
+        "borrowed_by": borrowed_by,
     }
     return digest([STAGE_VERSION, sample_key, scored])[:10]
 

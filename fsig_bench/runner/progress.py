@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api import process
+from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.console import Bar, console
 from fsig_bench.store.curve import append_point
 from fsig_bench.store.shared import SharedWork
@@ -46,11 +47,11 @@ class StageProgress:
         self.bar.update(done, total)
         if process.rank() > 0:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         line = {"done": done, "total": total, **{k: round(v, 6) for k, v in values.items()}}
         append_point(self.folder / "curve.jsonl", line)
         if self.curve is not None:
             self.curve(done, total, values)
+        stop_if_asked()
 
     def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
         from fsig_bench.store.files import write_tensors

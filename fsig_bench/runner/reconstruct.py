@@ -14,6 +14,7 @@ from functools import reduce
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.api.files import make_folder
 from fsig_bench.api.images import to_uint8
 from fsig_bench.api.types import Reconstructs
 from fsig_bench.runner.cell import Cell
@@ -51,11 +52,16 @@ def variants(cell: Cell) -> list[tuple[str, Cell, str]]:
     return out
 
 
-def reconstruct(cell: Cell, store: Store, evidence: Evidence) -> dict[str, Any]:
+def reconstruct(
+    cell: Cell, store: Store, evidence: Evidence, *, wait: bool = True
+) -> dict[str, Any]:
     """Rebuilds the shots and writes the panel.
 
     Returns:
         For the record: PSNR (dB) and perceptual distance of each shot, by setting of the sweep.
+
+    Raises:
+        Busy: another process makes a state that this needs and `wait` is false.
     """
     from fsig_bench.metrics.lpips import paired_distances
     from fsig_bench.metrics.psnr import psnr
@@ -68,7 +74,7 @@ def reconstruct(cell: Cell, store: Store, evidence: Evidence) -> dict[str, Any]:
     for label, variant, key in variants(cell):
         method = build_method(variant.method, variant.place)
         assert isinstance(method, Reconstructs)
-        state, _ = adapt(variant, method, store, key=key)
+        state, _ = adapt(variant, method, store, key=key, wait=wait)
         images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
         lpips = paired_distances(
@@ -83,7 +89,7 @@ def reconstruct(cell: Cell, store: Store, evidence: Evidence) -> dict[str, Any]:
             "lpips_mean": round(math.fsum(lpips) / len(lpips), 6),
         }
     folder = store.root / cell.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     reconstruction_panel(
         folder / "reconstruction.png", originals=shots, rebuilt=rebuilt, errors=errors
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api import process
+from fsig_bench.api.files import make_folder
 from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.types import Reconstructs
 from fsig_bench.console import stage_line
@@ -28,7 +29,7 @@ def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any],
     """The record of a cell, and whether it was already there.
 
     Raises:
-        Busy: another process works on this run and `wait` is false.
+        Busy: another process works on this run, or on a stage that it needs, and `wait` is false.
     """
     record = store.record(cell.folder)
     barrier()
@@ -38,7 +39,7 @@ def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any],
         with store.locked(f"run-{cell.run_id}", what=cell.label, wait=wait):
             # Another process may have finished it meanwhile; members of a team are all at work.
             found = store.record(cell.folder) if process.size() == 1 else None
-            return (found, True) if found else (_begin(cell, store), False)
+            return (found, True) if found else (_begin(cell, store, wait=wait), False)
     if cell.policy.tracker.get("resend"):
         with tracking(*tracked(cell, store)) as tracker:
             tracker.finish(record, store.root / cell.folder)
@@ -59,18 +60,18 @@ def tracked(cell: Cell, store: Store) -> tuple[TrackedRun, Mapping[str, Any], Pa
     return run, cell.policy.tracker, curve_file
 
 
-def _begin(cell: Cell, store: Store) -> dict[str, Any]:
+def _begin(cell: Cell, store: Store, *, wait: bool) -> dict[str, Any]:
     command = typed_command(cell.method.name)
     with (
         record_status(store.root / cell.folder, command),
         tracking(*tracked(cell, store)) as tracker,
     ):
-        record = _run(cell, store, tracker.curve)
+        record = _run(cell, store, tracker.curve, wait=wait)
         tracker.finish(record, store.root / cell.folder)
     return record
 
 
-def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
+def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) -> dict[str, Any]:
     from fsig_bench.console import console
     from fsig_bench.runner.pictures import write_pictures
     from fsig_bench.runner.record import make_record
@@ -80,8 +81,8 @@ def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
     far = source_distance(cell, store) if process.rank() == 0 else None
     if far and "remark" in far:
         console.print(f"note: {far['remark']}", markup=False)
-    state, adapt_s = adapt(cell, method, store, curve=curve)
-    fake, sample_s = sample(cell, method, state, store)
+    state, adapt_s = adapt(cell, method, store, curve=curve, wait=wait)
+    fake, sample_s = sample(cell, method, state, store, wait=wait)
     if process.rank() > 0:  # the first scores and writes
         barrier()
         made = store.record(cell.folder)
@@ -96,9 +97,9 @@ def _run(cell: Cell, store: Store, curve: Curve | None) -> dict[str, Any]:
     if isinstance(method, Reconstructs):
         from fsig_bench.runner.reconstruct import reconstruct
 
-        rebuilt = reconstruct(cell, store, evidence)
+        rebuilt = reconstruct(cell, store, evidence, wait=wait)
     folder = store.root / cell.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     pictures = write_pictures(folder, cell, evidence, store)
     notes = notes_of(method, state)
     if far:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fsig_bench.api import process
 from fsig_bench.api.images import to_uint8
+from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.api.types import Method, Sampler, State
 from fsig_bench.console import Bar, console
 from fsig_bench.runner.build import build_method, sampler_of
@@ -43,6 +44,7 @@ def make_shard(
     parts: list[Tensor] = []
     a = start
     while a < end:
+        stop_if_asked()
         try:
             with precision_policy(shared.precision, resolve_device(cell.place.device)):
                 images = sampler(range(a, min(a + size, end))).float()
@@ -85,11 +87,18 @@ def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) 
         make_shard(cell, sampler, store, start, end, shared)
 
 
-def sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Tensor, float]:
-    """uint8 [num_images, 3, h, w] and the seconds they took; only missing shards are drawn."""
+def sample(
+    cell: Cell, method: Method, state: State, store: Store, *, wait: bool = True
+) -> tuple[Tensor, float]:
+    """uint8 [num_images, 3, h, w] and the seconds they took; only missing shards are drawn.
+
+    Raises:
+        Busy: another process draws these samples and `wait` is false.
+    """
     if process.rank() > 0:
         return _sample(cell, method, state, store)
-    with store.locked(f"sample-{cell.sample_key[:16]}", what=f"sample {cell.label}"):
+    name, what = f"sample-{cell.sample_key[:16]}", f"sample {cell.label}"
+    with store.locked(name, what=what, wait=wait):
         return _sample(cell, method, state, store)
 
 
@@ -146,10 +155,14 @@ def _sample_in_processes(
             job.start()
     try:
         for job in jobs:
-            job.join()
+            while job.is_alive():
+                job.join(0.5)
+                stop_if_asked()
     except BaseException:  # Ctrl-C or the scheduler: the workers end, whole shards stay
         for job in jobs:
             job.terminate()
+        for job in jobs:
+            job.join()
         raise
     if bad := [job.exitcode for job in jobs if job.exitcode]:
         raise RuntimeError(

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from fsig_bench.api.images import pixels_sha256
+from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.api.types import Perceptual
 from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
@@ -50,6 +51,7 @@ def apply_metrics(
     values: dict[str, dict[str, Any]] = {}
     with Bar(title, len(metrics), "metrics") as bar:
         for n, (name, metric) in enumerate(metrics.items()):
+            stop_if_asked()
             if reason := unmet_need(metric, evidence):
                 values[name] = {"value": None, "reason": reason}
             else:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.files import append_line
 from fsig_bench.store.files import seal
 
 SEAL_DIGITS = 8
@@ -15,8 +16,7 @@ SEAL_DIGITS = 8
 def append_point(file: Path, point: Mapping[str, float]) -> None:
     """Adds a point, with its seal."""
     values = json.loads(json.dumps(dict(point)))
-    with file.open("a") as out:
-        out.write(json.dumps(values | {"seal": seal(values)[:SEAL_DIGITS]}) + "\n")
+    append_line(file, json.dumps(values | {"seal": seal(values)[:SEAL_DIGITS]}))
 
 
 def read_curve(file: Path) -> list[dict[str, Any]]:  # plain JSON values

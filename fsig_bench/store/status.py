@@ -10,26 +10,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-HEARTBEAT_S = 15.0
-
-
-class TimeLimit(BaseException):
-    """The scheduler asks the process to end (SIGTERM); no method catches it."""
-
-
-def now() -> str:
-    """UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+from fsig_bench.api.stopping import REQUEST, TimeLimit
+from fsig_bench.store.clock import heartbeat, now
+from fsig_bench.store.lock import Busy
 
 
 def read_status(folder: Path) -> dict[str, Any]:
@@ -75,38 +65,38 @@ def ending_of(error: BaseException) -> tuple[str, str]:
     """The status of a run that an error ended, and the reason."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "interrupted with Ctrl-C; the same command continues"
-    if isinstance(error, TimeLimit | SystemExit):
+    if isinstance(error, Busy):
+        return "pending", f"left until a stage is free: {error}"
+    # A signal to all processes may end the run's workers first, which is an error of its own.
+    if isinstance(error, TimeLimit | SystemExit) or REQUEST.asked:
         return "timeout", "ended from outside; the same command continues"
     return "failed", str(error)
 
 
-def _on_terminate(number: int, frame: object) -> None:
-    raise TimeLimit(f"signal {number}")
-
-
 @contextmanager
 def record_status(folder: Path, command: str) -> Iterator[None]:
-    """Keeps the status of a run while it runs, and its reason when it fails."""
-    began, stop = now(), threading.Event()
+    """Keeps the status of a run while it runs, and its reason when it fails.
 
-    def beat() -> None:
-        while not stop.wait(HEARTBEAT_S):
-            write_status(folder, "running", command, began=began)
+    SIGTERM ends the run: with status `timeout` and exit status 143, which is also the exit status
+    if the run was finishing at that moment.
+    """
+    began = now()
+    ours = REQUEST.begin()  # a launcher may have a handler of its own
 
-    heart = threading.Thread(target=beat, daemon=True)
-    heart.start()
-    ours = False
-    if threading.current_thread() is threading.main_thread():
-        ours = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a launcher may have set its own
-        if ours:
-            signal.signal(signal.SIGTERM, _on_terminate)
-    try:
-        # Only now: who reads "running" may send the signal at once.
+    def beat() -> bool:
         write_status(folder, "running", command, began=began)
-        yield
+        return True
+
+    try:
+        with heartbeat(beat):
+            # Only now: who reads "running" may send the signal at once.
+            write_status(folder, "running", command, began=began)
+            yield
+            if ours:
+                REQUEST.be_quiet()
     except BaseException as error:
-        stop.set()
-        heart.join()
+        if ours:
+            REQUEST.be_quiet()
         status, reason = ending_of(error)
         trace = "".join(traceback.format_exception(error)[-4:])
         write_status(folder, status, command, began=began, error=reason, trace=trace)
@@ -114,10 +104,7 @@ def record_status(folder: Path, command: str) -> Iterator[None]:
             sys.exit(143)  # 128 + SIGTERM, as without a handler
         raise
     else:
-        stop.set()
-        heart.join()
         (folder / "status.json").unlink(missing_ok=True)
     finally:
-        stop.set()
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if ours and REQUEST.end():
+            sys.exit(143)

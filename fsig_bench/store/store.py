@@ -19,13 +19,14 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.api.files import make_folder
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.lock import locked
-from fsig_bench.store.records import read_record
+from fsig_bench.store.records import usable_record
 from fsig_bench.store.versions import made_with, report_versions
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fsig_bench.api.types import State
 
 
+RUN_NAME = re.compile(r"k[^-]*-seed[^-]*-.*", re.DOTALL)
 # What may be part of a path: a record must not lead out of its results folder.
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
 
@@ -55,6 +57,19 @@ def parse_run_folder(folder: Path) -> dict[str, str]:
     k, seed, run_id = name.split("-", 2)
     parts = {"suite": suite, "method": method, "dataset": dataset, "run_id": run_id}
     return parts | {"k": k.removeprefix("k"), "seed": seed.removeprefix("seed")}
+
+
+def run_folders(root: Path) -> list[Path]:
+    """The folders of all runs below a results folder, sorted."""
+    level = [str(root / "runs")]
+    for _ in range(4):
+        below: list[str] = []
+        for place in level:
+            with suppress(OSError), os.scandir(place) as found:
+                below += [entry.path for entry in found if entry.is_dir()]
+        level = below
+    names = (path for path in level if RUN_NAME.fullmatch(os.path.basename(path)))
+    return sorted(map(Path, names))
 
 
 def holds_runs(root: Path) -> bool:
@@ -92,14 +107,16 @@ class Store:
             OSError: not writable or too little space.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             probe = self.root / f".probe.{os.getpid()}"
             probe.write_bytes(b"x")
             probe.unlink()
         except OSError as error:
+            denied = isinstance(error, PermissionError)
+            share = f", or let the group write to it: chmod -R g+ws {self.root}" if denied else ""
             raise OSError(
-                f"results_dir={self.root} cannot be written ({error.strerror}); "
-                "choose another with results_dir=FOLDER"
+                f"results_dir={self.root} cannot be written ({error.strerror or 'not permitted'}); "
+                f"choose another with results_dir=FOLDER{share}"
             ) from error
         if (free := shutil.disk_usage(self.root).free) < bytes_needed:
             raise OSError(
@@ -175,7 +192,9 @@ class Store:
     def load_shard(self, key: str, start: int, end: int) -> tuple[Tensor, float]:
         """Images and the seconds they took."""
         path = self.shard_path(key, start, end)
-        tensors, metadata = read_tensors(path, shard_place(key, start, end))
+        # Records up to version 2 hold 16 digits of a key, and their pieces do not know their place.
+        place = shard_place(key, start, end) if len(key) > 16 else None
+        tensors, metadata = read_tensors(path, place)
         report_versions(path, metadata)
         return tensors["images"], float(metadata["wall_s"])
 
@@ -206,6 +225,5 @@ class Store:
         return tensors["value"], float(metadata["wall_s"])
 
     def record(self, folder: str) -> dict[str, Any] | None:
-        """The record of a finished run."""
-        path = self.root / folder / "record.json"
-        return read_record(path) if path.exists() else None
+        """The record of a finished run; one that cannot be used is named and counts as none."""
+        return usable_record(self.root / folder / "record.json")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
@@ -19,6 +20,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from fsig_bench.api.files import make_folder
 from fsig_bench.console import console
 from fsig_bench.sweep.jobs import SweepJob, cores, failed_return
 from fsig_bench.sweep.titles import title_of
@@ -60,6 +62,7 @@ class SubmititLauncher(OwnLauncher):
 
         own = ("cluster", "folder", "max_num_timeout", "at_once")
         cluster, folder, timeouts = (self.options[name] for name in own[:3])
+        make_folder(Path(folder).parent)  # its own for each sweep, in one that users may share
         executor = submitit.AutoExecutor(
             folder=folder, cluster=cluster, **{f"{cluster}_max_num_timeout": timeouts}
         )

@@ -22,6 +22,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
+from fsig_bench.api.files import make_folder
 from fsig_bench.console import console, fail
 from fsig_bench.store.lock import Busy
 from fsig_bench.store.status import read_status, write_status
@@ -119,31 +120,38 @@ class CellSweeper(BasicSweeper):
             type(self).summarise(list(paths))
 
     def launch(self, left: Sequence[Job]) -> tuple[list[Any], list[Failure]]:
-        """Runs jobs; a job that another process works on comes again at the end, and waits."""
+        """Runs jobs. A job that another process works on, or whose stage another makes, is left.
+
+        It comes again when all others have run, for as long as that finishes any; at the end the
+        jobs that are left wait.
+        """
         assert self.config is not None and self.launcher is not None
         if not left:
             return [], []
-        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(self.config.hydra.sweep.dir))
         for job in left:
             if job.runs and not (job.folder / "status.json").exists():
                 command = f"python -m fsig_bench {' '.join(job.overrides)}"
                 write_status(job.folder, "pending", command)
         results: list[Any] = []
         failed: list[Failure] = []
-        busy: list[Job] = []
+        busy: list[Job] = list(left)
+        may_wait = False
         with shared_threads(self.config.hydra.launcher, len(left)):
-            for later in (False, True):
-                now = busy if later else list(left)
-                more = [] if later else ["on_busy=defer"]
-                busy = []
+            while busy:
+                now, busy = busy, []
+                more = [] if may_wait else ["on_busy=defer"]
                 for job, result in zip(now, self.launch_with_retry(now, more), strict=True):
                     if isinstance(result, JobReturn) and result.status == JobStatus.COMPLETED:
                         results.append(result)
-                    elif isinstance(why := getattr(result, "_return_value", result), Busy):
+                        continue
+                    why = getattr(result, "_return_value", result)
+                    if isinstance(why, Busy) and not may_wait:
                         busy.append(job)
                     else:
                         reason = read_status(job.folder).get("error") or str(why)
                         failed.append((job.overrides, reason))
+                may_wait = len(busy) == len(now)
         return results, failed
 
     def launch_with_retry(

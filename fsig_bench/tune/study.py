@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.api.seeding import derive
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.store import Store
@@ -101,11 +102,13 @@ class Study:
     def opened(self) -> Any:
         """Optuna's study, made or continued."""
         optuna = optuna_package()
-        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.journal.parent)
         storages = optuna.storages
         file = storages.journal.JournalFileBackend(str(self.journal))
+        storage = storages.JournalStorage(file)
+        share_as_folder(self.journal)
         return optuna.create_study(
-            storage=storages.JournalStorage(file),
+            storage=storage,
             study_name=self.name,
             sampler=placed_tpe(self.seed),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),

@@ -39,9 +39,9 @@ METHODS = [["method=source", "method.num_steps=2"], ["method=copy"], ["method=re
 METHODS += [["method=crdi", "method.draws=1", "method.card.reconstruct_sweep=null"]]
 
 
-def grid(count: int) -> list:
-    """`count` small cells of several methods."""
-    words = [[*TINY, *own, f"seed={seed}"] for seed in range(count) for own in METHODS]
+def grid(count: int, *more: str) -> list:
+    """`count` small cells of several methods; `more` are settings of all of them."""
+    words = [[*TINY, *own, *more, f"seed={seed}"] for seed in range(count) for own in METHODS]
     return [make_cell(*w) for w in words[:count]]
 
 
@@ -89,9 +89,9 @@ def count_what_is_made(log: Path) -> None:
         line(log, f"shard {key} {start}")
         return shard(self, key, start, *rest)
 
-    def run(cell, *rest):
+    def run(cell, *rest, **more):
         line(log, f"run {cell.run_id}")
-        return whole(cell, *rest)
+        return whole(cell, *rest, **more)
 
     Store.save_state, Store.save_shard, runner._run = save_state, save_shard, run
 

@@ -222,7 +222,7 @@ def test_an_error_in_a_tracker_is_one_line(home, reporting, monkeypatch, capsys,
 def test_a_run_that_stops_tells_its_tracker_and_the_error_goes_on(home, monkeypatch):
     tracker = Broken("nothing")
     monkeypatch.setattr("fsig_bench.trackers.base.NoTracker", lambda: tracker)
-    monkeypatch.setattr("fsig_bench.runner.run._run", lambda *a: 1 / 0)
+    monkeypatch.setattr("fsig_bench.runner.run._run", lambda *a, **more: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(toy(home, "seed=20"), Store(home))
     assert tracker.calls == ["start", "fail"]
