@@ -140,12 +140,13 @@ def write_pin(path: Path, sha256: str) -> None:
         write_json(far, value)
 
 
-def check_at_rest(path: Path, stated: str | None = None) -> str:
+def check_at_rest(path: Path, stated: str | None = None, *, pin_it: bool = True) -> str:
     """The sha256 of a file that is about to be used, once it has been found right.
 
     Args:
         path: the file.
         stated: the digest that it should have, or its first digits; None: not known.
+        pin_it: whether a file without a pin is pinned.
 
     Raises:
         ValueError: the bytes are not those stated, or not those of its first use.
@@ -165,7 +166,7 @@ def check_at_rest(path: Path, stated: str | None = None) -> str:
             f"another file or damaged. Remove it and get it again, or remove {pin.place} if you "
             "mean this one"
         )
-    if pin is None or pin.stamp != file_state(path)[1:3]:
+    if pin_it and (pin is None or pin.stamp != file_state(path)[1:3]):
         write_pin(path, found)
     return found
 
