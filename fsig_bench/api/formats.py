@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 LARGEST_GIB = 32  # that an archive may hold, unpacked
 CHUNK = 1 << 20
@@ -29,10 +29,10 @@ KINDS = {
     ".safetensors": "safetensors",
     ".json": "json",
 }
-PACKED: dict[bytes, Callable[[Path], IO[bytes]]] = {
-    b"\x1f\x8b": lambda path: gzip.open(path, "rb"),
-    b"\xfd7": lambda path: lzma.open(path, "rb"),
-    b"BZ": lambda path: bz2.open(path, "rb"),
+PACKED: dict[bytes, Callable[[Path], BinaryIO]] = {
+    b"\x1f\x8b": lambda path: cast(BinaryIO, gzip.open(path, "rb")),
+    b"\xfd7": lambda path: cast(BinaryIO, lzma.open(path, "rb")),
+    b"BZ": lambda path: cast(BinaryIO, bz2.open(path, "rb")),
 }
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")  # of byte order, before a text
 ERROR_FIELDS = {"error", "errors", "message", "detail", "code", "status", "statusCode", "requestId"}
@@ -117,7 +117,7 @@ def _pickle(path: Path, head: bytes) -> tuple[str | None, bool]:
     return None, ends_here
 
 
-def _end_of_pickle(file: IO[bytes]) -> int:
+def _end_of_pickle(file: BinaryIO) -> int:
     for _ in pickletools.genops(file):  # names the operations, runs none
         pass
     return file.tell()
