@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fsig_bench.api.digests import sha256_of
+from fsig_bench.api.files import share_as_folder
 from fsig_bench.api.owners import exclusive, left_behind, own_path
 from fsig_bench.data.archives import members
 from fsig_bench.data.opening import open_image
@@ -73,6 +74,7 @@ def _imported(
     temporary = own_path(target, "tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    share_as_folder(temporary)
     try:
         for name, content in members(source, inside):
             if only is not None and name not in only:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -144,6 +145,18 @@ def test_what_an_ended_process_left_is_continued(server, cache):
     fetch(f"{server.base}/plain", cache / "w.bin", sha256=None)
     assert (cache / "w.bin").read_bytes() == CONTENT
     assert server.asked == [("/plain", 1000)] and not part.exists() and foreign.exists()
+
+
+def test_a_shared_cache_stays_shared_under_any_umask(server, cache):
+    cache.chmod(0o2775)
+    before = os.umask(0o022)
+    try:
+        fetch(f"{server.base}/plain", cache / "w.bin", sha256=None)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o060 for path in cache.iterdir()}
+    assert set(modes) == {"w.bin", "w.bin.sha256.json", ".w.bin.lock"}
+    assert set(modes.values()) == {0o060}
 
 
 def test_a_size_unlike_the_stated_one_is_refused_before_the_transfer(server, cache):

@@ -125,8 +125,10 @@ def test_a_zip_bomb_and_too_many_members_are_refused(small_limit, tmp_path, pict
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for n in range(40):
-            file.writestr(f"{n}.png", bytes(30 << 20))
-    assert path.stat().st_size < 2 << 20
+            file.writestr(f"{n}.png", bytes(1000))
+        for entry in file.filelist:
+            entry.file_size = 30 << 20  # what the archive says of its members
+    assert path.stat().st_size < 1 << 20
     with pytest.raises(ValueError, match=r"unpacks to more than 1 GiB or 500000 files: 1\.0 GiB"):
         list(members(path))
     with zipfile.ZipFile(path, "w") as file:
