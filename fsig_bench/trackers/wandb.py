@@ -38,13 +38,14 @@ class WandbTracker:
         mode: str,
         dir: str,
         group: str | None,
+        pictures: bool,
         init_timeout_s: float,
         finish_timeout_s: float,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"tracker.mode={mode}: choose one of {', '.join(MODES)}")
         self.project, self.entity, self.mode = project, entity, mode
-        self.dir, self.group = Path(dir).expanduser(), group
+        self.dir, self.group, self.pictures = Path(dir).expanduser(), group, pictures
         self.timeouts = {"init_timeout": init_timeout_s, "finish_timeout": finish_timeout_s}
         self.run: Any = None
 
@@ -111,7 +112,7 @@ class WandbTracker:
             return
         wandb = _library()
         self.run.config.update(record["config"], allow_val_change=True)
-        pictures = picture_paths(record, folder)
+        pictures = picture_paths(record, folder) if self.pictures else {}
         shown = {f"pictures/{k}": wandb.Image(str(path)) for k, path in pictures.items()}
         table = wandb.Table(columns=METRIC_COLUMNS, data=metric_rows(record))
         self.run.log({**shown, "metrics": table})
