@@ -21,11 +21,11 @@ class Copy:
         """Keeps the shots."""
         return State(tensors={"shots": shots}, seed=seed, trained_params=0, nfe_adapt=0)
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Shots in turn."""
 
-        def draw(indices: Sequence[int]) -> Images:
+        def images_at(indices: Sequence[int]) -> Images:
             shots = state.tensors["shots"]
             return shots[[i % len(shots) for i in indices]]
 
-        return draw
+        return images_at

@@ -20,10 +20,10 @@ class FromFolder:
         """Nothing to learn."""
         return State(tensors={}, seed=seed, trained_params=0, nfe_adapt=0)
 
-    def sampler(self, state: State) -> Sampler:
-        """Image i is file i; the seed changes nothing."""
+    def sampler(self, state: State, *, draw: int) -> Sampler:
+        """Image i is file i; the draw seed changes nothing."""
 
-        def draw(indices: Sequence[int]) -> Images:
+        def images_at(indices: Sequence[int]) -> Images:
             return to_float(self.images.load(list(indices)))
 
-        return draw
+        return images_at

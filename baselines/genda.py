@@ -16,7 +16,7 @@ give k images. With style_steps=together, ours and cheaper, the halves stay pair
 one style step takes every code towards a shot drawn at random.
 
 The official code reuses noise and codes between processes and episodes; here image j belongs to
-episode j // k, whose every draw comes from (seed, episode).
+episode j // k, whose every random number comes from (draw, episode).
 
 Shape legend: k shots, l styles, d style width, b images of an adversarial step.
 """
@@ -116,13 +116,13 @@ class GenDA:
         """A trainable copy of the source model's."""
         return load_critic(*self.generator.critic_parts()).to(self.generator.device)
 
-    def styles(self, shots: Images, seed: int, episode: int) -> Tensor:
+    def styles(self, shots: Images, draw: int, episode: int) -> Tensor:
         """The k codes [k, l, d] that an episode ends with."""
         net, device, k = self.generator.net, self.generator.device, len(shots)
-        g = generator(seed, "genda", episode)
+        g = generator(draw, "genda", episode)
         codes = torch.randn(k, net.arch.num_styles, 2 * net.arch.style_dim, generator=g).to(device)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "genda", "weights", episode))
+            torch.manual_seed(derive(draw, "genda", "weights", episode))
             mapper = LatentNet(net.arch.style_dim).to(device)
         critic = self.critic()
         betas = (self.betas[0], self.betas[1])
@@ -178,22 +178,22 @@ class GenDA:
             out: Tensor = mapper(codes)
         return out
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is code i % k of episode i // k."""
         net, device = self.generator.net, self.generator.device
         shots = state.tensors["shots"].to(device)
         k, last = len(shots), dict[int, Tensor]()
 
-        def draw(indices: Sequence[int]) -> Images:
+        def images_at(indices: Sequence[int]) -> Images:
             rows = []
             for i in indices:
                 if i // k not in last:
                     last.clear()
-                    last[i // k] = self.styles(shots, state.seed, i // k)
+                    last[i // k] = self.styles(shots, draw, i // k)
                 rows.append(last[i // k][i % k])
-            random = ImageGenerators(state.seed, indices, "genda")
+            random = ImageGenerators(draw, indices, "genda")
             noise = [upload(random.randn(1, s, s), device) for s in net.arch.noise_sides]
             with torch.no_grad():
                 return net.synthesis(torch.stack(rows), noise).clamp(-1, 1).cpu()
 
-        return draw
+        return images_at

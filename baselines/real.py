@@ -10,7 +10,7 @@ from fsig_bench.api import Images, ImagesByIndex, Progress, Sampler, State, to_f
 
 @dataclass(frozen=True, kw_only=True)
 class Real:
-    """Image i is fresh target image (seed, i)."""
+    """Image i is fresh target image (draw, i)."""
 
     images: ImagesByIndex
 
@@ -23,10 +23,10 @@ class Real:
         """Nothing to learn."""
         return State(tensors={}, seed=seed, trained_params=0, nfe_adapt=0)
 
-    def sampler(self, state: State) -> Sampler:
-        """Seeds take disjoint stretches of a million images each."""
+    def sampler(self, state: State, *, draw: int) -> Sampler:
+        """Draw seeds take disjoint stretches of a million images each."""
 
-        def draw(indices: Sequence[int]) -> Images:
-            return to_float(self.images.load([state.seed * 1_000_000 + i for i in indices]))
+        def images_at(indices: Sequence[int]) -> Images:
+            return to_float(self.images.load([draw * 1_000_000 + i for i in indices]))
 
-        return draw
+        return images_at

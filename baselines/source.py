@@ -30,12 +30,12 @@ class Source:
         """Nothing to learn."""
         return State(tensors={}, seed=seed, trained_params=0, nfe_adapt=0)
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is denoised from its own Gaussian noise."""
 
-        def draw(indices: Sequence[int]) -> Images:
+        def images_at(indices: Sequence[int]) -> Images:
             side = self.source.resolution
-            x = ImageGenerators(state.seed, indices, "source").randn(3, side, side)
+            x = ImageGenerators(draw, indices, "source").randn(3, side, side)
             schedule = Schedule.respaced(self.num_steps, self.source.abar)
             return (
                 ddim_loop(self.source.eps, upload(x, self.source.device), schedule)
@@ -43,4 +43,4 @@ class Source:
                 .cpu()
             )
 
-        return draw
+        return images_at

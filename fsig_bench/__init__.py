@@ -123,6 +123,8 @@ def score(
 def load_records(folder: str | Path) -> pd.DataFrame:
     """Every record below a folder as a DataFrame, one row a record, sorted by suite and run id.
 
+    Files that are damaged or no records are named on stderr and left out.
+
     Columns, in this order:
         suite, method, dataset, k, seed, subset, protocol, num_images, run_id: what names the run;
         one column a metric (fd, kid, intra_lpips, ...): its value, NaN where it is not defined;
@@ -134,7 +136,7 @@ def load_records(folder: str | Path) -> pd.DataFrame:
         folder: a results folder, a folder of records such as results/reference, or a run's own.
 
     Raises:
-        ValueError: there is no such folder, no record in it, or a damaged one; the message says.
+        ValueError: there is no such folder, or no record in it that can be used.
     """
     from fsig_bench.report.dataframe import records_frame
 

@@ -216,6 +216,12 @@ def fail(error: Exception) -> NoReturn:
     sys.exit(1)
 
 
+def printable(text: str) -> str:
+    """Text of unknown origin, such as a file's name, without what moves a terminal's cursor."""
+    shown = text.encode(errors="backslashreplace").decode()
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in shown)
+
+
 def duration(seconds: float | None) -> str:
     """For reading: "40 s", "12 min", "3.5 h"; "unknown" for None."""
     if seconds is None:

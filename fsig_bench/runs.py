@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.console import parse_words, results_root, run_word, split_config_dir
+from fsig_bench.console import parse_words, printable, results_root, run_word, split_config_dir
+from fsig_bench.store.index import Entry, entries
 from fsig_bench.store.lock import is_held
-from fsig_bench.store.records import flat, read_record
+from fsig_bench.store.records import flat, is_usable, read_record
 from fsig_bench.store.status import read_status
-from fsig_bench.store.store import Store, other_results, parse_run_folder
+from fsig_bench.store.store import Store, other_results, parse_run_folder, run_folders
 from fsig_bench.store.unlock import status_of_held, unlock
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
@@ -62,7 +63,7 @@ def read_run(folder: Path, store: Store) -> RunStatus:
     if (folder / "record.json").exists():
         try:
             status, record = "done", read_record(folder / "record.json")
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             status, reason = "damaged", str(error)
     elif is_held(lock := store.lock_path(f"run-{name['run_id']}")):
         status, reason = status_of_held(lock, folder)
@@ -94,8 +95,22 @@ def killed_reason(last: str | None) -> str:
 
 def found_runs(store: Store) -> list[RunStatus]:
     """Every run folder below the results, in order of its path."""
-    folders = [p for p in (store.root / "runs").glob("*/*/*/k*-seed*-*") if p.is_dir()]
-    return [read_run(folder, store) for folder in sorted(folders)]
+    known = {entry.path.parent: entry for entry in entries(store.root / "runs", short=False)}
+    return [
+        finished_run(known[folder]) if folder in known else read_run(folder, store)
+        for folder in run_folders(store.root)
+    ]
+
+
+def finished_run(entry: Entry) -> RunStatus:
+    """A run folder with a record, by what the index says about it."""
+    return RunStatus(
+        status="damaged" if entry.problem else "done",
+        **parse_run_folder(entry.path.parent),
+        folder=entry.path.parent,
+        reason=entry.problem,
+        record=None if entry.problem else {"metrics": {"fd": {"value": entry.distance}}},
+    )
 
 
 def listing(runs: Sequence[RunStatus]) -> list[str]:
@@ -105,13 +120,17 @@ def listing(runs: Sequence[RunStatus]) -> list[str]:
         distance = (run.record or {}).get("metrics", {}).get("fd", {}).get("value")
         shown = "" if distance is None else f"fd {distance:.2f}"
         head = f"{run.status:<8} {run.suite:<6} {run.method:<14} {run.dataset:<11}"
-        lines.append(f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.reason}")
+        line = f"{head} k={run.k:<4} seed={run.seed:<3} {run.run_id}  {shown or run.reason}"
+        lines.append(line if line.isprintable() else printable(line))
     counts = {s: sum(r.status == s for r in runs) for s in sorted({r.status for r in runs})}
     parts = ", ".join(f"{n} {s}" for s, n in counts.items())
     return [*lines, f"{len(runs)} runs: {parts}" if parts else "0 runs"]
 
 
-KEYED = ("suite", "method", "dataset", "protocol", "k", "seed", "subset", "num_images", "precision")
+KEYED = (
+    *("suite", "method", "dataset", "protocol", "k", "subset", "seed", "draw"),
+    *("num_images", "precision"),
+)
 
 
 def differences(asked: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
@@ -132,15 +151,17 @@ def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> l
     """
     from fsig_bench.runner.compose import compose_config
     from fsig_bench.runner.resolve import resolve
+    from fsig_bench.runner.reuse import code_changes
 
     asked = resolve(compose_config(words, config_dir=config_dir))
-    if (store.root / asked.folder / "record.json").exists():
+    if is_usable(store.root / asked.folder / "record.json"):
         return [f"reused: {store.root / asked.folder}"]
     name = asked.method.name, asked.dataset.name
-    near = [r for r in found_runs(store) if r.record and (r.method, r.dataset) == name]
+    there = [r for r in found_runs(store) if r.record and (r.method, r.dataset) == name]
+    near = [run for run in (read_run(r.folder, store) for r in there) if run.record]
     lines = [f"{asked.run_id} is not there: {asked.label} would run"]
-    if there := read_run_if_there(asked.folder, store):
-        lines.append(f"  its folder is {there.status}: {there.reason}")
+    if own := read_run_if_there(asked.folder, store):
+        lines.append(f"  its folder is {own.status}: {own.reason}")
     answers = []
     for run in near:
         assert run.record is not None
@@ -148,10 +169,11 @@ def why(words: Sequence[str], store: Store, config_dir: Path | None = None) -> l
         kept = [
             n
             for n, k in (("adapt", asked.adapt_key), ("sample", asked.sample_key))
-            if stages.get(n) == k[:16]
+            if str(stages.get(n))[:16] == k[:16]
         ]
         found = differences(asked.config, run.record)
         reused = f"; {' and '.join(kept)} would be reused" if kept else ""
+        found += code_changes(run.record) if run.record.get("code") else []
         found = found or ["in weights, images or version of the code only"]
         answers.append((found, [f"  {run.run_id} differs{reused}:", *(f"    {d}" for d in found)]))
     for _, part in sorted(answers, key=lambda pair: len(pair[0]))[:3]:

@@ -34,14 +34,19 @@ class Sound:
             progress.save(step + 1, {"mean": mean})
         return State(tensors={"mean": mean}, seed=seed, trained_params=3, nfe_adapt=0)
 
-    def sampler(self, state):
+    def sampler(self, state, *, draw):
         mean = state.tensors["mean"]
 
-        def draw(indices):
-            noise = ImageGenerators(state.seed, indices, "sound").randn(*mean.shape)
+        def images_at(indices):
+            noise = ImageGenerators(draw, indices, "sound").randn(*mean.shape)
             return (mean + 0.1 * noise).clamp(-1, 1)
 
-        return draw
+        return images_at
+
+
+class IgnoresTheDraw(Sound):
+    def sampler(self, state, *, draw):
+        return super().sampler(state, draw=state.seed)
 
 
 class IgnoresTheSeed(Sound):
@@ -50,8 +55,8 @@ class IgnoresTheSeed(Sound):
 
 
 class ImageDependsOnTheBatch(Sound):
-    def sampler(self, state):
-        draw = super().sampler(state)
+    def sampler(self, state, *, draw):
+        draw = super().sampler(state, draw=draw)
 
         def normalised(indices):
             images = draw(indices)
@@ -61,8 +66,8 @@ class ImageDependsOnTheBatch(Sound):
 
 
 class AnotherImageInEveryCall(Sound):
-    def sampler(self, state):
-        draw, calls = super().sampler(state), []
+    def sampler(self, state, *, draw):
+        draw, calls = super().sampler(state, draw=draw), []
 
         def counted(indices):
             calls.append(0)
@@ -96,8 +101,8 @@ class OpensTheReference(Sound):
 
 
 class LooksWhileSampling(Sound):
-    def sampler(self, state):
-        draw = super().sampler(state)
+    def sampler(self, state, *, draw):
+        draw = super().sampler(state, draw=draw)
 
         def looking(indices):
             try:
@@ -116,8 +121,8 @@ class DrawsFromTorch(Sound):
 
 
 class DrawsFromNumpy(Sound):
-    def sampler(self, state):
-        draw = super().sampler(state)
+    def sampler(self, state, *, draw):
+        draw = super().sampler(state, draw=draw)
 
         def scaled(indices):
             return draw(indices) * float(np.random.rand())
@@ -154,20 +159,20 @@ class TakesMore(Sound):
 
 
 class Wide(Sound):
-    def sampler(self, state):
-        draw = super().sampler(state)
+    def sampler(self, state, *, draw):
+        draw = super().sampler(state, draw=draw)
         return lambda indices: 3 * draw(indices)
 
 
 class Double(Sound):
-    def sampler(self, state):
-        draw = super().sampler(state)
+    def sampler(self, state, *, draw):
+        draw = super().sampler(state, draw=draw)
         return lambda indices: draw(indices).double()
 
 
 class OneImageForAll(Sound):
-    def sampler(self, state):
-        draw = super().sampler(state)
+    def sampler(self, state, *, draw):
+        draw = super().sampler(state, draw=draw)
         return lambda indices: draw([0 for _ in indices])
 
 
@@ -177,8 +182,8 @@ class RemembersOnItself(Sound):
         object.__setattr__(self, "_mean", state.tensors["mean"])
         return replace(state, tensors={})
 
-    def sampler(self, state):
-        return super().sampler(replace(state, tensors={"mean": self._mean}))
+    def sampler(self, state, *, draw):
+        return super().sampler(replace(state, tensors={"mean": self._mean}), draw=draw)
 
 
 class RemembersInItsModule(Sound):
@@ -187,8 +192,8 @@ class RemembersInItsModule(Sound):
         MEMORY["mean"] = state.tensors["mean"]
         return replace(state, tensors={})
 
-    def sampler(self, state):
-        return super().sampler(replace(state, tensors=dict(MEMORY)))
+    def sampler(self, state, *, draw):
+        return super().sampler(replace(state, tensors=dict(MEMORY)), draw=draw)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,13 +29,13 @@ def command(*overrides):
     return [sys.executable, "-m", "fsig_bench", *overrides]
 
 
-def cli(*overrides, check=True):
+def cli(*overrides, check=True, env=None):
     done = subprocess.run(
         command(*overrides),
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env=os.environ | {"COLUMNS": "200"},
+        env=os.environ | {"COLUMNS": "200"} | (env or {}),
     )
     if check and done.returncode:
         raise AssertionError(f"{overrides} failed:\n{done.stdout}\n{done.stderr}")

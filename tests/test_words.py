@@ -256,14 +256,19 @@ def test_verify_composes_with_yaml_of_ones_own(few_records, own_yaml, capsys):
     for other in others:
         other.unlink()
     record = json.loads(path.read_text())
+    record.pop("seal", None), record.pop("record_version", None)
     method = record["config"]["method"]
     record["method"] = method["card"]["name"] = "mine"
     method["_target_"] = "method_of_mine.Method"
-    path.write_text(json.dumps(record))
-    main(["report", "verify", str(few_records)])
-    assert "do not compose here" in capsys.readouterr().out
+    own = few_records / "runs" / "mini" / "mine" / "babies" / path.parent.name
+    own.mkdir(parents=True)
+    path.unlink()
+    (own / "record.json").write_text(json.dumps(record))
+    assert main(["report", "verify", str(few_records)]) == 1
+    assert "FOREIGN" in (out := capsys.readouterr().out) and "method_of_mine.Method" in out
     main(["report", "verify", str(few_records), f"--config-dir={own_yaml}"])
-    assert "do not compose here" not in capsys.readouterr().out
+    assert "foreign" not in (out := capsys.readouterr().out.lower()), out
+    assert "cannot be computed" not in out and "do not compose" not in out
 
 
 COMPLETION = """

@@ -197,16 +197,16 @@ class CRDI:
         z = noise_for(x0, seed, "adam", step, visit)
         return z, noise_for(x0, seed, "adam", step, visit, "prev")
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i starts from shot i mod k; pass i div k over the shots shares its permutations."""
         # Where the network runs: at 256 px picking from them is too much for the host.
         held = {name: x.to(self.source.device) for name, x in state.tensors.items()}
         state = replace(state, tensors=held)
 
-        def draw(indices: Sequence[int]) -> Images:
-            return self._denoise(state, indices, self.sample)
+        def images_at(indices: Sequence[int]) -> Images:
+            return self._denoise(state, indices, self.sample, draw)
 
-        return draw
+        return images_at
 
     def reconstruct(self, state: State) -> Images:
         """Each shot rebuilt under its own SGEs, unperturbed (the paper's figure 1).
@@ -216,13 +216,13 @@ class CRDI:
         model; only the unguided last steps are the model's own.
         """
         own = Sampling(start="same_noise", pick="own", anneal_scale=0.0)
-        return self._denoise(state, range(len(state.tensors["shots"])), own)
+        return self._denoise(state, range(len(state.tensors["shots"])), own, 0)
 
-    def _denoise(self, state: State, indices: Sequence[int], sample: Sampling) -> Images:
+    def _denoise(self, state: State, indices: Sequence[int], sample: Sampling, draw: int) -> Images:
         device, s = self.source.device, self.schedule
         sge, shots = (state.tensors[name].to(device) for name in ("sge", "shots"))
         k, segment_of = len(shots), {i: j for j, part in enumerate(self.windows) for i in part}
-        random = ImageGenerators(state.seed, indices, "crdi", "sample")
+        random = ImageGenerators(draw, indices, "crdi", "sample")
         shot, top = [i % k for i in indices], self.num_steps - 1
         if sample.start == "same_noise":  # that of `fresh_noise=false`, in every pass
             x = noise_for(shots, state.seed, "fixed")[shot]
@@ -238,7 +238,7 @@ class CRDI:
                 fresh = None
                 if sample.anneal_scale > 0:  # drawn while the device is still at the step above
                     fresh = upload(random.randn(*x.shape[1:]), device)
-                pick = [shot_of(sample.pick, state.seed, n, i, k) for n in indices]
+                pick = [shot_of(sample.pick, draw, n, i, k) for n in indices]
                 guidance = self.guidance_scale * sge[pick, segment_of[i]]
                 if fresh is not None:  # linear to 0 at t_start
                     guidance = guidance + sample.anneal_scale * ramp * fresh

@@ -67,9 +67,9 @@ def noise_for(x0: Tensor, seed: int, *purpose: str | int) -> Tensor:
     return upload(torch.randn(x0.shape, generator=generator(seed, "crdi", *purpose)), x0.device)
 
 
-def shot_of(rule: str, seed: int, index: int, step: int, k: int) -> int:
+def shot_of(rule: str, draw: int, index: int, step: int, k: int) -> int:
     """Which shot's SGE image `index` gets: a permutation for each pass over the shots."""
     if rule == "own":
         return index % k
     words = ("sge", index // k) if rule == "permute_once" else ("sge", index // k, step)
-    return int(torch.randperm(k, generator=generator(seed, "crdi", *words))[index % k])
+    return int(torch.randperm(k, generator=generator(draw, "crdi", *words))[index % k])

@@ -134,27 +134,29 @@ class D2C:
         return out | ({"warning": "; ".join(warnings)} if warnings else {})
 
     def proposed(
-        self, seed: int, indices: list[int], rows: Sequence[int], attempt: int, shared: Shared
+        self, draw: int, indices: list[int], rows: Sequence[int], attempt: int, shared: Shared
     ) -> Tensor:
         """Proposals (i, attempt) of some rows of a batch; they depend on no shot."""
         if not self.sample.share:
-            return self.proposals(seed, [indices[j] for j in rows], "proposal", attempt)
-        key = ["d2c proposals", self.backend.digest, self.num_steps, seed, indices, attempt]
-        make = partial(self.proposals, seed, indices, "proposal", attempt)
+            return self.proposals(draw, [indices[j] for j in rows], "proposal", attempt)
+        key = ["d2c proposals", self.backend.digest, self.num_steps, draw, indices, attempt]
+        make = partial(self.proposals, draw, indices, "proposal", attempt)
         return shared(key, make)[list(rows)]
 
-    def select(self, state: State, indices: Sequence[int], shared: Shared = no_sharing) -> Tensor:
+    def select(
+        self, state: State, draw: int, indices: Sequence[int], shared: Shared = no_sharing
+    ) -> Tensor:
         """One latent an image, by rejection over proposals (i, 0), (i, 1), ... of its own."""
         s, score, indices = self.sample, self.score(state), list(indices)
         if s.kind == "naive":
-            return self.proposed(state.seed, indices, range(len(indices)), 0, shared)
+            return self.proposed(draw, indices, range(len(indices)), 0, shared)
         best = torch.zeros(len(indices), *self.backend.shape)
         top = torch.full((len(indices),), -torch.inf)
         open_ = list(range(len(indices)))
         for attempt in range(s.budget):
             own = [indices[j] for j in open_]
-            z = self.proposed(state.seed, indices, open_, attempt, shared)
-            u = ImageGenerators(state.seed, own, "d2c", "accept", attempt).rand()
+            z = self.proposed(draw, indices, open_, attempt, shared)
+            u = ImageGenerators(draw, own, "d2c", "accept", attempt).rand()
             logit = score(z)
             # sir: the largest of log rho + Gumbel noise is a draw with weights rho.
             rank = logit - (-u.log()).log() if s.kind == "sir" else logit
@@ -169,14 +171,16 @@ class D2C:
                 break
         return best
 
-    def edit(self, state: State, indices: Sequence[int], shared: Shared = no_sharing) -> Tensor:
+    def edit(
+        self, state: State, draw: int, indices: Sequence[int], shared: Shared = no_sharing
+    ) -> Tensor:
         """D2C's manipulation as a generator: a step up the classifier, noise, denoise."""
-        z = self.proposed(state.seed, list(indices), range(len(indices)), 0, shared)
+        z = self.proposed(draw, list(indices), range(len(indices)), 0, shared)
         score, w = self.score(state), self.score(state).direction()
         goal = score(state.tensors["shots"]).mean()
         step = self.sample.edit_step * (goal - score(z)) / w.square().sum()
         moved = z + (step[:, None] * w).view_as(z)
-        noise = ImageGenerators(state.seed, indices, "d2c", "edit").randn(*self.backend.shape)
+        noise = ImageGenerators(draw, indices, "d2c", "edit").randn(*self.backend.shape)
         alpha = self.sample.edit_alpha
         return self.backend.denoise_from(moved, noise, alpha, self.num_steps).cpu()
 
@@ -187,18 +191,18 @@ class D2C:
         own = {k[len(head) :]: v for k, v in state.tensors.items() if k.startswith(head)}
         return Score(**own)
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i: a selected (or edited) latent of the prior, decoded."""
-        return self.sharing_sampler(state, no_sharing)
+        return self.sharing_sampler(state, draw=draw, shared=no_sharing)
 
-    def sharing_sampler(self, state: State, shared: Shared) -> Sampler:
+    def sharing_sampler(self, state: State, *, draw: int, shared: Shared) -> Sampler:
         """`sampler`, its proposals shared with runs on other shots."""
         pick = self.edit if self.sample.kind == "edit" else self.select
 
-        def draw(indices: Sequence[int]) -> Images:
-            return self.backend.decode(pick(state, indices, shared)).cpu().contiguous()
+        def images_at(indices: Sequence[int]) -> Images:
+            return self.backend.decode(pick(state, draw, indices, shared)).cpu().contiguous()
 
-        return draw
+        return images_at
 
     def reconstruct(self, state: State) -> Images:
         """The shots through the autoencoder: the decoder's ceiling."""

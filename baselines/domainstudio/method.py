@@ -155,16 +155,16 @@ class DomainStudio:
             nfe_adapt=self.planned_nfe(len(shots)),
         )
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is denoised from its own Gaussian noise by the tuned net."""
         net = trainable_copy(self.source.unet)
         net.load_state_dict(state.tensors)
         schedule = Schedule.respaced(self.sample.num_steps, self.source.abar)
 
         @torch.no_grad()
-        def draw(indices: Sequence[int]) -> Images:
+        def images_at(indices: Sequence[int]) -> Images:
             side, device = self.source.resolution, self.source.device
-            random = ImageGenerators(state.seed, indices, "domainstudio", "sample")
+            random = ImageGenerators(draw, indices, "domainstudio", "sample")
             x = upload(random.randn(3, side, side), device)
             if self.sample.kind == "ddim":
                 x = ddim_loop(net.eps, x, schedule)
@@ -172,4 +172,4 @@ class DomainStudio:
                 x = ancestral_loop(net, x, schedule, lambda: random.randn(3, side, side))
             return x.clamp(-1, 1).cpu()
 
-        return draw
+        return images_at

@@ -166,21 +166,21 @@ class GANInversion:
         net.load_state_dict(own)
         return net
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i comes from a code drawn around the shots' codes."""
         net, space, fixed = self.network(state), self.space(), self.fixed_noise()
         device, codes = self.generator.device, state.tensors["codes"].to(self.generator.device)
 
         @torch.no_grad()
-        def draw(indices: Sequence[int]) -> Images:
-            styles = draw_styles(self.sample, net, space, codes, state.seed, indices)
+        def images_at(indices: Sequence[int]) -> Images:
+            styles = draw_styles(self.sample, net, space, codes, draw, indices)
             noise = fixed
             if self.sample.fresh_noise:
-                random = ImageGenerators(state.seed, indices, "gan_inversion", "maps")
+                random = ImageGenerators(draw, indices, "gan_inversion", "maps")
                 noise = [upload(random.randn(1, *n.shape[2:]), device) for n in fixed]
             return net.synthesis(upload(styles, device), noise).clamp(-1, 1).cpu()
 
-        return draw
+        return images_at
 
     @torch.no_grad()
     def reconstruct(self, state: State) -> Images:

@@ -84,7 +84,7 @@ def draw_styles(
     net: StyleGenerator,
     space: WSpace,
     codes: Tensor,
-    seed: int,
+    draw: int,
     indices: Sequence[int],
 ) -> Tensor:
     """W+ [n, l, d] of the images `indices`, on the codes' device.
@@ -92,7 +92,7 @@ def draw_styles(
     Code i mod k is where image i starts. Random numbers are made on the CPU, so that devices agree.
     """
     k, styles, d = codes.shape
-    random = ImageGenerators(seed, indices, "gan_inversion", s.kind)
+    random = ImageGenerators(draw, indices, "gan_inversion", s.kind)
     own = codes[[i % k for i in indices]]
 
     def randn(*shape: int) -> Tensor:
@@ -107,7 +107,7 @@ def draw_styles(
         return own + s.jitter * space.std_dim * randn(styles, d)
     if s.kind == "simplex":
         weights = [
-            np.random.default_rng(derive(seed, "gan_inversion", "simplex", i)).dirichlet(
+            np.random.default_rng(derive(draw, "gan_inversion", "simplex", i)).dirichlet(
                 [s.alpha] * k
             )
             for i in indices

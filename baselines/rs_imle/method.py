@@ -224,16 +224,16 @@ class RSIMLE:
             average.follow(net, keep=self.ema_keep)
             pairs.loss[picks] = each.detach().float()
 
-    def sampler(self, state: State) -> Sampler:
+    def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is decoded from its own z ~ N(0, I): no rejection at test time."""
         net = self._network(state, "average" if self.sample.use_average else "net")
 
         @torch.no_grad()
-        def draw(indices: Sequence[int]) -> Images:
-            z = ImageGenerators(state.seed, indices, "rs_imle").randn(self.architecture.latent_dim)
+        def images_at(indices: Sequence[int]) -> Images:
+            z = ImageGenerators(draw, indices, "rs_imle").randn(self.architecture.latent_dim)
             return net(upload(z, self.device)).clamp(-1, 1).cpu().contiguous()
 
-        return draw
+        return images_at
 
     @torch.no_grad()
     def reconstruct(self, state: State) -> Images:

@@ -5,8 +5,8 @@
 Images       float32 [n, 3, h, w] in [-1, 1]: what methods take and give
 Pixels       uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
 State        what adapting leaves: named tensors and plain values
-Sampler      indices -> Images; image i depends on (seed, i) only
-Method       adapt(shots, seed=, progress=) -> State; sampler(state) -> Sampler
+Sampler      indices -> Images; given a state, image i depends on (draw, i) only
+Method       adapt(shots, seed=, progress=) -> State; sampler(state, draw=) -> Sampler
 Progress     where `adapt` reports, keeps checkpoints and shares work; NoProgress keeps nothing
 
 Optional abilities of a method, found by their names: PlansWork, AdaptsInTeam, Annotates,

@@ -14,7 +14,7 @@ from torch import Tensor
 Images = Tensor  # float32 [n, 3, h, w] in [-1, 1]: what methods speak
 Pixels = Tensor  # uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
 
-# Image i of a run depends on (seed, i) only, so indices may be asked for in any grouping.
+# Given a state, image i depends on (draw, i) only, so indices may be asked for in any grouping.
 Sampler = Callable[[Sequence[int]], Images]
 
 # (key of plain JSON values, compute) -> the tensor that the key determines, made once for all runs.
@@ -26,7 +26,7 @@ class State:
     """What adapting leaves behind: enough, with the method's settings, to draw every image."""
 
     tensors: Mapping[str, Tensor]  # stored as safetensors
-    seed: int  # the run's seed; image i draws from (seed, i)
+    seed: int  # that it was adapted with
     trained_params: int  # numbers that adapting fitted
     nfe_adapt: int  # network evaluations that adapting took, counted per image
     # Plain JSON values for the record. "warning" is printed; "nfe_per_image" is what this state
@@ -63,8 +63,13 @@ class Method(Protocol):
         """Learns from shots [k, 3, h, w]; continues from `progress.load()` after a kill."""
         ...
 
-    def sampler(self, state: State) -> Sampler:
-        """Returns the function from image indices to float32 [n, 3, h, w] in [-1, 1]."""
+    def sampler(self, state: State, *, draw: int) -> Sampler:
+        """Returns the function from image indices to float32 [n, 3, h, w] in [-1, 1].
+
+        Args:
+            state: what adapting left.
+            draw: the run's draw seed; every random number of image i comes from (draw, i).
+        """
         ...
 
 
@@ -88,7 +93,7 @@ class AdaptsInTeam(Protocol):
 class SharesWork(Protocol):
     """A method whose images rest on work that runs on other shots need as well."""
 
-    def sharing_sampler(self, state: State, shared: Shared) -> Sampler:
+    def sharing_sampler(self, state: State, *, draw: int, shared: Shared) -> Sampler:
         """`sampler`, the same up to rounding, with `shared` asked for such work."""
         ...
 

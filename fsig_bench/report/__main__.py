@@ -60,7 +60,8 @@ def print_tables(names: Sequence[str], folders: Sequence[Path], out: Path) -> No
     from fsig_bench.report.tables import build_table, load_spec, render_markdown, write_tables
 
     specs = [load_spec(name) for name in names]
-    records = load(folders) if any(record_files(folder) for folder in folders) else []
+    there = any(record_files(folder) for folder in folders)
+    records = load(folders, short=True) if there else []
     for spec in specs:
         print(render_markdown(build_table(spec, records)), end="\n\n")
     for path in write_tables(records, out / "tables", names):
@@ -68,14 +69,14 @@ def print_tables(names: Sequence[str], folders: Sequence[Path], out: Path) -> No
 
 
 def print_verdicts(records: Sequence[Record], results: Path, config_dir: Path | None) -> int:
-    """Prints what is wrong with each record; exit status 1 where something is."""
+    """Prints what is wrong with each record; exit status 1 where one is wrong or foreign."""
     from fsig_bench.report.verify import replay
 
     found = replay(records, results, config_dir)
     print("\n".join(map(str, found)))
-    bad = sum(bool(r.wrong) for r in found)
-    print(f"{len(found)} records: {bad} wrong")
-    return int(bad > 0)
+    bad, foreign = sum(bool(r.wrong) for r in found), sum(bool(r.foreign) for r in found)
+    print(f"{len(found)} records: {bad} wrong" + (f", {foreign} foreign" if foreign else ""))
+    return int(bad + foreign > 0)
 
 
 def main(words: Sequence[str]) -> int:
@@ -104,12 +105,12 @@ def main(words: Sequence[str]) -> int:
     if names := given.settings.get("table"):
         print_tables(names.split(","), folders, out)
         return 0
-    records = load(folders)
     if verify:
-        return print_verdicts(records, results, given.config_dir)
+        return print_verdicts(load(folders), results, given.config_dir)
     parts = given.settings.get("only", ",".join(PARTS)).split(",")
     if unknown := [p for p in parts if p not in PARTS]:
         raise ValueError(f"only={unknown[0]}: choose from {', '.join(PARTS)}")
+    records = load(folders, short=parts == ["tables"])
     print(report(records), end="")
     for path in write_parts(records, parts, results=results, out=out):
         print(path, file=sys.stderr)

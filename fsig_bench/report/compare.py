@@ -6,9 +6,9 @@
 
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR is the same.
 
-Differences are paired: the same target, seed, shots, number of samples and protocol on both sides,
-so what they share cancels. The interval is Student's over those pairs. Nothing is resampled with
-replacement: that inflates Frechet distances.
+Differences are paired: the same target, shots, seed, draw seed, number of samples and protocol on
+both sides, so what they share cancels. The interval is Student's over those pairs. Nothing is
+resampled with replacement: that inflates Frechet distances.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def paired(
     for r in records:
         value = r["metrics"].get(metric, {}).get("value")
         if r["method"] in sides and value is not None:
-            key = (r["dataset"], r["seed"], r.get("subset", 0), *comparable_setting(r))
+            chance = r.get("subset", 0), r["seed"], r["draw"]
+            key = (r["dataset"], *chance, *comparable_setting(r))
             sides[r["method"]][key] = value
     out: dict[str, list[float]] = defaultdict(list)
     for key in sorted(sides[first].keys() & sides[second].keys(), key=str):
@@ -118,7 +119,7 @@ def main(words: Sequence[str]) -> int:
         raise ValueError("give two methods: fsig-bench compare crdi domainstudio [FOLDER]")
     first, second, *folders = given.positional
     folders += [given.settings["results_dir"]] if "results_dir" in given.settings else []
-    print(comparison(load(record_folders(folders)), first, second))
+    print(comparison(load(record_folders(folders), short=True), first, second))
     return 0
 
 

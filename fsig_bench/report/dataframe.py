@@ -10,7 +10,18 @@ import pandas as pd
 from fsig_bench.report.records import load
 from fsig_bench.store.records import flat
 
-FIRST = ("suite", "method", "dataset", "k", "seed", "subset", "protocol", "num_images", "run_id")
+FIRST = (
+    "suite",
+    "method",
+    "dataset",
+    "k",
+    "subset",
+    "seed",
+    "draw",
+    "protocol",
+    "num_images",
+    "run_id",
+)
 COSTS = ("peak_mem_gib", "nfe_per_image", "nfe_adapt", "trained_params")
 
 
@@ -29,4 +40,4 @@ def records_frame(folder: Path) -> pd.DataFrame:
     place = folder.expanduser()
     if not place.is_dir():
         raise ValueError(f"{place} is no folder; give one that holds records")
-    return pd.DataFrame([record_row(record) for record in load([place])])
+    return pd.DataFrame([record_row(record) for record in load([place], short=True)])

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fsig_bench.console import parse_words, results_root, run_word
+from fsig_bench.report.local_targets import build_images
 from fsig_bench.report.records import load
 from fsig_bench.report.samples import COLUMNS, chosen, first_images
 from fsig_bench.store.store import Store
@@ -27,15 +28,13 @@ def main(words: Sequence[str]) -> int:
     given = parse_words(words, word="gallery", keys=("results_dir",))
     if len(given.positional) not in (2, 3):
         raise ValueError("give a dataset and a file: fsig-bench gallery babies grid.png")
-    from hydra.utils import instantiate
-
     from fsig_bench.pictures.grid import labelled_rows
 
     dataset, file, *folder = given.positional
     root = results_root(given.settings.get("results_dir") or (folder or ["results"])[0])
     store, found = Store(root), chosen(load([root / "runs"]), dataset)
     spec = {k: v for k, v in found[0]["config"]["dataset"].items() if k != "fresh"}
-    shots = instantiate(spec, _convert_="all").shots(found[0]["k"], found[0]["subset"])
+    shots = build_images(spec).shots(found[0]["k"], found[0]["subset"])
     rows = [("shots", shots[:COLUMNS])]
     rows += [(r["config"]["method"]["card"]["label"], first_images(r, store)) for r in found]
     labelled_rows(Path(file).expanduser(), rows, title="")

@@ -9,9 +9,9 @@ from typing import Any
 from fsig_bench.metrics.cards import metric_names
 from fsig_bench.report.ranks import rank_line
 from fsig_bench.report.records import Record, comparable_setting
-from fsig_bench.report.tables.markdown import render_panel
+from fsig_bench.report.tables.markdown import line_text, render_panel
 from fsig_bench.report.tables.own_records import metric_panel
-from fsig_bench.report.variants import main_variant, protocol_differences
+from fsig_bench.report.variants import main_variant, protocol_differences, variant_labels
 
 
 def table(records: Sequence[Record], metric: str) -> str:
@@ -37,13 +37,16 @@ def report(records: Sequence[Record]) -> str:
             words += " Distances are to the shots themselves: replaying them scores best."
         if suite == "mini":
             words += " Numbers of the mini suite compare with nothing published."
-        out.append(words)
+        out.append(line_text(words))
         others = {g[0]["protocol_hash"]: g[0] for s, g in groups.items() if s[0] == suite and s[2]}
         for other in sorted(set(others) - {version} if version else ()):
             fields = "; ".join(protocol_differences(group[0], others[other]))
-            out.append(f"Not to be compared with {others[other]['protocol']} ({other}): {fields}.")
+            name = others[other]["protocol"]
+            out.append(line_text(f"Not to be compared with {name} ({other}): {fields}."))
+        labels = variant_labels(group)
+        main = main_variant(group, labels)
         for metric in metric_names(group):
-            out.append(table(group, metric))
-            if line := rank_line(main_variant(group), metric):
-                out.append(line)
+            out.append(render_panel(metric_panel(metric, group, labels)))
+            if line := rank_line(main, metric):
+                out.append(line_text(line))
     return "\n\n".join(out) + "\n"

@@ -81,9 +81,10 @@ class Matrix:
 
 
 def spread_text(records: Sequence[Record]) -> str:
-    """Over which seeds and subsets the values are averaged."""
+    """Over which seeds, subsets and draw seeds the values are averaged."""
     parts = []
-    for key in ("seed", "subset"):
+    together = all(record["draw"] in (0, record["seed"]) for record in records)
+    for key in ("seed", "subset") if together else ("seed", "subset", "draw"):
         values = sorted({record.get(key, 0) for record in records})
         if len(values) > 1:
             parts.append(f"{key}s {', '.join(map(str, values))}")

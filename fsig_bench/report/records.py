@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.console import existing_folder
+from fsig_bench.console import existing_folder, printable
+from fsig_bench.store.index import entries as index_entries
 from fsig_bench.store.records import read_record
 
 Record = dict[str, Any]
 KINDS = {"method": 0, "control": 1}  # in the order of rows
+MOST_NAMED = 20  # files that are left out
 
 
 def record_folders(typed: Sequence[str]) -> list[Path]:
@@ -34,24 +37,58 @@ def record_files(folder: Path) -> list[Path]:
     ]
 
 
-def load(folders: Iterable[Path]) -> list[Record]:
-    """The records below the folders, in a fixed order; see `record_files`.
+def load(folders: Iterable[Path], *, short: bool = False) -> list[Record]:
+    """The records below the folders, in a fixed order, each once; see `record_files`.
+
+    A file that is damaged or no record is named on stderr and left out.
+
+    Args:
+        folders: where to look.
+        short: whether the records may lack what only pictures and single pages show, see
+            `fsig_bench.store.short_records`: thousands are then read in seconds.
 
     Raises:
-        ValueError: a file is not a record, or there is none.
+        ValueError: there is no record that can be used.
     """
-    found = []
+    folders = list(folders)
+    found: dict[tuple[str, str], Record] = {}
+    problems: list[str] = []
     for folder in folders:
-        for path in record_files(folder):
-            try:
-                record = read_record(path)
-                found.append(((record["suite"], record["run_id"]), record))
-            except (KeyError, TypeError) as error:
-                raise ValueError(f"{path} is no record ({error!r}); move it away") from error
+        for path, problem, record in _read_folder(folder, short=short):
+            if record is None:
+                problems.append(problem)
+                continue
+            key = record["suite"], record["run_id"]
+            if found.setdefault(key, record)["metrics"] != record["metrics"]:
+                problems.append(f"{path} has other numbers than another record of {key[1]}")
+    _name_problems(sorted(problems))
     if not found:
         where = ", ".join(map(str, folders)) or "results"
-        raise ValueError(f"there is no record below {where}; run a method first")
-    return list(dict(sorted(found, key=lambda pair: pair[0])).values())
+        left = f" that can be used ({len(problems)} files are named above)" if problems else ""
+        raise ValueError(f"there is no record{left} below {where}; run a method first")
+    return [found[key] for key in sorted(found)]
+
+
+def _read_folder(folder: Path, *, short: bool) -> Iterator[tuple[Path, str, Record | None]]:
+    """Each file in order of its path, with why it cannot be used, or its record."""
+    if short:
+        entries = sorted(index_entries(folder, short=True), key=lambda entry: entry.path)
+        if entries:
+            yield from ((e.path, e.problem, e.record) for e in entries)
+            return
+    for path in record_files(folder):
+        try:
+            yield path, "", read_record(path)
+        except (ValueError, OSError) as error:
+            yield path, str(error), None
+
+
+def _name_problems(problems: Sequence[str]) -> None:
+    """Says on stderr which files are left out, and why."""
+    for problem in problems[:MOST_NAMED]:
+        print(f"left out: {printable(problem)}", file=sys.stderr)
+    if (more := len(problems) - MOST_NAMED) > 0:
+        print(f"left out: {more} more files", file=sys.stderr)
 
 
 def label_with_start(card: Mapping[str, Any]) -> str:

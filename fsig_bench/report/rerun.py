@@ -20,8 +20,9 @@ from fsig_bench.api.places import CONF
 from fsig_bench.report.records import Record
 from fsig_bench.runner.typed import quoted
 from fsig_bench.store.keys import NOT_IN_KEY
+from fsig_bench.store.records import speed_only
 
-SCALARS = ("k", "seed", "subset", "num_images")
+SCALARS = ("k", "subset", "seed", "draw", "num_images")
 PARTS = ("suite", "dataset", "method", "protocol")  # in the order in which they refer to each other
 WORD = re.compile(r"[A-Za-z_./~][A-Za-z0-9_./@~-]*")
 RESERVED = ("true", "false", "null", "nan", "inf")
@@ -60,12 +61,13 @@ def hydra_value(value: Any) -> str:
 
 
 def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]:
-    """Overrides that turn `default` into `own` at the dotted path."""
+    """Overrides that turn `default` into `own` at the dotted path; speed-only settings stay."""
     if isinstance(own, Mapping) and isinstance(default, Mapping):
         out = []
+        ignored = {*NOT_IN_KEY, *speed_only(own), *speed_only(default)}
         for key in [*own, *(k for k in default if k not in own)]:
             at = f"{path}.{key}"
-            if key in NOT_IN_KEY:
+            if key in ignored:
                 continue
             if key not in default:
                 out.append(f"+{at}={hydra_value(own[key])}")

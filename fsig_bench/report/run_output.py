@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsig_bench.console import console
+from fsig_bench.console import console, printable
 from fsig_bench.report import printed, terminal
 from fsig_bench.report.matrix import matrices
 from fsig_bench.report.records import Record
@@ -14,13 +14,13 @@ from fsig_bench.store.records import read_record
 
 def print_results(records: Sequence[Record], folder: Path) -> None:
     """The table, its warnings, the published numbers for this cell, and where the pictures are."""
-    console.print(terminal.terminal_table(records))
+    console.print(terminal.terminal_table(records), markup=False)
     notes = [*terminal.warnings(records), *terminal.missing_reasons(records)]
     for line in [*notes, *terminal.distances_that_prefer_copies(records)]:
-        console.print(f"[dim]{line}[/]")
+        console.print(line, style="dim", markup=False)
     for line in printed.published_lines(records[0]):
-        console.print(line)
-    console.print(f"pictures and record: {folder}")
+        console.print(line, markup=False)
+    console.print(f"pictures and record: {folder}", markup=False)
     for picture in ("samples", "nearest", "tsne", "reconstruction"):
         if (folder / f"{picture}.png").exists():
             console.print(f"  {folder / f'{picture}.png'}")
@@ -45,8 +45,8 @@ def print_summary(paths: Sequence[Path]) -> None:
     for path in paths:
         try:
             records.append(read_record(path))
-        except ValueError as error:
-            console.print(f"left out of the summary: {error}", markup=False)
+        except (ValueError, OSError) as error:
+            console.print(f"left out of the summary: {printable(str(error))}", markup=False)
     for matrix in matrices(records):
         console.print()
         console.print(matrix.rich_table() if console.is_terminal else matrix.text(), markup=False)

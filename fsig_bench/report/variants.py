@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsig_bench.store.keys import NOT_IN_KEY
-from fsig_bench.store.records import flat
+from fsig_bench.store.records import flat, speed_only
+from fsig_bench.store.short_records import ByIdentity
 
 Record = dict[str, Any]
 
@@ -21,7 +22,8 @@ def settings_of(
     if "method" in parts:
         # What a method copies from its dataset (`real` its images) is not a setting of its own.
         theirs = [v for v in config.get("dataset", {}).values() if isinstance(v, Mapping)]
-        method = {k: v for k, v in config["method"].items() if k != "card"}
+        speed = speed_only(config["method"])
+        method = {k: v for k, v in config["method"].items() if k not in ("card", *speed)}
         nodes["method"] = {k: v for k, v in method.items() if v not in theirs}
         policy = config.get("precision", {})  # records of version 1 have none
         nodes["precision"] = {k: v for k, v in policy.items() if v != "fp32"}
@@ -54,34 +56,58 @@ def variants(group: Sequence[Record]) -> list[tuple[str, list[Record]]]:
 
 def variant_labels(records: Sequence[Record]) -> list[str]:
     """For each record, how its settings depart from the most frequent of its method and dataset."""
-    own = [(settings_of(r, ["method"]), settings_of(r, ["dataset"])) for r in records]
+    own = _settings_of_sides(records)
+    key_of = ByIdentity[str]()
     counts: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
     known: dict[str, Mapping[str, Any]] = {}
     for r, pair in zip(records, own, strict=True):
         for side, (name, settings) in enumerate(
             zip((r["method"], r["dataset"]), pair, strict=True)
         ):
-            counts[side, name][_key(settings)] += 1
-            known[_key(settings)] = settings
+            key = key_of((settings,), lambda s=settings: _key(s))  # type: ignore[misc]
+            counts[side, name][key] += 1
+            known[key] = settings
     main = {
         place: known[min(found, key=lambda key: (-found[key], key))]
         for place, found in counts.items()
     }
-    labels = []
+    labels, text_of = [], ByIdentity[str]()
     for r, pair in zip(records, own, strict=True):
+        others = main[0, r["method"]], main[1, r["dataset"]]
         parts = [
-            settings_difference(settings, main[side, name])
-            for side, (name, settings) in enumerate(
-                zip((r["method"], r["dataset"]), pair, strict=True)
-            )
+            text_of((a, b), lambda a=a, b=b: settings_difference(a, b))  # type: ignore[misc]
+            for a, b in zip(pair, others, strict=True)
         ]
         labels.append(", ".join(filter(None, parts)))
     return labels
 
 
-def main_variant(records: Sequence[Record]) -> list[Record]:
-    """The records under the most frequent settings of their method and dataset."""
-    return [r for r, differs in zip(records, variant_labels(records), strict=True) if not differs]
+Sides = tuple[Mapping[str, Any], Mapping[str, Any]]  # settings of the method, of the dataset
+
+
+def _settings_of_sides(records: Sequence[Record]) -> list[Sides]:
+    found = ByIdentity[Sides]()
+
+    def of(r: Record) -> Sides:
+        config = r["config"]
+        parts = [config.get(name) for name in ("method", "dataset", "precision")]
+        return found(
+            (*parts, r.get("weights")),
+            lambda: (settings_of(r, ["method"]), settings_of(r, ["dataset"])),
+        )
+
+    return [of(r) for r in records]
+
+
+def main_variant(records: Sequence[Record], labels: Sequence[str] | None = None) -> list[Record]:
+    """The records under the most frequent settings of their method and dataset.
+
+    Args:
+        records: any.
+        labels: their `variant_labels`, where they are known.
+    """
+    labels = variant_labels(records) if labels is None else labels
+    return [r for r, differs in zip(records, labels, strict=True) if not differs]
 
 
 def _key(settings: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 A record is replayed without running anything: its seal, its pixels and weights against their
 digests, its run id from its own command. What cannot be replayed is compared: versions, threads and
-device of then and of now.
+device of then and of now. A record is foreign where it names a class that the local configuration
+does not: nothing of it is imported or built then. Of any record at most the dataset is built, which
+is of a class that conf/dataset names, since the digest of the images enters the run id.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.weights import manifest_entry
+from fsig_bench.console import printable
+from fsig_bench.report.local_targets import IMAGES, foreign_reason
 from fsig_bench.store.store import Store
 
 MATTERS = {
@@ -31,11 +35,14 @@ class Verdict:
     name: str
     wrong: tuple[str, ...]
     could_change: tuple[str, ...]
+    foreign: str | None = None  # why its settings are not composed here, so its run id is not known
 
     def __str__(self) -> str:
         state = "WRONG" if self.wrong else "could change" if self.could_change else "as recorded"
+        state = "FOREIGN" if self.foreign and not self.wrong else state
         lines = [f"{self.name}: {state}", *(f"    wrong: {w}" for w in self.wrong)]
-        return "\n".join([*lines, *(f"    {c}" for c in self.could_change)])
+        lines += [f"    foreign: {self.foreign}"] if self.foreign else []
+        return printable("\n".join([*lines, *(f"    {c}" for c in self.could_change)]))
 
 
 def wrong_weights(record: Mapping[str, Any]) -> list[str]:
@@ -46,6 +53,9 @@ def wrong_weights(record: Mapping[str, Any]) -> list[str]:
             here = manifest_entry(path)["sha256"]
         except FileNotFoundError:
             found.append(f"weights {path} are not here")
+            continue
+        except (ValueError, OSError, KeyError, TypeError):
+            found.append(f"weights {path} have no manifest that can be read")
             continue
         if here != digest:
             found.append(f"weights {path} are others now (sha256 {here[:8]}, then {digest[:8]})")
@@ -86,21 +96,20 @@ def replayed(
     config_dir: Path | None = None,
 ) -> Verdict:
     """Checks one record; its shards too, where the store has them."""
-    from fsig_bench.report.rerun import rerun_command
-    from fsig_bench.runner.compose import compose_config
-    from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.maintenance import pixels_match
 
     wrong, moved = wrong_weights(record), environment_changes(record, now)
-    command = rerun_command(dict(record), config_dir)
-    if command.note:
-        moved.append(command.note)
-    else:
+    foreign = foreign_reason(record["config"], config_dir)
+    if foreign is None:
         try:
-            run_id = resolve(compose_config(command.words)).run_id
-            if run_id != record["run_id"]:
+            run_id, note = run_id_now(record, config_dir)
+            if note:
+                moved.append(note)
+            elif run_id != record["run_id"]:
                 wrong.append(f"its settings give run {run_id} now: the code's keys have changed")
-        except (ValueError, OSError) as error:
+        except Foreign as error:
+            foreign = str(error)
+        except (ValueError, OSError, LookupError, TypeError) as error:
             moved.append(f"its run id cannot be computed here: {error}")
     try:
         if not pixels_match(dict(record), store, set()):
@@ -108,7 +117,35 @@ def replayed(
     except (ValueError, OSError) as error:
         wrong.append(str(error))
     name = f"{record['suite']}/{record['method']}/{record['dataset']} {record['run_id']}"
-    return Verdict(name=name, wrong=tuple(wrong), could_change=tuple(moved))
+    return Verdict(name=name, wrong=tuple(wrong), could_change=tuple(moved), foreign=foreign)
+
+
+class Foreign(ValueError):
+    """A record's settings name something that is not to be built here."""
+
+
+def run_id_now(record: Mapping[str, Any], config_dir: Path | None) -> tuple[str | None, str | None]:
+    """The run id that a record's settings have today; or None and why they cannot be restored.
+
+    Raises:
+        Foreign: the settings name a class that is not to be built here.
+        ValueError, OSError: they do not resolve, or an image or a weight file is not here.
+    """
+    from fsig_bench.report.rerun import rerun_command
+    from fsig_bench.runner.compose import compose_config
+    from fsig_bench.runner.resolve import plain_values, resolve
+
+    command = rerun_command(dict(record), config_dir)
+    if command.note:
+        return None, command.note
+    config = compose_config(command.words)
+    values = plain_values(config)
+    dataset = {k: v for k, v in values["dataset"].items() if k != "fresh"}
+    reason = foreign_reason(values, config_dir)
+    reason = reason or foreign_reason(dataset, config_dir, groups=IMAGES)
+    if reason:
+        raise Foreign(reason)
+    return resolve(config).run_id, None
 
 
 def replay(

@@ -11,6 +11,7 @@ from fsig_bench.console import Bar
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.distributed import barrier
+from fsig_bench.runner.fingerprint import marks
 from fsig_bench.runner.progress import StageProgress
 from fsig_bench.store.store import Store
 
@@ -63,9 +64,12 @@ def _adapt(
         shots = to_float(cell.dataset.shots(cell.shots.k, cell.shots.subset))
         policy = cell.precision.adapt
         with Bar(f"adapt {cell.label}", 1, "steps") as bar:
-            progress = StageProgress(store, key, bar, cell.policy.checkpoint_s, curve, policy)
+            progress = StageProgress(
+                store, key, bar, cell.policy.checkpoint_s, curve, policy, marks(cell.method.spec)
+            )
             with precision_policy(policy, resolve_device(cell.place.device)):
-                state = method.adapt(shots, seed=cell.seed, progress=progress)
+                seed = cell.seed if cell.method.uses_seed else 0
+                state = method.adapt(shots, seed=seed, progress=progress)
             bar.update(bar.total)
             wall_s = progress.wall_s
         if process.rank() == 0:

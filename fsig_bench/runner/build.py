@@ -15,8 +15,8 @@ from hydra.utils import instantiate
 from torch import nn
 
 from fsig_bench.api.types import Annotates, Method, Sampler, Shared, SharesWork, State
-from fsig_bench.runner.cell import MethodSettings, Place
 from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.settings import MethodSettings, Place
 
 
 def with_device(node: Any, device: str) -> Any:
@@ -82,8 +82,8 @@ def notes_of(method: Method, state: State) -> dict[str, Any]:  # plain JSON valu
     return dict(method.notes(state) if isinstance(method, Annotates) else state.meta)
 
 
-def sampler_of(method: Method, state: State, shared: Shared) -> Sampler:
+def sampler_of(method: Method, state: State, *, draw: int, shared: Shared) -> Sampler:
     """A method's sampler; one that can share its work (`SharesWork`) is given `shared`."""
     if isinstance(method, SharesWork):
-        return method.sharing_sampler(state, shared)
-    return method.sampler(state)
+        return method.sharing_sampler(state, draw=draw, shared=shared)
+    return method.sampler(state, draw=draw)

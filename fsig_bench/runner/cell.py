@@ -8,124 +8,26 @@ a second.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from fsig_bench.api.assets import Asset, assets_in
 from fsig_bench.runner import keys
+from fsig_bench.runner.fingerprint import marks
+from fsig_bench.runner.settings import (
+    Dataset,
+    Draws,
+    MethodSettings,
+    Place,
+    Policy,
+    Precision,
+    ProtocolSettings,
+    Shots,
+    Spec,
+    Suite,
+)
 from fsig_bench.store.store import run_folder_name
-
-# The arguments of a class from conf/, with its `_target_`: any YAML value.
-Spec = Mapping[str, Any]
-
-
-class Dataset(Protocol):
-    """What the runner needs of a target domain; construction and fingerprints are cheap."""
-
-    name: str
-    source_domain: str | None
-
-    def check(self, k: int, subset: int) -> None: ...
-    def shots(self, k: int, subset: int) -> Any: ...  # uint8 [k, 3, h, w]; torch is not imported
-    def shot_names(self, k: int, subset: int) -> list[str]: ...
-    def reference_images(self, k: int, subset: int) -> Any: ...
-    def fingerprint(self, k: int, subset: int) -> str: ...
-    def reference_fingerprint(self) -> str | None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suite:
-    """The scale of a run."""
-
-    name: str
-    resolution: int  # pixels, of samples and shots
-    shard_size: int  # images in a shard; batches start at the edges of shards
-    source_images: Spec | None  # what the source domain looks like, for the t-SNE plot
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReconstructSweep:
-    """The settings under which a method rebuilds the shots, one at a time."""
-
-    key: str  # below `method`, dotted
-    label: str  # with {} for the value
-    values: tuple[Any, ...]  # of the YAML's kind
-    fixed: Mapping[str, Any]  # settings that hold for all values
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodSettings:
-    """A method: what builds it, and its card."""
-
-    name: str
-    label: str  # in tables and pictures
-    kind: str  # "method" or "control"
-    uses_shots: bool
-    uses_seed: bool  # false: the same images for every seed, on purpose
-    needs: tuple[str, ...]  # "fresh": draws fresh target images, as a control may
-    speed_only: Mapping[str, Any]  # settings that change no pixels -> the value that saves memory
-    weight_copies: float  # how often adapting holds the weights: gradients, moments, averages
-    reconstruct_sweep: ReconstructSweep | None
-    spec: Spec  # the constructor's arguments
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProtocolSettings:
-    """How samples are scored."""
-
-    name: str
-    reference: str  # held_out | with_shots | shots
-    reference_read: str  # dataset | native | a recipe of data.reading
-    features: Spec
-    perceptual: Spec
-    metrics: Mapping[str, Spec]
-    spec: Spec  # all of the above as the YAML has it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shots:
-    """Which target images the method sees."""
-
-    k: int
-    subset: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draws:
-    """How many samples are drawn and scored."""
-
-    num_images: int
-    num_scored: int  # the first ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class Precision:
-    """The floating-point policy of each stage; part of its key unless fp32."""
-
-    adapt: str
-    sample: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where and how fast a run computes; changes nothing beyond rounding and enters no key."""
-
-    device: str  # auto | cpu | cuda | cuda:N
-    batch_size: int
-    workers: int  # sampling processes
-    compile: str | None  # a mode of torch.compile
-    offload: bool  # frozen networks stay in the host's memory
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What a run leaves besides its numbers."""
-
-    checkpoint_s: float  # seconds between an adaptation's checkpoints
-    tracker: Spec
-    tsne_points: int  # in the plot, of each role
-    embedding: str  # tsne | pca | umap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,13 +38,17 @@ class Cell:
     method: MethodSettings
     dataset: Dataset
     protocol: ProtocolSettings
-    seed: int
+    dataset_spec: Spec  # what builds the dataset
+    seed: int  # of adapting, and of a metric's random subsets
+    draw: int  # of sampling: image i depends on the state and on (draw, i)
     shots: Shots
     draws: Draws
     precision: Precision
     place: Place
     policy: Policy
     config: Mapping[str, Any]  # as composed, for the record only
+    # Stage -> the key of a stage that other code made, under reuse=any_code.
+    borrowed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -150,7 +56,7 @@ class Cell:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Suite, method, dataset, k, seed, subset, protocol: what a run is called by."""
+        """Suite, method, dataset, k, subset, seed, draw, protocol: what a run is called by."""
         return {
             "suite": self.suite.name,
             "method": self.method.name,
@@ -158,6 +64,7 @@ class Cell:
             "k": self.shots.k,
             "seed": self.seed,
             "subset": self.shots.subset,
+            "draw": self.draw,
             "protocol": self.protocol.name,
         }
 
@@ -175,46 +82,79 @@ class Cell:
     @property
     def adapts_by(self) -> Spec:
         """The method's arguments that adapting depends on."""
-        return {name: value for name, value in self.method.spec.items() if name != "sample"}
+        return keys.without(self.method.spec, ["sample", *self.method.speed_only])
+
+    @property
+    def computed_by(self) -> Spec:
+        """All that names a class whose code the numbers depend on."""
+        return {"method": self.method.spec, "protocol": self.protocol.spec} | {
+            "dataset": self.dataset_spec
+        }
 
     @property
     def shots_fingerprint(self) -> str:
-        return self.dataset.fingerprint(self.shots.k, self.shots.subset)
+        return self._with_reader(self.dataset.fingerprint(self.shots.k, self.shots.subset))
+
+    def _with_reader(self, fingerprint: str, *, code: bool = True) -> str:
+        """The fingerprint of images, with the code that draws or reads them."""
+        return keys.images_key(fingerprint, marks(self.dataset_spec) if code else [])
 
     # The keys hold digests of files, so the files must be there when a key is first needed.
 
     @cached_property
     def adapt_key(self) -> str:
         """Names the state."""
-        return keys.adapt_key(
-            method=self.adapts_by,
-            shots=self.shots_fingerprint if self.method.uses_shots else None,
-            seed=self.seed,
-            precision=self.precision.adapt,
-        )
+        return self.borrowed.get("adapt") or self.settings_keys(code=True)["adapt"]
 
     @cached_property
     def sample_key(self) -> str:
         """Names the samples."""
-        return keys.sample_key(
-            adapt_key=self.adapt_key,
-            sample=self.method.spec.get("sample"),
-            resolution=self.suite.resolution,
-            shard_size=self.suite.shard_size,
-            precision=self.precision.sample,
-        )
+        return self.borrowed.get("sample") or self._sample_key(self.adapt_key, code=True)
 
     @cached_property
     def run_id(self) -> str:
         """Names the record."""
+        return self._run_id(self.sample_key, code=True)
+
+    def settings_keys(self, *, code: bool = False) -> dict[str, str]:
+        """The keys of adapt, sample and run; by default as if the code decided nothing."""
+        shots = self.dataset.fingerprint(self.shots.k, self.shots.subset)
+        adapt = keys.adapt_key(
+            method=self.adapts_by,
+            shots=self._with_reader(shots, code=code) if self.method.uses_shots else None,
+            seed=self.seed if self.method.uses_seed else None,
+            precision=self.precision.adapt,
+            code=code,
+        )
+        sample = self._sample_key(adapt, code=code)
+        return {"adapt": adapt, "sample": sample, "run": self._run_id(sample, code=code)}
+
+    def _sample_key(self, adapt_key: str, *, code: bool) -> str:
+        return keys.sample_key(
+            adapt_key=adapt_key,
+            sample=self.method.spec.get("sample"),
+            draw=self.draw if self.method.uses_draw else None,
+            resolution=self.suite.resolution,
+            shard_size=self.suite.shard_size,
+            precision=self.precision.sample,
+            code=code,
+        )
+
+    def _run_id(self, sample_key: str, *, code: bool) -> str:
+        shots = self.dataset.fingerprint(self.shots.k, self.shots.subset)
+        reference = self.dataset.reference_fingerprint()
         return keys.run_id(
-            sample_key=self.sample_key,
+            sample_key=sample_key,
             num_images=self.draws.num_images,
             protocol=self.protocol.spec,
-            shots=self.shots_fingerprint,
-            reference=self.dataset.reference_fingerprint(),
+            shots=self._with_reader(shots, code=code),
+            reference=None if reference is None else self._with_reader(reference, code=code),
             dataset=self.dataset.name,
             suite=self.suite.name,
+            seed=self.seed,
+            draw=self.draw,
+            borrowed_by=marks(self.method.spec) if self.borrowed and code else [],
+            code=code,
         )
 
     @cached_property

@@ -20,7 +20,7 @@ REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared wi
 READS = ("dataset", "native", *RECIPES)  # how the reference is read
 PRECISIONS = {"adapt": ("fp32", "tf32", "bf16"), "sample": ("fp32", "tf32", "bf16", "fp16")}
 COMPILE = (None, "default", "reduce-overhead", "max-autotune")
-LEAST = {"k": 1, "num_images": 2, "batch_size": 1, "workers": 1, "seed": 0, "subset": 0}
+LEAST = {"k": 1, "num_images": 2, "batch_size": 1, "workers": 1, "seed": 0, "subset": 0, "draw": 0}
 SWITCHES = ("png", "offload", "dry_run")
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 SUITE_PARTS = ("source", "generator", "backend", "source_images", "perceptual")
@@ -34,6 +34,9 @@ def check_numbers(config: Config) -> None:
             raise ValueError(f"{name}={value}: give a whole number of at least {least}")
 
 
+REUSE = ("same_code", "any_code")
+
+
 def check_choices(config: Config) -> None:
     """Raises ValueError where a device, a switch, a precision or a compilation mode is unknown."""
     if not DEVICE.fullmatch(str(config["device"])):
@@ -45,6 +48,8 @@ def check_choices(config: Config) -> None:
         if (policy := config["precision"][stage]) not in known:
             # fp16 gradients underflow without a loss scale, which no method here has.
             raise ValueError(f"precision.{stage}={policy}: choose one of {', '.join(known)}")
+    if config["reuse"] not in REUSE:
+        raise ValueError(f"reuse={config['reuse']}: choose {' or '.join(REUSE)}")
     if config["compile"] not in COMPILE:
         modes = ", ".join(mode for mode in COMPILE if mode)
         raise ValueError(f"compile={config['compile']}: choose null, {modes}")

@@ -9,6 +9,9 @@ images in shape and range, determinism, independence of the batch, continuing af
 that the store keeps whole, no look at the reference. A broken promise comes with its cause and its
 remedy, and the exit status is 1.
 
+With accept=true the golden cases run instead, and versions.json locks the present code where their
+bytes are as before (docs/add_a_method.md); version=next: other bytes are meant.
+
 Settings are those of a run. These stand unless others are given: dataset=babies k=5 device=cpu
 controls=[] and experiment=smoke, for which in_experiment/method/smoke/NAME.yaml of the folder DIR
 may hold what makes the method's training short.
@@ -64,7 +67,8 @@ def promises() -> list[Promise]:
         r.nothing_is_drawn_from_global_generators,
         r.image_i_does_not_depend_on_its_batch,
         r.different_indices_give_different_images,
-        r.another_seed_gives_other_images,
+        r.another_draw_gives_other_images,
+        r.another_seed_gives_another_state,
         r.the_state_survives_the_store,  # after another seed's adaptation, which it needs
         r.a_killed_adaptation_continues,
         c.the_reference_is_out_of_reach,
@@ -141,6 +145,8 @@ def main(words: Sequence[str]) -> int:
     from fsig_bench.console import console, duration, split_config_dir
 
     overrides, config_dir = split_config_dir(words)
+    if "accept=true" in overrides:
+        return accept_main([w for w in overrides if w != "accept=true"], config_dir)
     for word in overrides:
         if word.startswith("-") or "=" not in word:
             raise ValueError(f"check knows no {word!r}; write key=value, or see check --help")
@@ -160,6 +166,36 @@ def main(words: Sequence[str]) -> int:
         f"{counts['skipped']} skipped, in {spent}"
     )
     return 1 if counts["BROKEN"] else 0
+
+
+def accept_main(words: Sequence[str], config_dir: str | Path | None) -> int:
+    """Runs golden cases and locks the code that they allow; returns 1 if some is refused.
+
+    Raises:
+        ValueError: a word names no case.
+    """
+    from fsig_bench.api.places import CONF
+    from fsig_bench.console import console
+    from fsig_bench.runner.golden import accept
+    from fsig_bench.runner.golden_cases import all_cases, named_classes
+
+    typed = [word.replace("=", " ", 1) for word in words if word != "version=next"]
+    cases = all_cases(config_dir)
+    known = {case.label: case for case in cases}
+    if unknown := [word for word in typed if word not in known]:
+        raise ValueError(
+            f"{unknown[0].replace(' ', '=')}: no golden case has this name; with accept=true give "
+            "method=NAME, metric=NAME, network=NAME or dataset=NAME without downloaded files, or "
+            "nothing for all"
+        )
+    chosen = [known[word] for word in typed] or cases
+    folders = [CONF if config_dir is None else Path(config_dir).expanduser()]
+    reached = {target for case in cases for target in case.classes}
+    others = [] if typed else [t for t in named_classes(folders) if t not in reached]
+    verdicts = accept(cases, chosen, others, next_version="version=next" in words)
+    for line in verdicts.lines:
+        console.print(line, markup=False)
+    return int(verdicts.refused)
 
 
 def sentence(text: str) -> str:

@@ -48,9 +48,9 @@ def values_stand_in_the_yaml(trial: Trial) -> str | None:
 
 
 def its_functions_take_what_they_are_given(trial: Trial) -> str | None:
-    """`adapt` takes shots, seed and progress, `sampler` takes the state, and nothing else."""
+    """`adapt` takes shots, seed and progress, `sampler` takes state and draw, and nothing else."""
     method = trial.build()
-    for name, wanted in (("adapt", ["shots", "seed", "progress"]), ("sampler", ["state"])):
+    for name, wanted in (("adapt", ["shots", "seed", "progress"]), ("sampler", ["state", "draw"])):
         if (function := getattr(method, name, None)) is None:
             return f"{type(method).__name__} has no function `{name}`; add {name}{_call(wanted)}"
         if (taken := list(inspect.signature(function).parameters)) != wanted:

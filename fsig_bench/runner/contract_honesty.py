@@ -11,7 +11,8 @@ from typing import Any
 from unittest.mock import patch
 
 import fsig_bench.faceworld.render
-from fsig_bench.runner.cell import Cell, Dataset
+from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.settings import Dataset
 
 WAYS = ("reference_images", "reference_at", "reference_fingerprint", "read_all", "files")
 

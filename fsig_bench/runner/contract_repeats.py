@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import replace
 
 import torch
 
@@ -28,7 +29,7 @@ DIFFERENT = 0.02  # two images differ if some pixel does by as much
 KILLS = 4  # checkpoints that an adaptation is killed at, where it keeps more of them
 SEED_HINT = (
     "take every draw from fsig_bench.api.generator(seed, 'purpose') in adapt and from "
-    "fsig_bench.api.ImageGenerators(state.seed, indices, 'purpose') in the sampler"
+    "fsig_bench.api.ImageGenerators(draw, indices, 'purpose') in the sampler"
 )
 
 
@@ -48,7 +49,7 @@ def nothing_is_drawn_from_global_generators(trial: Trial) -> str | None:
     if (gap_px := image_gap(trial.drawn(), again)) > 0:
         return (
             f"images depend on the global random state, by up to {gap_px:.3g}; take the draws of "
-            "image i from fsig_bench.api.ImageGenerators(state.seed, indices, 'purpose')"
+            "image i from fsig_bench.api.ImageGenerators(draw, indices, 'purpose')"
         )
     names = ("torch's", "numpy's", "Python's")
     # Drawing moves a generator on from where it stood; seeding takes it to one place from anywhere.
@@ -73,7 +74,7 @@ def image_i_does_not_depend_on_its_batch(trial: Trial) -> str | None:
             if (gap := image_gap(many[INDICES.index(i)], images[n])) > TOLERANCE:
                 return (
                     f"image {i} in the batch {list(INDICES)} and in the batch {part} differs by up "
-                    f"to {gap:.3g}; draw image i from (seed, i) alone, by "
+                    f"to {gap:.3g}; draw image i from (draw, i) alone, by "
                     "fsig_bench.api.ImageGenerators, and put every network into eval mode"
                 )
     return None
@@ -87,7 +88,7 @@ def different_indices_give_different_images(trial: Trial) -> str | None:
     if (gap := image_gap(one, other)) < DIFFERENT:
         return (
             f"images {INDICES[0]} and {INDICES[1]} differ by at most {gap:.3g}; let image i depend "
-            "on i, by fsig_bench.api.ImageGenerators(state.seed, indices, 'purpose')"
+            "on i, by fsig_bench.api.ImageGenerators(draw, indices, 'purpose')"
         )
     return None
 
@@ -152,7 +153,7 @@ def the_state_survives_the_store(trial: Trial) -> str | None:
     if gap := state_difference(adapted.state, loaded):
         return f"the stored state is not the same: {gap}; keep plain tensors in `State.tensors`"
     try:
-        again = trial.draw(trial.build().sampler(loaded))
+        again = trial.draw(trial.build().sampler(loaded, draw=trial.cell.draw))
     except (AttributeError, KeyError, TypeError) as error:
         return (
             f"a new object of the method cannot draw from the stored state ({_named(error)}); keep "
@@ -178,15 +179,37 @@ def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def another_seed_gives_other_images(trial: Trial) -> str | None:
-    """Another seed gives other images."""
-    if not trial.cell.method.uses_seed:
-        raise NotChecked("the card says `uses_seed: false`: its images are the same for every seed")
-    images, other = trial.drawn(), trial.drawn(seed=trial.seed + 1)
-    if (gap := image_gap(images, other)) <= TOLERANCE:
+def another_draw_gives_other_images(trial: Trial) -> str | None:
+    """Another draw seed gives other images from the same state."""
+    if not trial.cell.method.uses_draw:
+        raise NotChecked(
+            "the card says `uses_draw: false`: its images are the same for every draw seed"
+        )
+    adapted, draw = trial.adapted(), trial.cell.draw
+    other = trial.draw(adapted.method.sampler(adapted.state, draw=draw + 1))
+    if (gap := image_gap(trial.drawn(), other)) <= TOLERANCE:
         return (
-            f"seeds {trial.seed} and {trial.seed + 1} give the same images (they differ by at most "
-            f"{gap:.3g}); {SEED_HINT}. A method that ignores the seed on purpose says "
-            "`uses_seed: false` in its card"
+            f"draw seeds {draw} and {draw + 1} give the same images (they differ by at most "
+            f"{gap:.3g}); take every random number of image i from "
+            "fsig_bench.api.ImageGenerators(draw, indices, 'purpose'). A method whose images are "
+            "the same on purpose says `uses_draw: false` in its card"
+        )
+    return None
+
+
+def another_seed_gives_another_state(trial: Trial) -> str | None:
+    """Another seed gives another state; under a card's `uses_seed: false`, the same one."""
+    one, other = trial.adapted(), trial.adapted(seed=trial.seed + 1)
+    gap = state_difference(one.state, replace(other.state, seed=one.state.seed))
+    seeds = f"seeds {trial.seed} and {trial.seed + 1}"
+    if trial.cell.method.uses_seed and gap is None:
+        return (
+            f"{seeds} give the same state; {SEED_HINT}. A method whose adaptation draws nothing "
+            "says `uses_seed: false` in its card, and is then adapted once for all seeds"
+        )
+    if not trial.cell.method.uses_seed and gap is not None:
+        return (
+            f"the card says `uses_seed: false`, and {seeds} give other states: {gap}; drop it from "
+            "the card"
         )
     return None

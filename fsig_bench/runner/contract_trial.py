@@ -157,7 +157,7 @@ class Trial:
         ):
             state = method.adapt(shots, seed=self.last_seed, progress=progress)
             after = global_states()
-            sampler = method.sampler(state)
+            sampler = method.sampler(state, draw=self.cell.draw)
         saved = progress.saved if isinstance(progress, WatchedProgress) else []
         return Adapted(method, state, sampler, saved, shots, after)
 

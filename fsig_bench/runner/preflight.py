@@ -16,7 +16,8 @@ from typing import Any
 from fsig_bench.api.types import Method, PlansWork
 from fsig_bench.api.weights import locate
 from fsig_bench.console import duration
-from fsig_bench.runner.cell import Cell, MethodSettings
+from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.settings import MethodSettings
 from fsig_bench.store.store import Store
 
 WARM_UP_S = 20.0  # of adapting; sampling is one small batch
@@ -136,7 +137,7 @@ def warm_up(cell: Cell, method: Method, store: Store, limit_s: float = WARM_UP_S
             count = cell.place.batch_size if device.startswith("cuda") else 2
             began = time.perf_counter()
             with precision_policy(policy.sample, device):
-                sampler = method.sampler(state)
+                sampler = method.sampler(state, draw=cell.draw)
                 sampler(range(count))
                 began = time.perf_counter()
                 sampler(range(count))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api import process
-from fsig_bench.api.files import append_line
 from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.console import Bar, console
+from fsig_bench.store.curve import append_point
 from fsig_bench.store.shared import SharedWork
 
 if TYPE_CHECKING:
@@ -30,9 +29,11 @@ class StageProgress:
         checkpoint_s: float,
         curve: Callable[[int, int, Mapping[str, float]], None] | None = None,
         precision: str = "fp32",
+        code: Sequence[Sequence[str]] = (),
     ) -> None:
         self.store, self.folder = store, store.adapt_folder(key)
-        self.shared = SharedWork(store, precision)
+        self.place = {"stage": "checkpoint", "key": key}
+        self.shared = SharedWork(store, precision, code)
         self.bar, self.checkpoint_s, self.curve = bar, checkpoint_s, curve
         self.start = self.last = time.perf_counter()
         self.before_s = self.wrote_s = 0.0
@@ -47,7 +48,7 @@ class StageProgress:
         if process.rank() > 0:
             return
         line = {"done": done, "total": total, **{k: round(v, 6) for k, v in values.items()}}
-        append_line(self.folder / "curve.jsonl", json.dumps(line))
+        append_point(self.folder / "curve.jsonl", line)
         if self.curve is not None:
             self.curve(done, total, values)
         stop_if_asked()
@@ -60,7 +61,7 @@ class StageProgress:
         began = time.perf_counter()
         if process.rank() > 0 or began - self.last < pause:
             return
-        metadata = {"done": str(done), "wall_s": f"{self.wall_s:.3f}"}
+        metadata = {"done": str(done), "wall_s": f"{self.wall_s:.3f}"} | self.place
         write_tensors(self.folder / "checkpoint.safetensors", tensors, metadata)
         self.last = time.perf_counter()
         self.wrote_s = self.last - began
@@ -71,7 +72,7 @@ class StageProgress:
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             return 0, {}
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path, self.place)
         self.before_s = float(metadata["wall_s"])
         self.bar.resume_at(int(metadata["done"]))
         console.print(f"continuing from the checkpoint after step {metadata['done']}")

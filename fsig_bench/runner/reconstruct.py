@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from fsig_bench.api.files import make_folder
 from fsig_bench.api.images import to_uint8
 from fsig_bench.api.types import Reconstructs
-from fsig_bench.runner.cell import Cell, MethodSettings
+from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.keys import key_content
+from fsig_bench.runner.settings import MethodSettings
 from fsig_bench.store.keys import digest
 from fsig_bench.store.store import Store
 

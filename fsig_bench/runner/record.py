@@ -15,6 +15,7 @@ from fsig_bench.api.types import State
 from fsig_bench.api.version import __version__
 from fsig_bench.api.weights import manifest_entry, sha256_of
 from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.fingerprint import recorded_code
 from fsig_bench.store.records import recorded_settings
 
 PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "numpy", "scipy", "scikit-learn")
@@ -87,7 +88,7 @@ def make_record(
 ) -> dict[str, Any]:
     """All fields of record.json; `results/README.md` says what each means."""
     return {
-        "record_version": 2,  # since 2: sealed
+        "record_version": 3,  # since 2: sealed; since 3: draw, code, settings_keys
         "run_id": cell.run_id,
         **cell.identity,
         "num_images": cell.draws.num_images,
@@ -103,7 +104,10 @@ def make_record(
         "pixels_sha256": pixels,
         "shots": cell.dataset.shot_names(cell.shots.k, cell.shots.subset),
         "pictures": pictures,
-        "stages": {"adapt": cell.adapt_key[:16], "sample": cell.sample_key[:16]},
+        "stages": {"adapt": cell.adapt_key, "sample": cell.sample_key},
+        "borrowed": dict(cell.borrowed),  # stages that other code made, under reuse=any_code
+        "settings_keys": cell.settings_keys(),
+        "code": recorded_code(cell.computed_by),
         "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights},
         "assets": {
             a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets

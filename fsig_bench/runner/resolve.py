@@ -8,8 +8,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from fsig_bench.runner import cell as c
-from fsig_bench.runner import checks
+from fsig_bench.runner import checks, settings
+from fsig_bench.runner.cell import Cell, absent_assets
+from fsig_bench.runner.reuse import borrow
+from fsig_bench.store.store import Store
 
 
 def plain_values(cfg: DictConfig) -> dict[str, Any]:
@@ -25,21 +27,22 @@ def plain_values(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError(f"{key} has no value; give one on the command line: {key}=...") from error
 
 
-def method_settings(node: dict[str, Any]) -> c.MethodSettings:
+def method_settings(node: dict[str, Any]) -> settings.MethodSettings:
     """From the config's `method`."""
     card = node["card"]
     sweep = card.get("reconstruct_sweep")
-    return c.MethodSettings(
+    return settings.MethodSettings(
         name=card["name"],
         label=card["label"],
         kind=card["kind"],
         uses_shots=card["uses_shots"],
         uses_seed=card.get("uses_seed", True),
+        uses_draw=card.get("uses_draw", True),
         needs=tuple(card.get("needs", ())),
         speed_only=card.get("speed_only", {}),
         weight_copies=card.get("weight_copies", 1),
         reconstruct_sweep=sweep
-        and c.ReconstructSweep(
+        and settings.ReconstructSweep(
             key=sweep["key"],
             label=sweep["label"],
             values=tuple(sweep["values"]),
@@ -49,9 +52,9 @@ def method_settings(node: dict[str, Any]) -> c.MethodSettings:
     )
 
 
-def protocol_settings(node: dict[str, Any]) -> c.ProtocolSettings:
+def protocol_settings(node: dict[str, Any]) -> settings.ProtocolSettings:
     """From the config's `protocol`."""
-    return c.ProtocolSettings(
+    return settings.ProtocolSettings(
         name=node["name"],
         reference=node["reference"],
         reference_read=node["reference_read"],
@@ -65,7 +68,7 @@ def protocol_settings(node: dict[str, Any]) -> c.ProtocolSettings:
     )
 
 
-def resolve(cfg: DictConfig) -> c.Cell:
+def resolve(cfg: DictConfig) -> Cell:
     """A composed config as a cell, after every check that needs no downloaded file.
 
     Raises:
@@ -78,14 +81,14 @@ def resolve(cfg: DictConfig) -> c.Cell:
     checks.check_suite(config)
     spec = {key: value for key, value in config["dataset"].items() if key != "fresh"}
     checks.check_arguments(spec, key="dataset")
-    dataset: c.Dataset = instantiate(spec, _convert_="all")
+    dataset: settings.Dataset = instantiate(spec, _convert_="all")
     checks.check_method(config)
     method = method_settings(config["method"])
     checks.check_arguments(method.spec, key="method")
     dataset.check(config["k"], config["subset"])
     suite = config["suite"]
-    return c.Cell(
-        suite=c.Suite(
+    cell = Cell(
+        suite=settings.Suite(
             name=suite["name"],
             resolution=suite["resolution"],
             shard_size=suite["shard_size"],
@@ -94,18 +97,22 @@ def resolve(cfg: DictConfig) -> c.Cell:
         method=method,
         dataset=dataset,
         protocol=protocol_settings(config["protocol"]),
+        dataset_spec=spec,
         seed=config["seed"],
-        shots=c.Shots(k=config["k"], subset=config["subset"]),
-        draws=c.Draws(num_images=config["num_images"], num_scored=checks.samples_to_score(config)),
-        precision=c.Precision(**config["precision"]),
-        place=c.Place(
+        draw=config["draw"],
+        shots=settings.Shots(k=config["k"], subset=config["subset"]),
+        draws=settings.Draws(
+            num_images=config["num_images"], num_scored=checks.samples_to_score(config)
+        ),
+        precision=settings.Precision(**config["precision"]),
+        place=settings.Place(
             device=config["device"],
             batch_size=config["batch_size"],
             workers=config["workers"],
             compile=config["compile"],
             offload=config["offload"],
         ),
-        policy=c.Policy(
+        policy=settings.Policy(
             checkpoint_s=config["checkpoint_s"],
             tracker=config["tracker"],
             tsne_points=config["figures"]["tsne_points"],
@@ -113,3 +120,6 @@ def resolve(cfg: DictConfig) -> c.Cell:
         ),
         config=config,
     )
+    if config["reuse"] == "same_code" or absent_assets([cell]):
+        return cell
+    return borrow(cell, Store(config["results_dir"]))

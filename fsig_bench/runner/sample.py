@@ -21,6 +21,7 @@ from fsig_bench.runner.build import build_method, sampler_of
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.distributed import barrier
+from fsig_bench.runner.fingerprint import marks
 from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
 
@@ -69,14 +70,19 @@ def make_shard(
     store.save_shard(cell.sample_key, start, torch.cat(parts), wall_s)
 
 
+def shared_work(cell: Cell, store: Store) -> SharedWork:
+    """What a cell's sampler may share with other runs."""
+    return SharedWork(store, cell.precision.sample, marks(cell.method.spec))
+
+
 def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) -> None:
     torch.set_num_threads(threads)
     store = Store(root)
     method = build_method(cell.method, cell.place)
     found = store.load_state(cell.adapt_key)
     assert found is not None  # the parent has adapted
-    shared = SharedWork(store, cell.precision.sample)
-    sampler = sampler_of(method, found[0], shared)
+    shared = shared_work(cell, store)
+    sampler = sampler_of(method, found[0], draw=cell.draw, shared=shared)
     for start, end in ranges:
         make_shard(cell, sampler, store, start, end, shared)
 
@@ -108,8 +114,8 @@ def _sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Ten
             bar.resume_at(ready)
             workers = min(cell.place.workers, len(todo))
             if workers == 1:
-                shared = SharedWork(store, cell.precision.sample)
-                sampler = sampler_of(method, state, shared)
+                shared = shared_work(cell, store)
+                sampler = sampler_of(method, state, draw=cell.draw, shared=shared)
                 for n, (start, end) in enumerate(todo):
                     make_shard(cell, sampler, store, start, end, shared)
                     bar.update(ready + (n + 1) * shard_size)

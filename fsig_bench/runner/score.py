@@ -18,9 +18,11 @@ from fsig_bench.data.native import read_again
 from fsig_bench.metrics.base import Evidence, Metric, unmet_need
 from fsig_bench.networks.base import Extractor, LazyImages
 from fsig_bench.runner.build import with_device
-from fsig_bench.runner.cell import Cell, ProtocolSettings, Spec
+from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.fingerprint import code_of
 from fsig_bench.runner.keys import key_content
+from fsig_bench.runner.settings import ProtocolSettings, Spec
 from fsig_bench.store.keys import STAGE_VERSION, digest
 from fsig_bench.store.store import Store
 
@@ -97,6 +99,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
     real = reference_images(cell, shots)
     images = {"shots": shots, "fake": fake, "real": real}
     digests: dict[str, str] = {}
+    code = code_of("fsig_bench.metrics.base.Evidence").fingerprint  # it computes what is kept
 
     def disk_cache(
         compute: Callable[[], Tensor], *, what: str, roles: Sequence[str], networks: Sequence[str]
@@ -105,7 +108,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
             if role not in digests:
                 digests[role] = content_digest(images[role])
         used = [key_content(getattr(protocol, network)) for network in networks]
-        key = [STAGE_VERSION, "float32", what, [digests[role] for role in roles], used]
+        key = [STAGE_VERSION, "float32", what, [digests[role] for role in roles], used, code]
         return store.cached_features(digest(key), compute)
 
     evidence = Evidence(

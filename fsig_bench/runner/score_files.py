@@ -30,12 +30,12 @@ from fsig_bench.console import console, parse_words
 from fsig_bench.metrics.base import Evidence, Metric, unmet_need
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.runner import checks, given_images, keys
-from fsig_bench.runner.cell import ProtocolSettings
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.device import resolve_device
 from fsig_bench.runner.make import fetch_asset
 from fsig_bench.runner.resolve import protocol_settings
 from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks
+from fsig_bench.runner.settings import ProtocolSettings
 
 if TYPE_CHECKING:
     from fsig_bench.runner.given_images import Given

@@ -22,15 +22,24 @@ def seal(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+REMEDY = "delete it and run the same command again: only this piece is made anew"
+
+
+def read_tensors(
+    path: Path, place: Mapping[str, str] | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a file of the store, checked against the digest that it carries.
 
+    Args:
+        path: the file.
+        place: what its metadata must hold: the stage, key and range that its path stands for.
+
     Raises:
-        ValueError: the file is damaged; it is named, with the remedy.
+        ValueError: the file is damaged, or belongs to another place; it is named, with the remedy.
     """
     from safetensors import SafetensorError, safe_open
 
-    remedy = "delete it and run the same command again: only this piece is made anew"
+    remedy = REMEDY
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -43,6 +52,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     whole = seal(metadata) == given if given else not set(metadata) - VERSION_1
     if not whole or metadata.get("content") != _content_digest(tensors):
         raise ValueError(f"{path} is damaged: its content is not what was written; {remedy}")
+    for name, value in (place or {}).items():
+        if metadata.get(name) != value:
+            held = metadata.get(name, "nothing")
+            raise ValueError(
+                f"{path} belongs elsewhere: its {name} is {held}, and here it must be {value}; "
+                f"{remedy}"
+            )
     return tensors, metadata
 
 

@@ -43,13 +43,13 @@ def damaged_files(store: Store) -> Iterator[Piece]:
 
 def pixels_match(record: dict[str, object], store: Store, bad: set[Path]) -> bool:
     """Whether the shards of a record give its digest; true where they are gone or damaged."""
-    stages, config = record["stages"], record["config"]
-    assert isinstance(stages, dict) and isinstance(config, dict)
-    folder = store.root / "store" / "sample" / str(stages["sample"])
+    stages, asked = record.get("stages") or {}, record["num_images"]
+    assert isinstance(stages, dict) and isinstance(asked, int)
+    folder = store.sample_folder(str(stages.get("sample", "")))
     metrics = record["metrics"]
     assert isinstance(metrics, dict)
     counts = {int(m["n_fake"]) for m in metrics.values() if m.get("n_fake")}
-    count = max(counts, default=int(config["num_images"]))
+    count = max(counts, default=asked)
     parts: list[Tensor] = []
     seen = 0
     for path in sorted(folder.glob("*.safetensors")):
@@ -75,7 +75,7 @@ def unreferenced_files(store: Store, *, shared: bool = False) -> Iterator[Piece]
     for path in sorted((store.root / "runs").rglob("record.json")):
         stages = read_record(path).get("stages", {})
         for stage in needed:
-            needed[stage].add(stages.get(stage, ""))
+            needed[stage].add(str(stages.get(stage, ""))[:16])
     for stage, keys in needed.items():
         for folder in sorted((store.root / "store" / stage).glob("*")):
             if folder.name in keys or is_held(store.lock_path(f"{stage}-{folder.name}")):

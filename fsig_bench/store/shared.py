@@ -15,19 +15,20 @@ if TYPE_CHECKING:  # the command line imports this file, and starts in a tenth o
 class SharedWork:
     """A store's `Shared`; `borrowed_s` is what the finds cost where they were made."""
 
-    def __init__(self, store: Store, precision: str = "fp32") -> None:
+    def __init__(
+        self, store: Store, precision: str = "fp32", code: Sequence[Sequence[str]] = ()
+    ) -> None:
         self.store, self.precision, self.borrowed_s = store, precision, 0.0
+        self.code = [list(part) for part in code]  # [class, mark] of the method's classes
 
     def full_key(self, key: Sequence[Any]) -> list[Any]:
-        """A method's key with what else decides the numbers: precision, and the code's version.
+        """A method's key with what else decides the numbers: precision, and the code.
 
-        Device, batch and compilation are left out, as they are from a stage's key. fp32 and the
-        first version add nothing.
+        Device, batch and compilation are left out, as they are from a stage's key.
         """
         from fsig_bench.store.keys import STAGE_VERSION
 
-        version = [] if STAGE_VERSION == 1 else [f"version {STAGE_VERSION}"]
-        return [*key, *([] if self.precision == "fp32" else [self.precision]), *version]
+        return [*key, self.precision, self.code, STAGE_VERSION]
 
     def __call__(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
         began = time.perf_counter()

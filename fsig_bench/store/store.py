@@ -19,14 +19,15 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api.files import make_folder
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.lock import locked
-from fsig_bench.store.records import read_record
+from fsig_bench.store.records import usable_record
+from fsig_bench.store.versions import made_with, report_versions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fsig_bench.api.types import State
 
 
+RUN_NAME = re.compile(r"k[^-]*-seed[^-]*-.*", re.DOTALL)
 # What may be part of a path: a record must not lead out of its results folder.
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
 
@@ -57,6 +59,19 @@ def parse_run_folder(folder: Path) -> dict[str, str]:
     return parts | {"k": k.removeprefix("k"), "seed": seed.removeprefix("seed")}
 
 
+def run_folders(root: Path) -> list[Path]:
+    """The folders of all runs below a results folder, sorted."""
+    level = [str(root / "runs")]
+    for _ in range(4):
+        below: list[str] = []
+        for place in level:
+            with suppress(OSError), os.scandir(place) as found:
+                below += [entry.path for entry in found if entry.is_dir()]
+        level = below
+    names = (path for path in level if RUN_NAME.fullmatch(os.path.basename(path)))
+    return sorted(map(Path, names))
+
+
 def holds_runs(root: Path) -> bool:
     """Whether a folder is a results folder with at least one run in it."""
     return next((root / "runs").glob("*/*/*/k*-seed*-*"), None) is not None
@@ -72,6 +87,11 @@ def other_results(root: Path) -> list[Path]:
     own = root.resolve()
     found = {path for path in near if path.resolve() != own and holds_runs(path)}
     return sorted(found)
+
+
+def shard_place(key: str, start: int, end: int) -> dict[str, str]:
+    """What the metadata of a shard must hold; the key stands for state and draw seed."""
+    return {"stage": "sample", "key": key, "images": f"{start}-{end}"}
 
 
 class Store:
@@ -140,7 +160,8 @@ class Store:
             return None
         from fsig_bench.api.types import State
 
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path, {"stage": "adapt", "key": key})
+        report_versions(path, metadata)
         plain = json.loads(metadata["state"])
         return State(tensors=tensors, **plain), float(metadata["wall_s"])
 
@@ -154,7 +175,8 @@ class Store:
         }
         folder = self.adapt_folder(key)
         metadata = {"state": json.dumps(plain, sort_keys=True), "wall_s": f"{wall_s:.3f}"}
-        write_tensors(folder / "state.safetensors", state.tensors, metadata)
+        whole = {"stage": "adapt", "key": key, "made_with": made_with()} | metadata
+        write_tensors(folder / "state.safetensors", state.tensors, whole)
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
     def shard_path(self, key: str, start: int, end: int) -> Path:
@@ -163,25 +185,33 @@ class Store:
     def save_shard(self, key: str, start: int, images: Tensor, wall_s: float) -> None:
         """uint8 images of the index range from `start`."""
         path = self.shard_path(key, start, start + len(images))
-        write_tensors(path, {"images": images}, {"wall_s": f"{wall_s:.3f}"})
+        metadata = {"wall_s": f"{wall_s:.3f}", "made_with": made_with()}
+        place = shard_place(key, start, start + len(images))
+        write_tensors(path, {"images": images}, place | metadata)
 
     def load_shard(self, key: str, start: int, end: int) -> tuple[Tensor, float]:
         """Images and the seconds they took."""
-        tensors, metadata = read_tensors(self.shard_path(key, start, end))
+        path = self.shard_path(key, start, end)
+        # Records up to version 2 hold 16 digits of a key, and their pieces do not know their place.
+        place = shard_place(key, start, end) if len(key) > 16 else None
+        tensors, metadata = read_tensors(path, place)
+        report_versions(path, metadata)
         return tensors["images"], float(metadata["wall_s"])
 
     def cached_features(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
         """A tensor that is computed once for all runs, by content key."""
         path = self.root / "store" / "features" / f"{key[:24]}.safetensors"
+        place = {"stage": "features", "key": key}
         if not path.exists():
             with self.locked(f"features-{key[:24]}", what="features"):
                 if not path.exists():  # another process may have made it meanwhile
-                    write_tensors(path, {"value": compute()}, {})
-        return read_tensors(path)[0]["value"]
+                    write_tensors(path, {"value": compute()}, place | {"made_with": made_with()})
+        return read_tensors(path, place)[0]["value"]
 
     def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
         """A method's tensor by the values that determine it, and the seconds that it took."""
-        name = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:24]
+        whole = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()
+        name, place = whole[:24], {"stage": "shared", "key": whole}
         path = self.root / "store" / "shared" / f"{name}.safetensors"
         if not path.exists():
             with self.locked(f"shared-{name}", what="shared work"):
@@ -189,11 +219,11 @@ class Store:
                     began = time.perf_counter()
                     value = compute()
                     wall_s = time.perf_counter() - began
-                    write_tensors(path, {"value": value}, {"wall_s": f"{wall_s:.3f}"})
-        tensors, metadata = read_tensors(path)
+                    metadata = {"wall_s": f"{wall_s:.3f}", "made_with": made_with()}
+                    write_tensors(path, {"value": value}, place | metadata)
+        tensors, metadata = read_tensors(path, place)
         return tensors["value"], float(metadata["wall_s"])
 
     def record(self, folder: str) -> dict[str, Any] | None:
-        """The record of a finished run."""
-        path = self.root / folder / "record.json"
-        return read_record(path) if path.exists() else None
+        """The record of a finished run; one that cannot be used is named and counts as none."""
+        return usable_record(self.root / folder / "record.json")

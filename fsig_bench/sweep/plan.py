@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.runner.cell import Cell
-from fsig_bench.store.records import read_record
+from fsig_bench.store.index import entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class PlannedRun:
     dataset: str
     k: int
     seed: int
+    draw: int
     num_images: int
     folder: str  # below the results folder
 
@@ -34,13 +35,15 @@ class PlannedRun:
             dataset=cell.dataset.name,
             k=cell.shots.k,
             seed=cell.seed,
+            draw=cell.draw,
             num_images=cell.draws.num_images,
             folder=cell.folder,
         )
 
     def __str__(self) -> str:
+        draw = f" draw={self.draw}" if self.draw else ""
         return (
-            f"{self.method} on {self.dataset}, k={self.k} seed={self.seed}, "
+            f"{self.method} on {self.dataset}, k={self.k} seed={self.seed}{draw}, "
             f"{self.num_images} images"
         )
 
@@ -52,14 +55,11 @@ class PlannedRun:
 def known_costs(runs: Path) -> dict[tuple[str, str], tuple[float, float]]:
     """(suite, method) -> median seconds to adapt, median seconds to draw and score one image."""
     spent: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for path in runs.glob("*/*/*/*/record.json"):
-        try:
-            record = read_record(path)
+    for record in (entry.record for entry in entries(runs, short=True)):
+        if record is not None:  # `runs` names a damaged one
             timing, count = record["timing_s"], record["num_images"]
             per_image = (timing["sample"] + timing["score"]) / count
             spent[record["suite"], record["method"]].append((timing["adapt"], per_image))
-        except (ValueError, KeyError):
-            continue  # `runs verify` names a damaged record
     return {
         key: (statistics.median(a for a, _ in v), statistics.median(b for _, b in v))
         for key, v in spent.items()

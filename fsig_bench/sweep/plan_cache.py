@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import CONF, PACKAGE, ROOT
+from fsig_bench.api.weights import locate
+from fsig_bench.runner import keys
 from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.fingerprint import LOCKS, targets_in
+from fsig_bench.runner.imports import OURS
+from fsig_bench.store.files import seal
 from fsig_bench.store.keys import STAGE_VERSION
 from fsig_bench.sweep.plan import PlannedRun
 
@@ -24,15 +29,24 @@ from fsig_bench.sweep.plan import PlannedRun
 def source_stamp() -> str:
     """Digest of the names, sizes and times of all files that a composition reads, code included."""
     files = [*CONF.rglob("*.yaml"), *(ROOT / "baselines").rglob("manifest.json")]
-    files += PACKAGE.rglob("*.py")
+    files += [*PACKAGE.rglob("*.py"), *(ROOT / "baselines").rglob("*.py")]
+    files += [ROOT / top / LOCKS for top in OURS if (ROOT / top / LOCKS).is_file()]
     found = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files)]
     return hashlib.sha256(json.dumps([STAGE_VERSION, found, os.getcwd()]).encode()).hexdigest()
 
 
 def cacheable(cell: Cell) -> bool:
     """Whether the runs of this job depend on the files of this repository alone."""
-    files = [v for v in (cell.method.spec.get("images") or {}).values() if isinstance(v, str)]
-    return getattr(cell.dataset, "is_computed", False) and not cell.assets and not files
+    if cell.config["reuse"] != "same_code":
+        return False  # depends on the records that are there
+    classes = targets_in(cell.computed_by)
+    paths = keys.paths_in(cell.method.spec)
+    return (
+        getattr(cell.dataset, "is_computed", False)
+        and not cell.assets
+        and not any(locate(path).suffix != ".safetensors" for path in paths)
+        and all(target.split(".")[0] in OURS for target in classes)
+    )
 
 
 class PlanCache:
@@ -45,9 +59,10 @@ class PlanCache:
         self.path, self.stamp = root / "store" / "plans.json", source_stamp()
         self.known: dict[str, list[dict[str, Any]]] = {}
         self.changed = False
-        with suppress(OSError, ValueError, AttributeError):
-            found = json.loads(self.path.read_text())
-            if found.get("stamp") == self.stamp:
+        with suppress(OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+            found = json.loads(self.path.read_bytes())
+            given = found.pop("seal")
+            if found["stamp"] == self.stamp and seal(found) == given:
                 self.known = found["jobs"]
 
     def get(self, overrides: Sequence[str]) -> list[PlannedRun] | None:
@@ -65,4 +80,5 @@ class PlanCache:
 
         if self.changed:
             with suppress(OSError):
-                write_json(self.path, {"stamp": self.stamp, "jobs": self.known})
+                content = {"stamp": self.stamp, "jobs": self.known}
+                write_json(self.path, content | {"seal": seal(content)})

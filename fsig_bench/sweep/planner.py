@@ -18,6 +18,7 @@ from fsig_bench.runner.cell import absent_assets
 from fsig_bench.runner.compose import explained
 from fsig_bench.runner.controls import applies, control_overrides
 from fsig_bench.runner.resolve import resolve
+from fsig_bench.store.records import is_usable, usable_record
 from fsig_bench.store.store import Store
 from fsig_bench.sweep.plan import PlannedRun
 from fsig_bench.sweep.plan_cache import PlanCache, cacheable
@@ -53,8 +54,8 @@ class Job:
         return [self.root / run.folder / "record.json" for run in self.runs]
 
     def is_finished_now(self) -> bool:
-        """Whether all records are there by now."""
-        return bool(self.runs) and all(path.exists() for path in self.records)
+        """Whether all records are there by now, whole and their own."""
+        return bool(self.runs) and all(map(is_usable, self.records))
 
 
 class JobPlanner:
@@ -124,6 +125,7 @@ class JobPlanner:
                 root=root,
                 title=f"cell {number} of {len(jobs)}: {title}",
             )
-            planned.append(replace(job, done=tuple(path.exists() for path in job.records)))
+            done = tuple(usable_record(path) is not None for path in job.records)
+            planned.append(replace(job, done=done))
         cache.save()
         return planned, failed

@@ -6,7 +6,6 @@ It is outside every stage key: a run's id and numbers are the same whatever the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from fsig_bench.console import console
+from fsig_bench.store.curve import read_curve
 
 Point = Mapping[str, float]  # a line of curve.jsonl: done, total and the values reported there
 NOT_PASSED = ("name", "resend")  # keys of conf/tracker/*.yaml that are not the constructor's
@@ -117,15 +117,7 @@ class SafeTracker:
 
 def past_points(path: Path) -> list[Point]:
     """A curve.jsonl in order of `done`; after a kill the later of two points counts."""
-    if not path.exists():
-        return []
-    points = {}
-    for line in path.read_text().splitlines():
-        try:
-            point = json.loads(line)
-            points[point["done"]] = point
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue  # a line that a kill cut off
+    points = {point["done"]: point for point in read_curve(path) if "done" in point}
     return [points[done] for done in sorted(points)]
 
 

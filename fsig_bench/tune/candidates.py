@@ -185,6 +185,6 @@ def study_name(cell: Cell, asked: Asked) -> str:
 
     keyed = [VERSION, STAGE_VERSION, sorted(map(repr, asked.space)), asked.samples, asked.held]
     keyed += [key_content(cell.method.spec), key_content(cell.protocol.perceptual)]
-    keyed += [cell.shots_fingerprint, cell.seed, asdict(cell.precision)]
+    keyed += [cell.shots_fingerprint, cell.seed, cell.draw, asdict(cell.precision)]
     keyed += [cell.suite.resolution]
     return f"{cell.method.name}-{cell.dataset.name}-{digest(keyed)[:10]}"

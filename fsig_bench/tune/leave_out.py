@@ -83,8 +83,8 @@ def train_distance(seen: Sequence[Fold]) -> float:
 class SharingProgress(NoProgress):
     """Keeps nothing but what a method makes whatever the shots, once for all folds and trials."""
 
-    def __init__(self, store: Store, precision: str) -> None:
-        self.work = SharedWork(store, precision)
+    def __init__(self, store: Store, precision: str, code: Sequence[Sequence[str]]) -> None:
+        self.work = SharedWork(store, precision, code)
 
     def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
         return self.work(key, compute)
@@ -117,6 +117,7 @@ def leave_out(
     splits: Sequence[Sequence[int]],
     samples: int,
     seed: int,
+    draw: int,
     batch_size: int,
     progress: Progress | None = None,
     shared: Shared = no_sharing,
@@ -131,6 +132,7 @@ def leave_out(
         splits: the shots left out in each fold.
         samples: how many to draw in each fold; they are rounded to uint8 as everything scored is.
         seed: of every adaptation.
+        draw: of all samples.
         batch_size: images drawn or compared at once.
         progress: what the adaptations report to.
         shared: asked for what drawing shares with other runs.
@@ -149,7 +151,7 @@ def leave_out(
             state = method.adapt(
                 to_float(shots[kept]), seed=seed, progress=progress or NoProgress()
             )
-        sampler = sampler_of(method, state, shared)
+        sampler = sampler_of(method, state, draw=draw, shared=shared)
         with stage("sample"):
             parts = [
                 sampler(range(a, min(a + batch_size, samples))).float()
@@ -200,8 +202,9 @@ def leave_out_cell(
     """`leave_out` for a cell; of the dataset only its shots are read."""
     from fsig_bench.runner.build import build_method
     from fsig_bench.runner.device import precision_policy, resolve_device
+    from fsig_bench.runner.fingerprint import marks
 
-    device = resolve_device(cell.place.device)
+    device, code = resolve_device(cell.place.device), marks(cell.method.spec)
     policies = {"adapt": cell.precision.adapt, "sample": cell.precision.sample}
     yield from leave_out(
         build_method(cell.method, cell.place),
@@ -210,8 +213,9 @@ def leave_out_cell(
         splits=splits,
         samples=samples,
         seed=cell.seed,
+        draw=cell.draw,
         batch_size=cell.place.batch_size,
-        progress=SharingProgress(store, policies["adapt"]),
-        shared=SharedWork(store, policies["sample"]),
+        progress=SharingProgress(store, policies["adapt"], code),
+        shared=SharedWork(store, policies["sample"], code),
         stage=lambda name: precision_policy(policies[name], device),
     )

@@ -33,19 +33,19 @@ def test_the_yaml_holds_every_setting_and_no_other(name):
 def test_copy_replays_the_shots_in_turn(shots):
     method = Copy()
     state = method.adapt(shots, seed=3, progress=NoProgress())
-    assert torch.equal(method.sampler(state)([0, 5, 7]), shots[[0, 1, 3]])
+    assert torch.equal(method.sampler(state, draw=0)([0, 5, 7]), shots[[0, 1, 3]])
 
 
 def test_source_draws_the_same_image_in_any_batch_and_ignores_the_shots(toy_source, shots):
     method = Source(source=toy_source, num_steps=5)
     state = method.adapt(shots, seed=1, progress=NoProgress())
-    draw = method.sampler(state)
+    draw = method.sampler(state, draw=0)
     images = draw([7, 8, 9])
     assert images.shape == (3, 3, 8, 8)
     assert images.abs().max() <= 1
     torch.testing.assert_close(images[1], draw([8])[0])
     assert not torch.equal(images[0], images[1])
-    other = method.sampler(method.adapt(-shots, seed=1, progress=NoProgress()))
+    other = method.sampler(method.adapt(-shots, seed=1, progress=NoProgress()), draw=0)
     assert torch.equal(other([8]), draw([8]))
     toy_source.calls = 0
     draw([0, 1])
@@ -55,7 +55,7 @@ def test_source_draws_the_same_image_in_any_batch_and_ignores_the_shots(toy_sour
 def test_source_samples_have_the_source_distribution(toy_source):
     method = Source(source=toy_source, num_steps=100)  # fewer steps shrink the spread
     state = method.adapt(torch.zeros(1, 3, 8, 8), seed=0, progress=NoProgress())
-    images = method.sampler(state)(range(100))
+    images = method.sampler(state, draw=0)(range(100))
     assert images.mean().item() == pytest.approx(toy_source.mean, abs=0.02)
     assert images.std().item() == pytest.approx(toy_source.spread, rel=0.1)
 
@@ -68,10 +68,10 @@ class Numbered:
         return levels[:, None, None, None].expand(-1, 3, 2, 2)
 
 
-def test_real_gives_each_seed_its_own_stretch_of_fresh_images(shots):
+def test_real_gives_each_draw_its_own_stretch_of_fresh_images(shots):
     method = Real(images=Numbered())
-    for seed in (0, 1):
-        state = method.adapt(shots, seed=seed, progress=NoProgress())
-        levels = (method.sampler(state)([0, 5])[:, 0, 0, 0] + 1) * 127.5
-        expected = [float((seed * 1_000_000 + i) % 256) for i in (0, 5)]
+    for draw in (0, 1):
+        state = method.adapt(shots, seed=0, progress=NoProgress())
+        levels = (method.sampler(state, draw=draw)([0, 5])[:, 0, 0, 0] + 1) * 127.5
+        expected = [float((draw * 1_000_000 + i) % 256) for i in (0, 5)]
         assert levels.tolist() == pytest.approx(expected, abs=1e-3)

@@ -195,7 +195,7 @@ def test_when_nothing_is_accepted_the_run_says_so():
     said = strict.notes(state)
     assert said["acceptance_rate"] < 0.01
     assert said["fallback"] == "topk" and "hardly reaches" in said["warning"]
-    assert torch.isfinite(strict.sampler(state)(range(5))).all()
+    assert torch.isfinite(strict.sampler(state, draw=0)(range(5))).all()
     easy = method().adapt(SHOTS, seed=0, progress=NoProgress())
     assert not {"fallback", "warning"} & set(method().notes(easy))
 
@@ -493,9 +493,9 @@ def test_shared_proposals_change_nothing_and_are_drawn_once_for_all_targets(kind
     second = own.adapt(Plane().decode(other), seed=3, progress=NoProgress())
     sharing = method(kind, backend=Counted(), sample=sampling(kind, share=True))
     for state in (first, second):
-        images = sharing.sharing_sampler(state, shared)(range(5, 25))
-        assert torch.allclose(images, own.sampler(state)(range(5, 25)), atol=1e-5)
-        sharing.sharing_sampler(state, shared)(range(5, 25))
+        images = sharing.sharing_sampler(state, draw=0, shared=shared)(range(5, 25))
+        assert torch.allclose(images, own.sampler(state, draw=0)(range(5, 25)), atol=1e-5)
+        sharing.sharing_sampler(state, draw=0, shared=shared)(range(5, 25))
     assert set(drawn) == {20} and len(drawn) == len(kept) <= sharing.sample.budget
-    moved = dataclasses.replace(first, seed=4)
-    assert not torch.equal(sharing.sharing_sampler(moved, shared)(range(5, 25)), images)
+    moved = sharing.sharing_sampler(first, draw=4, shared=shared)(range(5, 25))
+    assert not torch.equal(moved, images)

@@ -32,8 +32,8 @@ from baselines.common.unet import PixelUNet
 from fsig_bench.api.seeding import ImageGenerators
 from fsig_bench.api.types import NoProgress
 from fsig_bench.runner.build import compile_or_offload
-from fsig_bench.runner.cell import Place
 from fsig_bench.runner.device import precision_policy
+from fsig_bench.runner.settings import Place
 
 
 @dataclass(frozen=True, kw_only=True)

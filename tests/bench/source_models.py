@@ -156,7 +156,9 @@ def main() -> None:
         net = load_unet(args.file)
         found["gflop"] = count_gflop(net)
         source = Source(source=Model(net), num_steps=25)  # type: ignore[arg-type]
-        sampler = source.sampler(source.adapt(torch.empty(0), seed=0, progress=NoProgress()))
+        sampler = source.sampler(
+            source.adapt(torch.empty(0), seed=0, progress=NoProgress()), draw=0
+        )
         fake = draw_samples(sampler, args.n, args.work, sha256_of(args.file)[:8])
     else:
         rebuild = load_autoencoder(args.file, ("latent.mean", "latent.sd"))[0]

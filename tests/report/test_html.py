@@ -18,6 +18,7 @@ from fsig_bench.report.html.rows import rows, setting_id
 from fsig_bench.report.html.run_page import metric
 from fsig_bench.report.html.unfinished import unfinished
 from fsig_bench.report.rerun import hydra_value, rerun_command
+from fsig_bench.store.records import write_record
 from fsig_bench.store.store import Store
 
 BAD = "<script>alert(1)</script>"
@@ -170,6 +171,11 @@ def test_failures_are_listed_until_there_is_a_record(report, results):
     assert unfinished(results)[0].status == "unreadable"
     (folder / "kept").replace(folder / "status.json")
     (folder / "record.json").write_text("{}")
+    (found,) = unfinished(results)
+    assert found.status == "damaged" and "record.json is damaged" in found.error
+    record = reference("crdi", "cats")
+    own = {"method": "crdi", "dataset": "cats", "seed": 9, "run_id": "0123456789"}
+    write_record(folder / "record.json", record | own)
     assert unfinished(results) == []
     (folder / "record.json").unlink()
 

@@ -50,12 +50,30 @@ def test_order_of_files_changes_nothing(tmp_path):
     assert one == two and report(load([tmp_path])) == one  # a run counts once
 
 
-def test_what_is_no_record_is_named(tmp_path):
+def test_what_is_no_record_is_named(tmp_path, capsys):
     with pytest.raises(ValueError, match="no record below"):
         load([tmp_path])
     (tmp_path / "bad.json").write_text("[1]")
-    with pytest.raises(ValueError, match="bad.json"):
+    with pytest.raises(ValueError, match="1 files are named above"):
         load([tmp_path])
+    assert "bad.json is damaged (it holds no object but list)" in capsys.readouterr().err
+    (tmp_path / "good.json").write_text(json.dumps(record()))
+    assert len(load([tmp_path])) == len(load([tmp_path], short=True)) == 1
+    assert capsys.readouterr().err.count("bad.json") == 2
+
+
+def test_of_two_records_of_one_run_with_other_numbers_the_second_is_named(tmp_path, capsys):
+    for name, fd in (("a", 1.0), ("b", 2.0), ("c", 1.0)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(record() | {"metrics": fd_of(fd)}))
+    for short in (False, True):
+        (found,) = load([tmp_path], short=short)
+        assert found["metrics"]["fd"]["value"] == 1.0
+        error = capsys.readouterr().err
+        assert "b.json has other numbers" in error and "c.json" not in error
+
+
+def fd_of(value):
+    return {"fd": {"value": value, "extractor": "toy"}}
 
 
 def test_the_gallery_takes_one_run_a_method_and_names_what_is_there():

@@ -12,7 +12,7 @@ from fsig_bench.runner.contract_trial import Trial
 # Methods that keep no checkpoint, since adapting takes them no step or one.
 AT_ONCE = {"copy", "real", "from_folder", "source", "d2c", "d2c_edit", "d2c_prior", "genda"}
 SKIPPED = {(name, "a_killed_adaptation_continues") for name in AT_ONCE}
-SKIPPED |= {(name, "another_seed_gives_other_images") for name in ("copy", "from_folder")}
+SKIPPED |= {(name, "another_draw_gives_other_images") for name in ("copy", "from_folder")}
 SKIPPED |= {("real", "settings_do_not_name_the_target")}
 PROMISES = {promise.__name__: promise for promise in promises()}
 

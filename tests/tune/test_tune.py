@@ -170,7 +170,7 @@ class Replay:
         self.shown.append(to_uint8(shots))
         return State(tensors={"shots": shots}, seed=seed, trained_params=0, nfe_adapt=0)
 
-    def sampler(self, state):
+    def sampler(self, state, *, draw):
         shots = state.tensors["shots"]
         return lambda indices: shots[[i % len(shots) for i in indices]]
 
@@ -227,7 +227,7 @@ class TestObjective:
 
     def test_a_generous_method_beats_the_replay(self):
         class Spread(Replay):
-            def sampler(self, state):
+            def sampler(self, state, *, draw):
                 return lambda indices: torch.stack(
                     [torch.full((3, 4, 4), i / 20 - 1) for i in indices]
                 )
@@ -240,7 +240,7 @@ class TestObjective:
 
     def test_samples_that_are_no_images_count_as_divergence(self):
         class Broken(Replay):
-            def sampler(self, state):
+            def sampler(self, state, *, draw):
                 return lambda indices: torch.full((len(indices), 3, 4, 4), torch.nan)
 
         with pytest.raises(FloatingPointError, match="NaN"):
@@ -271,9 +271,9 @@ class TestObjective:
                 found["adapt"] = float(progress.shared(["bank"], lambda: torch.ones(1)))
                 return super().adapt(shots, seed=seed, progress=progress)
 
-            def sharing_sampler(self, state, shared):
+            def sharing_sampler(self, state, *, draw, shared):
                 found["sample"] = float(shared(["bank"], lambda: torch.zeros(1)))
-                return self.sampler(state)
+                return self.sampler(state, draw=draw)
 
         store, found = Store(tmp_path), {}
         store.shared(["bank"], lambda: torch.full((1,), 7.0))  # of a run in fp32

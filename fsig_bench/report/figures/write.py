@@ -46,8 +46,7 @@ def stored_cells(
     records: Records, store: Store
 ) -> tuple[dict[tuple[str, str], Tensor], list[str], list[str]]:
     """Images by (row, column), the rows in order, and what is not stored; rows start with shots."""
-    from hydra.utils import instantiate
-
+    from fsig_bench.report.local_targets import build_images
     from fsig_bench.report.samples import chosen, first_images
 
     own = [dict(r) for r in records]
@@ -65,7 +64,7 @@ def stored_cells(
             continue
         spec = {k: v for k, v in runs[0]["config"]["dataset"].items() if k != "fresh"}
         try:
-            data = instantiate(spec, _convert_="all")
+            data = build_images(spec)
             cells["shots", dataset] = data.shots(runs[0]["k"], runs[0]["subset"])
         except (OSError, ValueError):
             missing.append(f"the shots of {dataset}")

@@ -6,10 +6,12 @@ samples that are equal give equal bytes. It opens from disk and asks nothing of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.api.files import write_bytes
 from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.pictures.tsne import NAMES
 from fsig_bench.report.html import run_page as content
@@ -29,6 +31,7 @@ from fsig_bench.report.html.tsne import plot, sheet_maker
 from fsig_bench.report.html.unfinished import unfinished
 from fsig_bench.report.records import Record
 from fsig_bench.report.rerun import rerun_command
+from fsig_bench.store.curve import read_curve
 from fsig_bench.store.store import Store
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 MARK = '<meta name="generator" content="fsig_bench">'
+BEGUN = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">{MARK}<title>Unfinished report</title></head>
+<body><p>This report was not finished; the same command writes it.</p></body></html>
+"""
 OWN = ("assets", "cells", "pictures", "runs", "sheets")  # folders whose leftovers are removed
 
 
@@ -65,10 +72,15 @@ def environment(cards: Mapping[str, MetricCard]) -> Environment:
 def check_out(out: Path) -> None:
     """Raises ValueError where `out` holds something that is not a report."""
     index = out / "index.html"
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and all(is_first_file(path) for path in out.iterdir())):
         return
     if not index.is_file() or MARK not in index.read_text(errors="replace")[:2000]:
         raise ValueError(f"{out} is there and holds no report; give a new or an empty folder")
+
+
+def is_first_file(path: Path) -> bool:
+    """Whether this is what a report that was killed at once leaves: its first file, unfinished."""
+    return re.fullmatch(r"\.index\.html\.\d+\.tmp", path.name) is not None
 
 
 def evidence(
@@ -94,9 +106,14 @@ def evidence(
     own = found if isinstance(found, Sheet) else None
     shown = plot(folder, record, own, make) if folder else None
     stage = store.stage_folder(record, "adapt")
-    curve = stage / "curve.jsonl" if stage else None
-    lines = curves(curve.read_text(errors="replace")) if curve and curve.exists() else []
+    lines = curves(read_curve(stage / "curve.jsonl")) if stage else []
     return {"pictures": pictures, "sheet": own, "plot": shown, "curves": lines, "missing": missing}
+
+
+def embedding_name(record: Record) -> str:
+    """What the record's plot of points is called."""
+    embedding = str(record["config"].get("figures", {}).get("embedding", "tsne"))
+    return NAMES.get(embedding, embedding)
 
 
 def run_view(record: Record, row: Row, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +121,7 @@ def run_view(record: Record, row: Row, found: Mapping[str, Any]) -> dict[str, An
     return {
         "record": record,
         "row": row,
-        "embedding": NAMES[record["config"].get("figures", {}).get("embedding", "tsne")],
+        "embedding": embedding_name(record),
         "command": rerun_command(record),
         "metrics": content.metrics(record),
         "cost": content.cost(record),
@@ -131,6 +148,8 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
     check_out(out)
     cards = metric_cards(records)
     pages, write = environment(cards), Writer(out)
+    if not (out / "index.html").exists():  # first of all, so that a report that is killed is one
+        write_bytes(out / "index.html", BEGUN.encode())
 
     def page(name: str, template: str, **values: Any) -> None:
         root = "../" * name.count("/")

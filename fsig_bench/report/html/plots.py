@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,15 +42,11 @@ class Point:
     tile: int | None
 
 
-def curves(text: str) -> list[Curve]:
-    """The curves of a curve.jsonl; lines that are cut off and values that are not finite go."""
+def curves(points: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """The curves of the points of a curve.jsonl; values that are not finite are left out."""
     series: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the run was stopped while it wrote
-        if not isinstance(entry, dict) or not _finite(entry.get("done")):
+    for entry in points:
+        if not _finite(entry.get("done")):
             continue
         for name, value in entry.items():
             if name not in COUNTERS and _finite(value):

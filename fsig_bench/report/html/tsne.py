@@ -37,19 +37,17 @@ def images_of(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> T
     Raises:
         ValueError, OSError: they cannot be had here; the message says why.
     """
-    from hydra.utils import instantiate
+    from fsig_bench.report.local_targets import build_images
 
     config = record["config"]
     if role == "source":
         if not config["suite"].get("source_images"):
             raise ValueError("the suite names no source images")
-        loaded: Tensor = instantiate(config["suite"]["source_images"], _convert_="all").load(
-            indices
-        )
+        loaded: Tensor = build_images(config["suite"]["source_images"]).load(indices)
         return loaded
     k, subset = record["k"], record["subset"]
     spec = {key: v for key, v in config["dataset"].items() if key != "fresh"}
-    dataset = instantiate(spec, _convert_="all")
+    dataset = build_images(spec)
     if dataset.shot_names(k, subset) != record["shots"]:
         raise ValueError("the dataset here has other shots than the record names")
     if role == "shots":

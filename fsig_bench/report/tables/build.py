@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fsig_bench.report.published import Names, Published, load_names, load_published
 from fsig_bench.report.records import Record
-from fsig_bench.report.tables.cells import measured_cell, printed_cell
-from fsig_bench.report.tables.choose import most_frequent_group, with_committed_protocol
+from fsig_bench.report.tables.cells import explained_cell, printed_cell
+from fsig_bench.report.tables.choose import (
+    ByPlace,
+    commonest_by_place,
+    most_frequent_group,
+    with_committed_protocol,
+)
 from fsig_bench.report.tables.gaps import with_commands
 from fsig_bench.report.tables.legend import legend
 from fsig_bench.report.tables.marks import with_marks
@@ -18,6 +23,7 @@ from fsig_bench.report.tables.own_records import own_panels
 from fsig_bench.report.tables.spec import ColumnSpec, PanelSpec, TableSpec
 
 Chosen = dict[tuple[str, int], list[Record]]  # protocol, shots -> records that may share a column
+ChosenByPlace = Mapping[tuple[str, int], ByPlace]
 
 
 def choose(records: Sequence[Record], spec: TableSpec) -> tuple[Chosen, list[str]]:
@@ -72,7 +78,11 @@ def columns_of(column: ColumnSpec, spec: TableSpec, names: Names, family: str) -
 
 
 def paper_panel(
-    panel: PanelSpec, spec: TableSpec, published: Sequence[Published], names: Names, chosen: Chosen
+    panel: PanelSpec,
+    spec: TableSpec,
+    published: Sequence[Published],
+    names: Names,
+    chosen: ChosenByPlace,
 ) -> tuple[Panel, list[str]]:
     """Printed numbers with ours to their right.
 
@@ -113,15 +123,13 @@ def paper_panel(
     return Panel(title=panel.title, columns=tuple(columns), rows=rows_out), sentences
 
 
-def our_cell(column: Column, method: str, chosen: Chosen) -> tuple[TableCell, list[str]]:
+def our_cell(column: Column, method: str, chosen: ChosenByPlace) -> tuple[TableCell, list[str]]:
     """A number of ours; without a run a gap that is still to be given its command."""
     if not method:
         return TableCell(gap="absent", why="the harness has no such method"), []
-    place = method, column.dataset
     there = chosen[column.protocol, column.shots]
-    records = [r for r in there if (r["method"], r["dataset"]) == place]
-    cell, sentences = measured_cell(records, column, explain=True)
-    return cell or TableCell(gap="run"), sentences
+    records, sentences = there.get((method, column.dataset), ([], []))
+    return explained_cell(records, column) if records else TableCell(gap="run"), sentences
 
 
 def main_family(columns: Sequence[Column], cells: Sequence[TableCell]) -> str:
@@ -155,8 +163,9 @@ def build_table(
     chosen, sentences = choose(ordered, spec) if spec.kind == "paper" else ({}, [])
     panels: list[Panel] = []
     if spec.kind == "paper":
+        by_place = {key: commonest_by_place(group) for key, group in chosen.items()}
         for panel in spec.panels:
-            built, left_out = paper_panel(panel, spec, published, names, chosen)
+            built, left_out = paper_panel(panel, spec, published, names, by_place)
             panels.append(built)
             sentences += left_out
         lost = [m for m in spec.methods if all(m not in [r.label for r in p.rows] for p in panels)]

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published
 from fsig_bench.report.records import Record, mean_std
-from fsig_bench.report.tables.choose import method_changes, most_frequent_settings
+from fsig_bench.report.tables.choose import method_changes
 from fsig_bench.report.tables.model import Column, TableCell
 
 
 def replicate(record: Record) -> str:
-    """Seed, with the shot subset where it is not the canonical one."""
-    subset = record.get("subset", 0)
-    return f"{record['seed']}/{subset}" if subset else str(record["seed"])
+    """Seed, with the shot subset where it is not the canonical one, and the draw seed if another.
+
+    "3", "3/1" for subset 1, "3/1/5" for draw seed 5.
+    """
+    seed, subset, draw = record["seed"], record.get("subset", 0), record["draw"]
+    if draw != seed:
+        return f"{seed}/{subset}/{draw}"
+    return f"{seed}/{subset}" if subset else str(seed)
 
 
 def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = ()) -> TableCell:
@@ -50,26 +55,17 @@ def cell_of(records: Sequence[Record], column: Column, remarks: Sequence[str] = 
     )
 
 
-def measured_cell(
-    records: Sequence[Record], column: Column, *, explain: bool
-) -> tuple[TableCell | None, list[str]]:
-    """The cell of the commonest way to run the method, and sentences on runs that were left out.
+def explained_cell(records: Sequence[Record], column: Column) -> TableCell:
+    """As `cell_of`, with a remark on settings that differ from the committed ones.
 
     Args:
-        records: all of one method, target and setting.
+        records: at least one, of one method, target and setting, run in one way.
         column: the column that the cell stands in.
-        explain: whether to remark on settings that differ from the committed ones.
-
-    Returns:
-        None where there is no run; a gap with its reason where no run has a value.
     """
-    chosen, sentences = most_frequent_settings(records)
-    if not chosen:
-        return None, sentences
     remarks = []
-    if explain and (changed := method_changes(chosen[0])):
+    if changed := method_changes(records[0]):
         remarks.append(f"not with the committed settings: {'; '.join(changed)}")
-    return cell_of(chosen, column, remarks), sentences
+    return cell_of(records, column, remarks)
 
 
 def printed_cell(rows: Sequence[Published], names: Names) -> TableCell:

@@ -11,7 +11,8 @@ from typing import Any
 from fsig_bench.report.records import Record, comparable_setting
 from fsig_bench.report.variants import protocol_differences
 from fsig_bench.store.keys import NOT_IN_KEY
-from fsig_bench.store.records import flat
+from fsig_bench.store.records import flat, speed_only
+from fsig_bench.store.short_records import ByIdentity
 
 IGNORED = (*NOT_IN_KEY, "path", "url")  # where things are, never what they are
 
@@ -32,10 +33,10 @@ def compose_parts(overrides: tuple[str, ...]) -> dict[str, Any]:
     return {k: OmegaConf.to_container(v, resolve=True) for k, v in nodes.items()}
 
 
-def differences(found: Any, expected: Any) -> list[str]:
+def differences(found: Any, expected: Any, ignored: Sequence[str] = ()) -> list[str]:
     """Dotted keys in which two config nodes differ, with both values; places are passed over."""
     one, other = (
-        {k: v for k, v in flat(n).items() if not set(k.split(".")) & {*IGNORED}}
+        {k: v for k, v in flat(n).items() if not set(k.split(".")) & {*IGNORED, *ignored}}
         for n in (found, expected)
     )
     keys = sorted(k for k in {*one, *other} if one.get(k) != other.get(k))
@@ -49,9 +50,10 @@ def with_committed_protocol(
     if not records:
         return [], []
     committed = compose_parts((f"suite={suite}", f"protocol={protocol}"))["protocol"]
-    chosen, out = [], defaultdict(list)
+    chosen, out, memo = [], defaultdict(list), ByIdentity[list[str]]()
     for record in records:
-        if changed := differences(record["config"]["protocol"], committed):
+        own = record["config"].get("protocol", {})
+        if changed := memo((own,), lambda own=own: differences(own, committed)):  # type: ignore[misc]
             out["; ".join(changed)].append(record["run_id"])
         else:
             chosen.append(record)
@@ -84,21 +86,40 @@ def most_frequent_group(records: Sequence[Record]) -> tuple[list[Record], list[s
 def method_settings(record: Record) -> str:
     """What a method was run with, apart from seed, subset and place."""
     config: Mapping[str, Any] = record["config"]["method"]
-    chosen = {k: v for k, v in flat(config).items() if not set(k.split(".")) & {*IGNORED}}
+    ignored = {*IGNORED, *speed_only(config)}
+    chosen = {k: v for k, v in flat(config).items() if not set(k.split(".")) & ignored}
     used = [record.get(field, {}) for field in ("weights", "assets")]
     return json.dumps([chosen, *used], sort_keys=True)
+
+
+# By method and dataset: the records of a cell, and sentences on those that are left out.
+ByPlace = Mapping[tuple[str, str], tuple[list[Record], list[str]]]
+
+
+def commonest_by_place(records: Sequence[Record]) -> ByPlace:
+    """By method and dataset: what `most_frequent_settings` makes of the records."""
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record["method"], record["dataset"]].append(record)
+    return {place: most_frequent_settings(group) for place, group in groups.items()}
 
 
 def most_frequent_settings(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """Of one cell: the records of the commonest way to run the method, each seed once."""
     if not records:
         return [], []
-    ways = Counter(method_settings(r) for r in records)
+    memo = ByIdentity[str]()
+
+    def way(r: Record) -> str:
+        parts = r["config"]["method"], r.get("weights"), r.get("assets")
+        return memo(parts, lambda: method_settings(r))
+
+    ways = Counter(map(way, records))
     first = min(ways, key=lambda w: (-ways[w], w))
-    once: dict[tuple[int, int], Record] = {}
+    once: dict[tuple[int, int, int], Record] = {}
     for record in sorted(records, key=lambda r: r["run_id"]):
-        if method_settings(record) == first:
-            once.setdefault((record["seed"], record.get("subset", 0)), record)
+        if way(record) == first:
+            once.setdefault((record["seed"], record.get("subset", 0), record["draw"]), record)
     chosen = [once[key] for key in sorted(once)]
     runs = sorted({r["run_id"] for r in records} - {r["run_id"] for r in chosen})
     where = f"{records[0]['method']} on {records[0]['dataset']}"
@@ -116,4 +137,6 @@ def method_changes(record: Record) -> list[str]:
         expected = compose_parts((*words, f"dataset={record['dataset']}"))["method"]
     except (HydraException, OmegaConfBaseException):
         return []  # a method or domain of somebody else's
-    return differences(record["config"]["method"], expected)
+    own = record["config"]["method"]
+    ignored = *speed_only(own), *speed_only(expected)
+    return differences(record["config"]["method"], expected, ignored)

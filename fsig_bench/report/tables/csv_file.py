@@ -7,6 +7,8 @@ import io
 
 from fsig_bench.report.tables.model import Column, Panel, Row, Table, TableCell
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a spreadsheet's formula begins
+NUMBERS = ("shots", "value", "std", "runs", "seeds", "values")
 FIELDS = (
     *("table", "panel", "method", "harness_method", "domain", "dataset", "metric"),
     *(
@@ -28,7 +30,7 @@ def line(
     table: Table, panel: Panel, row: Row, column: Column, cell: TableCell
 ) -> dict[str, object]:
     """One number at full precision; lists are separated by spaces, in the order of run_ids."""
-    return {
+    found: dict[str, object] = {
         "table": table.name,
         "panel": panel.title,
         "method": row.label,
@@ -52,6 +54,12 @@ def line(
         "remarks": "; ".join(cell.remarks),
         "source": cell.source,
     }
+    return {k: v if k in NUMBERS else text_cell(str(v)) for k, v in found.items()}
+
+
+def text_cell(text: str) -> str:
+    """Text that a spreadsheet shows and never computes."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def render_csv(table: Table) -> str:

@@ -12,7 +12,12 @@ def escaped(text: str) -> str:
     """Text that cannot end a cell or start markup."""
     for sign in ("\\", "|", "*", "_", "<"):
         text = text.replace(sign, f"\\{sign}")
-    return text
+    return text.replace("](", "]\\(")
+
+
+def line_text(text: str) -> str:
+    """Text of a record in a line of compact Markdown: it ends no cell and starts no tag or link."""
+    return text.replace("|", "\\|").replace("<", "\\<").replace("](", "]\\(")
 
 
 MARKS = Marks(dash="-", command="[{}]", raised="{} <sup>{}</sup>", escape=str)
@@ -83,11 +88,11 @@ def panel_lines(panel: Panel, notes: Footnotes, families: Sequence[str]) -> str:
 
 def render_panel(panel: Panel) -> str:
     """One panel as compact lines, its title over the rows' names; values alone, a dash for gaps."""
-    lines = [[panel.title, *(column.heading for column in panel.columns)]]
+    lines = [[line_text(t) for t in (panel.title, *(c.heading for c in panel.columns))]]
     for row in panel.rows:
         pairs = zip(panel.columns, row.cells, strict=True)
         values = ["-" if cell.gap else value_text(cell, col.decimals) for col, cell in pairs]
-        lines.append([row.label, *values])
+        lines.append([line_text(row.label), *values])
     head, *rows = (f"| {' | '.join(line)} |" for line in lines)
     return "\n".join([head, "|---|" + "--:|" * len(panel.columns), *rows])
 

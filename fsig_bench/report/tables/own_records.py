@@ -12,7 +12,8 @@ from fsig_bench.metrics.cards import (
     metric_names,
 )
 from fsig_bench.report.records import KINDS, Record, label_with_start
-from fsig_bench.report.tables.cells import cell_of, measured_cell
+from fsig_bench.report.tables.cells import cell_of
+from fsig_bench.report.tables.choose import commonest_by_place
 from fsig_bench.report.tables.model import Column, Panel, Row, TableCell
 from fsig_bench.report.tables.spec import TableSpec
 from fsig_bench.report.variants import variant_labels
@@ -85,15 +86,16 @@ def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel],
     if not spec.ours:
         raise ValueError(f"table {spec.name}: source.ours has to name a protocol")
     panels, sentences = [], []
+    by_place = commonest_by_place(records)
+    order = row_order(spec, records)
     for metric in own_metrics(spec, records):
         columns = own_columns(metric, spec.targets, records, shots=spec.shots, protocol=spec.ours)
         rows = []
-        for name, label, ranked in row_order(spec, records):
+        for name, label, ranked in order:
             cells = []
             for column in columns:
-                own = [r for r in records if (r["method"], r["dataset"]) == (name, column.dataset)]
-                cell, left_out = measured_cell(own, column, explain=False)
-                cells.append(cell or TableCell(gap="run"))
+                own, left_out = by_place.get((name, column.dataset), ([], []))
+                cells.append(cell_of(own, column) if own else TableCell(gap="run"))
                 sentences += left_out
             rows.append(Row(label=label, harness_method=name, cells=tuple(cells), ranked=ranked))
         title = metric_card(metric, records).title
@@ -101,17 +103,21 @@ def own_panels(spec: TableSpec, records: Sequence[Record]) -> tuple[list[Panel],
     return panels, sentences
 
 
-def metric_panel(metric: str, records: Sequence[Record]) -> Panel:
+def metric_panel(
+    metric: str, records: Sequence[Record], labels: Sequence[str] | None = None
+) -> Panel:
     """One metric of any records: targets across; each method under each of its settings is a row.
 
     Args:
         metric: a name that records hold.
         records: of one suite, protocol, number of shots and of samples.
+        labels: their `variant_labels`, where they are known.
     """
+    labels = variant_labels(records) if labels is None else labels
     first, targets = records[0], sorted({r["dataset"] for r in records})
     columns = own_columns(metric, targets, records, shots=first["k"], protocol=first["protocol"])
     groups: dict[tuple[int, str, str], list[Record]] = defaultdict(list)
-    for record, differs in zip(records, variant_labels(records), strict=True):
+    for record, differs in zip(records, labels, strict=True):
         kind = record["config"]["method"]["card"]["kind"]
         groups[KINDS[kind], record["method"], differs].append(record)
     rows = []

@@ -1,0 +1,180 @@
+"""The code that a result depends on, as a key holds it: a locked version, or a fingerprint.
+
+The fingerprint of a class is a digest of its import closure (`fsig_bench.runner.imports`).
+versions.json beside the code locks a class: version and fingerprint. As long as the present
+fingerprint is the locked one, keys hold the version, and the words "baselines.crdi.CRDI version 2"
+name one behaviour. Once it differs, keys hold the fingerprint, so that work in progress always runs
+anew. `fsig-bench check method=NAME accept=true` locks again (`fsig_bench.runner.golden`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fsig_bench.api.places import ROOT
+from fsig_bench.runner.imports import (
+    OURS,
+    closure,
+    is_counted,
+    module_file,
+    read_source,
+)
+
+LOCKS = "versions.json"
+
+Stamp = tuple[Path, int, int]  # a file, its size and its time
+
+
+@dataclass(frozen=True)
+class Code:
+    """A class's closure as it is now."""
+
+    target: str  # the class's dotted path
+    fingerprint: str  # 16 hex digits
+    files: Mapping[str, str]  # module -> 16 hex digits
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What versions.json says of a class."""
+
+    version: int
+    fingerprint: str
+
+
+_known: dict[str, tuple[tuple[Stamp, ...], Code]] = {}  # by target, for this process
+
+
+def stamp(file: Path) -> Stamp:
+    """A file with what changes when it is written."""
+    stat = file.stat()
+    return file, stat.st_size, stat.st_mtime_ns
+
+
+def code_of(target: str) -> Code:
+    """The closure of a class as it is now; read again only where a file of it has changed.
+
+    Raises:
+        ValueError: Python finds no such module, or a file of the closure is no Python code.
+    """
+    if target in _known:
+        stamps, code = _known[target]
+        if all(_unchanged(kept) for kept in stamps):
+            return code
+    found = closure(target)
+    files = {module: read_source(file).digest for module, file in found.items()}
+    text = json.dumps(files, sort_keys=True)
+    code = Code(target, hashlib.sha256(text.encode()).hexdigest()[:16], files)
+    _known[target] = tuple(stamp(file) for file in found.values()), code
+    return code
+
+
+def _unchanged(kept: Stamp) -> bool:
+    try:
+        return stamp(kept[0]) == kept
+    except OSError:
+        return False
+
+
+def lock_file(target: str) -> Path:
+    """Where a class is locked: in its top package's folder, or beside a module of its own."""
+    top = target.split(".")[0]
+    if top in OURS:
+        return ROOT / top / LOCKS
+    file = module_file(top)
+    if file is None:  # a package without __init__.py
+        first = module_file(".".join(target.split(".")[:2]))
+        return (first.parent if first else Path()) / LOCKS
+    return file.parent / LOCKS
+
+
+def read_locks(file: Path) -> dict[str, Any]:  # plain JSON values
+    """The content of a versions.json; an empty one where there is none.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if not file.is_file():
+        return {"classes": {}, "golden": {}}
+    return _read_locks(*stamp(file))
+
+
+@lru_cache(maxsize=64)
+def _read_locks(file: Path, size: int, time_ns: int) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+        return {"classes": dict(found["classes"]), "golden": dict(found["golden"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} holds no locks ({error!r}); restore it (git checkout)") from error
+
+
+def lock_of(target: str) -> Lock | None:
+    """A class's lock, if it has one."""
+    entry = read_locks(lock_file(target))["classes"].get(target)
+    return None if entry is None else Lock(int(entry["version"]), str(entry["fingerprint"]))
+
+
+def mark(target: str) -> str | None:
+    """What a key holds for the code of a class: "version 2" or a fingerprint.
+
+    None for a library's class: records state the library's version.
+    """
+    if not is_counted(target):
+        return None
+    code, lock = code_of(target), lock_of(target)
+    if lock is not None and lock.fingerprint == code.fingerprint:
+        return f"version {lock.version}"
+    return code.fingerprint
+
+
+def targets_in(node: Any) -> list[str]:  # Any: a YAML value
+    """Every counted class that a YAML value names by `_target_`, each once, sorted."""
+    return sorted({t for t in _targets(node) if is_counted(t)})
+
+
+def _targets(node: Any) -> Iterable[str]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)
+
+
+def marks(node: Any) -> list[list[str]]:  # Any: a YAML value
+    """[class, mark] of every counted class that a YAML value names."""
+    return [[target, str(mark(target))] for target in targets_in(node)]
+
+
+def recorded_code(node: Any) -> dict[str, Any]:  # Any: a YAML value; gives plain JSON values
+    """What a record says of the code: classes with mark and fingerprint, and files' digests."""
+    codes = [code_of(target) for target in targets_in(node)]
+    files: dict[str, str] = {}
+    for code in codes:
+        files |= code.files
+    return {
+        "classes": {
+            c.target: {"mark": mark(c.target), "fingerprint": c.fingerprint} for c in codes
+        },
+        "files": dict(sorted(files.items())),
+    }
+
+
+def changed_files(recorded: Mapping[str, Any]) -> list[str]:
+    """The modules of a record's code that differ from today's, or are gone, sorted."""
+    found = []
+    for module, digest in recorded.get("files", {}).items():
+        file = module_file(module)
+        if file is None:
+            found.append(f"{module} (gone)")
+        elif read_source(file).digest != digest:
+            found.append(module)
+    return sorted(found)

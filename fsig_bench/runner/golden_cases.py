@@ -1,0 +1,167 @@
+"""The golden cases of the repository and of folders with YAML of one's own, and how each is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from fsig_bench.api.assets import assets_in
+from fsig_bench.api.images import pixels_sha256, to_uint8
+from fsig_bench.api.places import CONF
+from fsig_bench.runner.compose import compose_config
+from fsig_bench.runner.fingerprint import targets_in
+from fsig_bench.runner.golden import Case, Digests
+
+SHOTS = 2  # of a method's case
+IMAGES = 24  # samples of a metric's case; its reference has as many
+PARTS = ("method", "suite", "in_suite", "dataset", "metric", "network", "protocol")
+NO_CASE = ("from_folder",)  # its images are files of the user's
+_config_dir: list[str | Path | None] = [None]  # where `digests_of` finds a user's own YAML
+
+
+def named_classes(folders: Iterable[Path]) -> list[str]:
+    """Every counted class that the YAML of these conf folders names, sorted."""
+    found: set[str] = set()
+    for folder in folders:
+        for part in PARTS:
+            for path in sorted((folder / part).rglob("*.yaml")):
+                node = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+                found |= {*targets_in(node)}
+    return sorted(found)
+
+
+def all_cases(config_dir: str | Path | None = None) -> list[Case]:
+    """A case for every method, metric, network and domain that needs no downloaded file."""
+    _config_dir[0] = config_dir
+    folder = CONF if config_dir is None else Path(config_dir).expanduser()
+    cases = []
+    for kind, words in (
+        ("dataset", ["method=copy", "controls=[]"]),
+        ("network", ["dataset=babies", "method=copy"]),
+        ("metric", ["dataset=babies", "method=copy"]),
+        ("method", ["dataset=babies"]),
+    ):
+        for path in sorted((folder / kind).glob("*.yaml")):
+            if path.stem in NO_CASE:
+                continue
+            try:
+                node = chosen_node(kind, path.stem, words)
+            except ValueError:
+                continue  # of another suite
+            if classes := targets_in(node):
+                own = str(node["_target_"])
+                rest = [target for target in classes if target != own]
+                cases.append(Case(kind=kind, name=path.stem, classes=(own, *rest)))
+    return cases
+
+
+def chosen_node(kind: str, name: str, words: Sequence[str]) -> dict[str, Any]:  # YAML values
+    """The composed node of a choice, on the mini suite.
+
+    Raises:
+        ValueError: it does not compose there, or needs downloaded files.
+    """
+    at = {
+        "network": f"network@suite.extractor={name}",
+        "metric": f"+metric@protocol.metrics.golden={name}",
+    }.get(kind, f"{kind}={name}")
+    cfg = compose_config([*words, at], config_dir=_config_dir[0])
+    parts = {"network": "suite.extractor", "metric": "protocol.metrics.golden"}
+    node = OmegaConf.to_container(OmegaConf.select(cfg, parts.get(kind, kind)), resolve=True)
+    assert isinstance(node, dict)
+    if "???" in node.values():
+        raise ValueError(f"{kind}={name} needs values of the user's")
+    own = {str(key): value for key, value in node.items() if key not in ("card", "fresh")}
+    if assets_in([own]) or "_target_" not in own:
+        raise ValueError(f"{kind}={name} needs downloaded files")
+    return own
+
+
+def digests_of(case: Case) -> Digests:
+    """Runs a case; the sha256 of what came out, by its part."""
+    return {"method": _method, "metric": _metric, "network": _network, "dataset": _dataset}[
+        case.kind
+    ](case.name)
+
+
+def _method(name: str) -> Digests:
+    from fsig_bench.runner.contract import cell_to_check
+    from fsig_bench.runner.contract_trial import Trial, bytes_of
+
+    trial = Trial(cell_to_check([f"method={name}", f"k={SHOTS}"], _config_dir[0]))
+    state = hashlib.sha256()
+    for key, tensor in sorted(trial.adapted().state.tensors.items()):
+        state.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(bytes_of(tensor).numpy().tobytes())
+    return {"state": state.hexdigest(), "images": pixels_sha256(to_uint8(trial.drawn()))}
+
+
+def _images(domain: str, split: str, count: int) -> torch.Tensor:
+    from fsig_bench.faceworld.render import render
+
+    return render(domain, split, range(count))[0]
+
+
+def _metric(name: str) -> Digests:
+    """On samples that are half of the source domain and half of the target."""
+    from hydra.utils import instantiate
+
+    from fsig_bench.metrics.base import Evidence, unmet_need
+    from fsig_bench.runner.resolve import protocol_settings
+    from fsig_bench.runner.score import build_networks
+
+    words = ["dataset=babies", "method=copy", f"+metric@protocol.metrics.golden={name}"]
+    cfg = compose_config(words, config_dir=_config_dir[0])
+    node: Any = OmegaConf.to_container(cfg.protocol, resolve=True)
+    settings = protocol_settings(node)
+    features, perceptual = build_networks(settings, "cpu")
+    half = IMAGES // 2
+    evidence = Evidence(
+        shots=_images("babies", "shots", 5),
+        fake=torch.cat([_images("adults", "fresh", half), _images("babies", "fresh", half)]),
+        real=_images("babies", "reference", IMAGES),
+        extractor=features,
+        perceptual=perceptual,
+        seed=0,
+        batch_size=IMAGES,
+        source_domain="adults",
+    )
+    metric = instantiate(settings.metrics["golden"], _convert_="all")
+    if reason := unmet_need(metric, evidence):
+        return {"value": f"none: {reason}"}
+    return {
+        "value": hashlib.sha256(json.dumps(metric(evidence), sort_keys=True).encode()).hexdigest()
+    }
+
+
+def _network(name: str) -> Digests:
+    from hydra.utils import instantiate
+
+    node = chosen_node("network", name, ["dataset=babies", "method=copy"])
+    network = instantiate(node | ({"device": "cpu"} if "device" in node else {}), _convert_="all")
+    images, found = _images("babies", "fresh", 4), {}
+    with torch.no_grad():
+        if hasattr(network, "features"):
+            found["features"] = network.features(images)
+        if hasattr(network, "perceive"):
+            found["perceive"] = network.perceive(images.float() / 127.5 - 1)
+    return {
+        part: hashlib.sha256(value.cpu().contiguous().numpy().tobytes()).hexdigest()
+        for part, value in found.items()
+    }
+
+
+def _dataset(name: str) -> Digests:
+    from hydra.utils import instantiate
+
+    node = chosen_node("dataset", name, ["method=copy", "controls=[]"])
+    dataset = instantiate(node, _convert_="all")
+    reference = dataset.reference_at(range(SHOTS)) if hasattr(dataset, "reference_at") else None
+    parts = {"shots": dataset.shots(SHOTS, 0), "reference": reference}
+    return {part: pixels_sha256(images) for part, images in parts.items() if images is not None}
