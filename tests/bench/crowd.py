@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # processes are forked after the libraries have begun
-sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (0, 2)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from kills import child, grid
 
