@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.api.assets import cache_folder, fetch
+from fsig_bench.api.fetching import fetch
 from fsig_bench.api.files import write_json
+from fsig_bench.api.places import cache_folder
 from fsig_bench.console import Bar, console, parse_words, run_word
 from fsig_bench.data.importing import (
     ROLES,

@@ -22,10 +22,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsig_bench.api.assets import Asset, cache_folder
+    from fsig_bench.api.assets import Asset
+    from fsig_bench.api.digests import check_at_rest, sha256_of
     from fsig_bench.api.files import write_json, write_whole
     from fsig_bench.api.images import pixels_sha256, to_float, to_uint8, upload
-    from fsig_bench.api.places import CONF, ROOT
+    from fsig_bench.api.places import CONF, ROOT, cache_folder
     from fsig_bench.api.seeding import ImageGenerators, derive, generator
     from fsig_bench.api.types import (
         AdaptsInTeam,
@@ -50,16 +51,16 @@ if TYPE_CHECKING:
         locate,
         manifest_entry,
         record_in_manifest,
-        sha256_of,
         verified,
         write_safetensors,
     )
 
 HOMES = {
-    "assets": ("Asset", "cache_folder"),
+    "assets": ("Asset",),
+    "digests": ("check_at_rest", "sha256_of"),
     "files": ("write_json", "write_whole"),
     "images": ("pixels_sha256", "to_float", "to_uint8", "upload"),
-    "places": ("CONF", "ROOT"),
+    "places": ("CONF", "ROOT", "cache_folder"),
     "seeding": ("ImageGenerators", "derive", "generator"),
     "types": (
         *("AdaptsInTeam", "Annotates", "Images", "ImagesByIndex", "Method", "NoProgress"),
@@ -67,7 +68,7 @@ HOMES = {
         *("SharesWork", "State", "Trunk", "no_sharing"),
     ),
     "weights": (
-        *("locate", "manifest_entry", "record_in_manifest", "sha256_of", "verified"),
+        *("locate", "manifest_entry", "record_in_manifest", "verified"),
         "write_safetensors",
     ),
 }
@@ -93,6 +94,7 @@ __all__ = [
     "State",
     "Trunk",
     "cache_folder",
+    "check_at_rest",
     "derive",
     "generator",
     "locate",

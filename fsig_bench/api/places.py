@@ -5,6 +5,7 @@ An editable install is a checkout. There the checkout's conf/ counts, whatever c
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -19,3 +20,9 @@ def is_checkout(root: Path) -> bool:
 CHECKOUT = ROOT if is_checkout(ROOT) else None  # None: installed from a wheel
 CONF = CHECKOUT / "conf" if CHECKOUT else PACKAGE / "conf"
 PUBLISHED = CHECKOUT / "results" / "published" if CHECKOUT else PACKAGE / "published"
+
+
+def cache_folder() -> Path:
+    """Where downloads are stored: $FSIG_BENCH_CACHE, by default ~/.cache/fsig_bench."""
+    given = os.environ.get("FSIG_BENCH_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "fsig_bench"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.api.digests import sha256_of as sha256_of
+from fsig_bench.api.digests import sha256_once
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.places import ROOT
 
@@ -27,15 +28,6 @@ def locate(path: str | Path) -> Path:
     """
     given = Path(path).expanduser()
     return given.absolute() if given.is_absolute() or given.exists() else ROOT / given
-
-
-def sha256_of(path: Path) -> str:
-    """The digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def manifest_entry(path: str | Path) -> dict[str, Any]:
@@ -74,13 +66,9 @@ def verified(path: str | Path) -> Path:
         FileNotFoundError: the file or its manifest entry is missing.
         ValueError: the file's sha256 is not the manifest's.
     """
-    return _verified(locate(path))
-
-
-@cache  # by absolute path, so that a change of the current folder does no harm
-def _verified(file: Path) -> Path:
+    file = locate(path)
     entry = manifest_entry(file)
-    if (found := sha256_of(file)) != entry["sha256"]:
+    if (found := sha256_once(file)) != entry["sha256"]:
         raise ValueError(
             f"weights {file} are corrupt: sha256 {found}, the manifest says {entry['sha256']}. "
             f"Restore the file (git checkout) or make it again: {entry['command']}"

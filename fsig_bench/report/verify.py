@@ -28,6 +28,9 @@ MATTERS = {
 }
 
 
+KEYED_BY_CODE = 3  # the first version of records whose keys hold the code
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """One record: what is wrong with it, and what could make its numbers differ here."""
@@ -96,9 +99,12 @@ def replayed(
     config_dir: Path | None = None,
 ) -> Verdict:
     """Checks one record; its shards too, where the store has them."""
+    from fsig_bench.runner.reuse import code_changes
     from fsig_bench.store.maintenance import pixels_match
 
     wrong, moved = wrong_weights(record), environment_changes(record, now)
+    if record.get("record_version", 1) < KEYED_BY_CODE:  # weights have been exchanged since
+        wrong, moved = [], [*moved, *wrong]
     foreign = foreign_reason(record["config"], config_dir)
     if foreign is None:
         try:
@@ -106,7 +112,10 @@ def replayed(
             if note:
                 moved.append(note)
             elif run_id != record["run_id"]:
-                wrong.append(f"its settings give run {run_id} now: the code's keys have changed")
+                changed = code_changes(record)
+                moved += [f"its settings give run {run_id} now: {line}" for line in changed]
+                if not changed:
+                    wrong.append(f"its settings give run {run_id} now, under the same code")
         except Foreign as error:
             foreign = str(error)
         except (ValueError, OSError, LookupError, TypeError) as error:

@@ -18,13 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import ROOT
-from fsig_bench.runner.imports import (
-    OURS,
-    closure,
-    is_counted,
-    module_file,
-    read_source,
-)
+from fsig_bench.runner.imports import closure, is_counted
+from fsig_bench.runner.source_files import OURS, module_file, read_source
 
 LOCKS = "versions.json"
 
@@ -172,7 +167,8 @@ def changed_files(recorded: Mapping[str, Any]) -> list[str]:
     """The modules of a record's code that differ from today's, or are gone, sorted."""
     found = []
     for module, digest in recorded.get("files", {}).items():
-        file = module_file(module)
+        named = all(part.isidentifier() for part in module.split("."))
+        file = module_file(module) if named else None
         if file is None:
             found.append(f"{module} (gone)")
         elif read_source(file).digest != digest:

@@ -19,21 +19,7 @@ from typing import Any
 
 from fsig_bench.api.files import write_json
 from fsig_bench.runner.fingerprint import code_of, lock_file, lock_of, read_locks, targets_in
-
-Digests = dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One golden case."""
-
-    kind: str  # method, metric, network, dataset
-    name: str  # its choice in conf/
-    classes: tuple[str, ...]  # what the case locks; the first names the lock file
-
-    @property
-    def label(self) -> str:
-        return f"{self.kind} {self.name}"
+from fsig_bench.runner.golden_cases import Case, Digests, digests_of
 
 
 @dataclass
@@ -105,8 +91,6 @@ def accept(
         others: classes that no case reaches and that are to be locked as well.
         next_version: whether changed results are meant.
     """
-    from fsig_bench.runner.golden_cases import digests_of
-
     verdicts, here = Verdicts(), made_on()
     locked: dict[str, bool] = {}  # class -> whether it gets the next version
     golden: dict[str, tuple[Case, Digests]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,27 @@ from fsig_bench.api.images import pixels_sha256, to_uint8
 from fsig_bench.api.places import CONF
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.fingerprint import targets_in
-from fsig_bench.runner.golden import Case, Digests
+
+Digests = dict[str, str]
 
 SHOTS = 2  # of a method's case
 IMAGES = 24  # samples of a metric's case; its reference has as many
 PARTS = ("method", "suite", "in_suite", "dataset", "metric", "network", "protocol")
 NO_CASE = ("from_folder",)  # its images are files of the user's
 _config_dir: list[str | Path | None] = [None]  # where `digests_of` finds a user's own YAML
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One golden case."""
+
+    kind: str  # method, metric, network, dataset
+    name: str  # its choice in conf/
+    classes: tuple[str, ...]  # what the case locks; the first names the lock file
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 def named_classes(folders: Iterable[Path]) -> list[str]:
@@ -91,7 +106,7 @@ def digests_of(case: Case) -> Digests:
 
 
 def _method(name: str) -> Digests:
-    from fsig_bench.runner.contract import cell_to_check
+    from fsig_bench.runner.contract_cell import cell_to_check
     from fsig_bench.runner.contract_trial import Trial, bytes_of
 
     trial = Trial(cell_to_check([f"method={name}", f"k={SHOTS}"], _config_dir[0]))

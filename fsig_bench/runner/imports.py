@@ -7,136 +7,20 @@ belongs to. Libraries are stated by their versions in records instead.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.machinery import PathFinder
+from collections.abc import Iterable
 from pathlib import Path
 
-from fsig_bench.api.places import ROOT
+from fsig_bench.runner.source_files import OURS, is_package, module_file, read_source
 
-ROOMS = ("api", "metrics", "networks", "data", "faceworld")  # of fsig_bench; the runner is not here
-OURS = ("baselines", "fsig_bench")
+ROOMS = ("metrics", "networks", "data", "faceworld")  # of fsig_bench; the runner is not here
+API = ("images", "seeding", "types")  # the rest of the door moves bytes, which digests check
 # What the harness requires: never part of a closure.
 LIBRARIES = frozenset(
     "PIL accelerate clip cleanfid diffusers filelock hydra hydra_plugins lpips matplotlib numpy "
     "omegaconf open_clip optuna pandas rich safetensors scipy sklearn torch torchvision tqdm "
     "transformers umap wandb".split()
 )
-
-
-@dataclass(frozen=True)
-class Import:
-    """`import module`, or `from module import name` for each name."""
-
-    module: str
-    names: tuple[tuple[str, str], ...] | None  # (name there, name here); None: the module itself
-    for_types: bool  # within `if TYPE_CHECKING`
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a file of code says, apart from its comments, docstrings and layout."""
-
-    digest: str  # 16 hex digits
-    imports: tuple[Import, ...]
-
-
-def is_package(file: Path) -> bool:
-    """Whether a module's file is that of a package."""
-    return file.name == "__init__.py"
-
-
-def module_file(module: str) -> Path | None:
-    """The file of a dotted module; None where Python finds none, or one that is not Python."""
-    top, *rest = module.split(".")
-    if top in OURS:
-        base: Path | None = ROOT / top
-    else:
-        spec = PathFinder.find_spec(top)
-        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-            places = list(spec.submodule_search_locations or ()) if spec else []
-            base = Path(places[0]) if places else None
-        elif Path(spec.origin).name != "__init__.py":
-            return None if rest else Path(spec.origin)
-        else:
-            base = Path(spec.origin).parent
-    if base is None:
-        return None
-    path = base.joinpath(*rest)
-    files = (path.with_name(f"{path.name}.py"), path / "__init__.py")
-    return next((file for file in reversed(files) if file.is_file()), None)
-
-
-def read_source(file: Path) -> Source:
-    """A file's digest and imports; a process parses it again only if its size or time changes.
-
-    Raises:
-        ValueError: the file is no Python code; the message names the line.
-    """
-    stat = file.stat()
-    return _read_source(file, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _read_source(file: Path, size: int, time_ns: int) -> Source:
-    try:
-        tree = ast.parse(file.read_bytes())
-    except SyntaxError as error:
-        raise ValueError(f"{file}, line {error.lineno}: {error.msg}") from error
-    head = hashlib.sha256()
-    for word in canonical_words(tree):
-        head.update(word.encode("utf-8", "surrogatepass") + b"\0")
-    return Source(head.hexdigest()[:16], tuple(_imports(tree, False)))
-
-
-def canonical_words(node: object) -> Iterator[str]:
-    """A syntax tree as words: the same for the same code on every version of Python.
-
-    Comments, docstrings and positions are left out, and so are empty fields, which versions of
-    Python add.
-    """
-    if isinstance(node, ast.AST):
-        yield type(node).__name__
-        for name, value in ast.iter_fields(node):
-            if name == "body" and isinstance(value, list) and _has_docstring(node):
-                value = value[1:]
-            if value is not None and value != []:
-                yield name
-                yield from canonical_words(value)
-        yield "end"
-    elif isinstance(node, list):
-        yield "["
-        for part in node:
-            yield from canonical_words(part)
-        yield "]"
-    else:
-        yield f"{type(node).__name__} {node!r}"
-
-
-def _has_docstring(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    return ast.get_docstring(node, clean=False) is not None
-
-
-def _imports(node: ast.AST, for_types: bool) -> Iterator[Import]:
-    """Every import of a file, wherever it stands; relative ones keep their leading dots."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            yield from (Import(alias.name, None, for_types) for alias in child.names)
-        elif isinstance(child, ast.ImportFrom):
-            names = tuple((a.name, a.asname or a.name) for a in child.names)
-            yield Import("." * child.level + (child.module or ""), names, for_types)
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for part in child.body:
-                yield from _imports(ast.Module([part], []), True)
-            yield from _imports(ast.Module(child.orelse, []), for_types)
-        else:
-            yield from _imports(child, for_types)
 
 
 def absolute(name: str, module: str, *, package: bool) -> str:
@@ -194,11 +78,13 @@ class Scope:
             self.folder = None if installed else folder
 
     def counts(self, module: str) -> bool:
-        """Whether a module is part of closures of this class."""
+        """Whether a module is part of the class's closure."""
         top, *rest = module.split(".")
         if top == "baselines" or (top == self.top and top != "fsig_bench"):
             return True
         if top == "fsig_bench":
+            if rest[:1] == ["api"]:
+                return len(rest) == 1 or rest[1] in API
             return bool(rest) and rest[0] in ROOMS
         if top in LIBRARIES or top in sys.stdlib_module_names or self.folder is None:
             return False

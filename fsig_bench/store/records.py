@@ -165,7 +165,11 @@ def flat(node: Any, path: str = "") -> dict[str, Any]:
     return {k: v for part in parts for k, v in part.items()}
 
 
+# The settings that change speed only in records of cards that declare none.
+UNDECLARED = ("groups_at_once", "checkpointing")
+
+
 def speed_only(node: Mapping[str, Any]) -> tuple[str, ...]:
     """The settings of a method's node that change its speed only, as its card declares."""
     card = node.get("card")
-    return tuple(card.get("speed_only", ())) if isinstance(card, Mapping) else ()
+    return tuple(card.get("speed_only", UNDECLARED)) if isinstance(card, Mapping) else ()

@@ -20,7 +20,7 @@ from fsig_bench.api.weights import locate
 from fsig_bench.runner import keys
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.fingerprint import LOCKS, targets_in
-from fsig_bench.runner.imports import OURS
+from fsig_bench.runner.source_files import OURS
 from fsig_bench.store.files import seal
 from fsig_bench.store.keys import STAGE_VERSION
 from fsig_bench.sweep.plan import PlannedRun

@@ -5,13 +5,19 @@ import hashlib
 import pytest
 from bad_server import CONTENT, DIGEST
 
-from fsig_bench.api.assets import Asset, assets_in, check_space, fetch
+from fsig_bench.api.assets import Asset, assets_in, check_space
+from fsig_bench.api.fetching import fetch
 
 
 def asset(server, name, tmp_path, **changes):
     values = {"file": "w.bin", "url": f"{server.base}/{name}", "page": "http://page", "mib": 1}
     values |= {"licence": "CC0", "sha256": DIGEST[:8], "path": None}
     return Asset(**(values | changes))
+
+
+def seen_files(folder):
+    """What is there, but for the locks."""
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +32,7 @@ def test_a_file_is_fetched_once_and_reported(server, cache):
     assert file.get(lambda have, total: seen.append((have, total))).read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 2
     assert file.get() == cache / "w.bin" and len(server.asked) == 1
-    assert sorted(p.name for p in cache.iterdir()) == ["w.bin", "w.bin.sha256.json"]
+    assert seen_files(cache) == ["w.bin", "w.bin.sha256.json"]
 
 
 def test_a_transfer_that_was_cut_off_is_continued(server, cache):
@@ -53,21 +59,20 @@ def test_a_finished_part_needs_no_server(server, cache):
 def test_a_web_page_in_the_files_place_is_recognised(server, cache):
     with pytest.raises(FileNotFoundError, match=r"web page instead .*http://page"):
         asset(server, "confirm", cache).get()
-    assert not list(cache.iterdir())
+    assert not seen_files(cache)
 
 
 def test_other_bytes_are_refused_and_removed(server, cache):
     wanted = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(FileNotFoundError, match=rf"other bytes: 1048576 .*{DIGEST}"):
         asset(server, "good", cache, sha256=wanted).get()
-    assert not list(cache.iterdir())
+    assert not seen_files(cache)
 
 
 def test_a_longer_leftover_is_dropped(server, cache):
     (cache / "w.bin.part").write_bytes(b"x" * (len(CONTENT) + 5))
-    with pytest.raises(FileNotFoundError, match="416"):
-        asset(server, "good", cache).get()
     assert asset(server, "good", cache).get().read_bytes() == CONTENT
+    assert [start for _, start in server.asked] == [len(CONTENT) + 5, 0]
 
 
 def test_a_silent_server_and_a_missing_page(server, cache):
@@ -102,18 +107,6 @@ def test_a_file_of_ones_own_is_checked(server, cache):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.bin does not exist"):
         asset(server, "good", cache, path=str(cache / "nowhere.bin")).get()
     assert not server.asked
-
-
-def test_a_file_without_a_known_digest_counts_by_its_own(server, cache):
-    file = asset(server, "good", cache, sha256=None)
-    assert file.digest == DIGEST and len(server.asked) == 1
-    note = cache / "w.bin.sha256.json"
-    note.write_text(note.read_text().replace(DIGEST, "kept"))
-    assert file.digest == "kept"  # not read again while size and time stay
-    (cache / "w.bin").write_bytes(b"other")
-    assert file.digest == hashlib.sha256(b"other").hexdigest()
-    with pytest.raises(FileNotFoundError, match="web page instead"):
-        asset(server, "page", cache, sha256=None, file="page.bin").get()
 
 
 def test_assets_are_found_at_any_depth(server, cache):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from helpers import ROOT, cli, make_cell
 
-from fsig_bench.runner import fingerprint, imports, keys
+from fsig_bench.runner import fingerprint, keys, source_files
 from fsig_bench.runner.fingerprint import changed_files, code_of, mark
 from fsig_bench.runner.golden import is_unlocked, made_on
 from fsig_bench.runner.golden_cases import all_cases, digests_of, named_classes
@@ -144,12 +144,12 @@ def test_the_digest_of_a_file_is_that_of_its_code(tmp_path):
     one, other = tmp_path / "one.py", tmp_path / "other.py"
     one.write_text('"""A."""\nx = [1, 2]\n\n\ndef f(a):\n    """B."""\n    return a + x[0]  # c\n')
     other.write_text("x = [1,\n     2]\ndef f(a):\n    return (a + x[0])\n")
-    assert imports.read_source(one).digest == imports.read_source(other).digest
+    assert source_files.read_source(one).digest == source_files.read_source(other).digest
     other.write_text(other.read_text().replace("a + x", "a - x"))
-    assert imports.read_source(one).digest != imports.read_source(other).digest
+    assert source_files.read_source(one).digest != source_files.read_source(other).digest
     other.write_text("def f(:\n")
     with pytest.raises(ValueError, match=r"other\.py, line 1"):
-        imports.read_source(other)
+        source_files.read_source(other)
 
 
 def test_an_argument_that_is_a_path_enters_by_its_content(tmp_path):
