@@ -48,8 +48,8 @@ Examples
 Choices
 {choices}
 Settings
-  k=10             shots the method may see       seed=0      of every random draw
-  num_images=500   samples to draw and score      subset=0    which k shots (0: the canonical list)
+  k=10             shots the method may see       subset=0    which k shots (0: the canonical list)
+  num_images=500   samples to draw and score      seed=0      of adapting     draw=0   of sampling
   batch_size=50    speed and memory only          workers=1   sampling processes
   device=auto      auto | cpu | cuda              controls=[source,copy,real]  run with the method
   method.*, dataset.*: see conf/method/NAME.yaml, where each value says where it comes from;

@@ -22,9 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # processes are forked after the libraries have begun
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import bad_downloads
 import hostile_records
@@ -41,7 +40,7 @@ from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store
 from fsig_bench.sweep.plan_cache import PlanCache
 
-PAGE = HERE.parents[1] / "docs" / "reliability.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 START, END = "<!-- tests/bench/faults.py writes from here -->", "<!-- to here -->"
 
 Read = Callable[[], object]  # what a run gets from a file; raises where it refuses
@@ -220,7 +219,6 @@ def table(given: dict[str, int], *, hostile: bool) -> tuple[list[str], int]:
             tried = len(hostile_records.CASES)
             right, harm = (tried, 0) if good else ("?", 1)
             rows.append(f"| hostile records | {tried} | {right} | {harm} |")
-            )
             bad += not good
         grids, survived = killing.torment(given["kills"], Path(folder) / "kills")
         rows.append(
