@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.files import make_folder
 from fsig_bench.trackers.base import Point, TrackedRun, sweep_name
 from fsig_bench.trackers.values import (
     METRIC_COLUMNS,
@@ -61,7 +62,7 @@ class WandbTracker:
         wandb = _library()
         if self.mode == "online":
             self._check_login(wandb)
-        self.dir.mkdir(parents=True, exist_ok=True)  # wandb falls back to /tmp where it is not
+        make_folder(self.dir)  # wandb falls back to /tmp where it is not
         who = run.identity
         known = wandb.Settings.model_fields if hasattr(wandb.Settings, "model_fields") else ()
         timeouts = {k: v for k, v in self.timeouts.items() if k in known}
