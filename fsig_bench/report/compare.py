@@ -27,6 +27,7 @@ from fsig_bench.console import parse_words, run_word
 from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.report.records import Record, comparable_setting, load, record_folders
 from fsig_bench.report.variants import main_variant
+from fsig_bench.store.records import draw_of
 
 LEVEL = 0.95
 
@@ -69,7 +70,7 @@ def paired(
     for r in records:
         value = r["metrics"].get(metric, {}).get("value")
         if r["method"] in sides and value is not None:
-            chance = r.get("subset", 0), r["seed"], r["draw"]
+            chance = r.get("subset", 0), r["seed"], draw_of(r)
             key = (r["dataset"], *chance, *comparable_setting(r))
             sides[r["method"]][key] = value
     out: dict[str, list[float]] = defaultdict(list)

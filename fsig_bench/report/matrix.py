@@ -14,6 +14,7 @@ from fsig_bench.report.records import Record, comparable_setting
 from fsig_bench.report.tables.markdown import grid, value_text
 from fsig_bench.report.tables.model import Panel, TableCell
 from fsig_bench.report.tables.own_records import metric_panel
+from fsig_bench.store.records import draw_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class Matrix:
 def spread_text(records: Sequence[Record]) -> str:
     """Over which seeds, subsets and draw seeds the values are averaged."""
     parts = []
-    together = all(record["draw"] in (0, record["seed"]) for record in records)
+    together = all(draw_of(record) in (0, record["seed"]) for record in records)
     for key in ("seed", "subset") if together else ("seed", "subset", "draw"):
         values = sorted({record.get(key, 0) for record in records})
         if len(values) > 1:

@@ -20,7 +20,7 @@ from fsig_bench.api.places import CONF
 from fsig_bench.report.records import Record
 from fsig_bench.runner.typed import quoted
 from fsig_bench.store.keys import NOT_IN_KEY
-from fsig_bench.store.records import speed_only
+from fsig_bench.store.records import draw_of, speed_only
 
 SCALARS = ("k", "subset", "seed", "draw", "num_images")
 PARTS = ("suite", "dataset", "method", "protocol")  # in the order in which they refer to each other
@@ -135,7 +135,8 @@ def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
     config = record["config"]
     head = [search_path(config_dir)] if config_dir else []
     head += [f"{part}={hydra_value(choice(part, record, config_dir))}" for part in PARTS]
-    numbers = [f"{name}={hydra_value(record[name])}" for name in SCALARS]
+    own = {**record, "draw": draw_of(record)}
+    numbers = [f"{name}={hydra_value(own[name])}" for name in SCALARS]
     policy = config.get("precision", {}).items()
     numbers += [f"precision.{stage}={p}" for stage, p in policy if p != "fp32"]
     tail = [*numbers, "controls=[]"]

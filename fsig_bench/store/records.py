@@ -112,8 +112,13 @@ def _check_place(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def with_draw(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with its draw seed; up to version 2 the seed was that of sampling as well."""
-    return {**record, "draw": record.get("draw", record.get("seed"))}
+    """A record with its draw seed; see `draw_of`."""
+    return {**record, "draw": draw_of(record)}
+
+
+def draw_of(record: Mapping[str, Any]) -> Any:
+    """A record's draw seed; up to version 2 the seed was that of sampling as well."""
+    return record.get("draw", record.get("seed"))
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

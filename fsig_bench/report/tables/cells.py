@@ -9,6 +9,7 @@ from fsig_bench.report.published import Names, Published
 from fsig_bench.report.records import Record, mean_std
 from fsig_bench.report.tables.choose import method_changes
 from fsig_bench.report.tables.model import Column, TableCell
+from fsig_bench.store.records import draw_of
 
 
 def replicate(record: Record) -> str:
@@ -16,7 +17,7 @@ def replicate(record: Record) -> str:
 
     "3", "3/1" for subset 1, "3/1/5" for draw seed 5.
     """
-    seed, subset, draw = record["seed"], record.get("subset", 0), record["draw"]
+    seed, subset, draw = record["seed"], record.get("subset", 0), draw_of(record)
     if draw != seed:
         return f"{seed}/{subset}/{draw}"
     return f"{seed}/{subset}" if subset else str(seed)

@@ -11,7 +11,7 @@ from typing import Any
 from fsig_bench.report.records import Record, comparable_setting
 from fsig_bench.report.variants import protocol_differences
 from fsig_bench.store.keys import NOT_IN_KEY
-from fsig_bench.store.records import flat, speed_only
+from fsig_bench.store.records import draw_of, flat, speed_only
 from fsig_bench.store.short_records import ByIdentity
 
 IGNORED = (*NOT_IN_KEY, "path", "url")  # where things are, never what they are
@@ -119,7 +119,7 @@ def most_frequent_settings(records: Sequence[Record]) -> tuple[list[Record], lis
     once: dict[tuple[int, int, int], Record] = {}
     for record in sorted(records, key=lambda r: r["run_id"]):
         if way(record) == first:
-            once.setdefault((record["seed"], record.get("subset", 0), record["draw"]), record)
+            once.setdefault((record["seed"], record.get("subset", 0), draw_of(record)), record)
     chosen = [once[key] for key in sorted(once)]
     runs = sorted({r["run_id"] for r in records} - {r["run_id"] for r in chosen})
     where = f"{records[0]['method']} on {records[0]['dataset']}"
