@@ -17,21 +17,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.api.fetching import fetch
+from fsig_bench.api.digests import check_at_rest
+from fsig_bench.api.fetching import Wanted, accept, fetch
 from fsig_bench.api.files import write_json
+from fsig_bench.api.owners import exclusive, own_path
+from fsig_bench.api.parts import drop
 from fsig_bench.api.places import cache_folder
 from fsig_bench.console import Bar, console, parse_words, run_word
+from fsig_bench.data.archives import is_archive
 from fsig_bench.data.importing import (
     ROLES,
     differing,
     import_images,
-    is_archive,
     manifest_of,
     near_duplicates,
+    remove_leftovers,
 )
 from fsig_bench.data.reading import Seen
 from fsig_bench.data.remarks import remarks_on, sizes
 
+DRIVE = "https://drive.google.com/file/d/"
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 
 
@@ -71,48 +76,58 @@ def accepted(origin: Mapping[str, Any], answer: str | None, note: Path) -> bool:
 
 def link(source: Mapping[str, Any]) -> str:
     """Where a person finds one role's archive."""
-    return str(source.get("url") or f"https://drive.google.com/file/d/{source['gdrive']}")
+    return str(source.get("url") or f"{DRIVE}{source['gdrive']}")
+
+
+def sources(origin: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
+    """The downloads of one role's archive, in the order in which they are tried."""
+    found = [dict(origin[role])] if origin[role] else []
+    for other in origin["alternatives"]:
+        if other["role"] == role and other.get("tried"):
+            at = other["at"]
+            place = {"gdrive": at.removeprefix(DRIVE)} if at.startswith(DRIVE) else {"url": at}
+            found.append(place | {k: other[k] for k in ("inside", "sha256") if k in other})
+    return found
 
 
 def by_hand(name: str, role: str, origin: Mapping[str, Any]) -> str:
-    """What to do where there is no download: every other place that is known, and the command."""
-    others = [a["at"] + f" ({a['what']})" for a in origin["alternatives"] if a["role"] == role]
+    """What to do where no download works: every other place that is known, and the command."""
+    others = [
+        a["at"] + f" ({a['what']})"
+        for a in origin["alternatives"]
+        if a["role"] == role and not a.get("tried")
+    ]
     listed = "".join(f"\n  {place}" for place in [origin["page"], *others])
     return (
-        f"Get it by hand; places that are known, none of them tried here:{listed}\n"
+        f"Get it by hand; other places that are known, none of them tried here:{listed}\n"
         f"then run: fsig-bench prepare dataset={name} {role}=FOLDER_OR_ZIP_OR_TAR"
     )
 
 
-def archive(name: str, role: str, origin: Mapping[str, Any]) -> Path:
-    """The downloaded archive of one role.
+def archive(name: str, role: str, origin: Mapping[str, Any]) -> tuple[Path, str | None]:
+    """The downloaded archive of one role, and the folder in it that holds the images.
 
     Raises:
         ValueError: it cannot be had; the message says how to import it by hand.
     """
-    source = origin[role]
-    if source is None:
-        raise ValueError(f"no download of the {role} is known. {by_hand(name, role, origin)}")
-    # Several sets may come out of one archive.
-    target = cache_folder() / "downloads" / source.get("gdrive", f"{name}-{role}")
-    try:
-        if not target.exists():
-            download(source, target, f"{name} {role}")
-        if not is_archive(target):
-            size = target.stat().st_size
-            target.unlink()  # else every later call would find it again
-            raise ValueError(f"it gave {size} bytes that are no zip or tar")
-    except ImportError as error:
-        raise ValueError(
-            "Google Drive needs gdown: pip install 'fsig-bench[drive]'. Or: "
-            + by_hand(name, role, origin)
-        ) from error
-    except Exception as error:  # gdown raises its own kinds
-        why = " ".join(str(error).split())
-        raise ValueError(
-            f"{link(source)} cannot be had ({why}). {by_hand(name, role, origin)}"
-        ) from error
-    return target
+    reasons: list[str] = []
+    for number, source in enumerate(sources(origin, role)):
+        # Several sets may come out of one archive.
+        file = source.get("gdrive") or f"{name}-{role}{f'-{number}' if number else ''}"
+        target = cache_folder() / "downloads" / file
+        try:
+            if not target.exists():
+                download(source, target, f"{name} {role}")
+            check_at_rest(target, source.get("sha256"))
+            if is_archive(target):
+                return target, source.get("inside")
+            reasons.append(f"{target} is no zip or tar; remove it, and it is fetched again")
+        except ImportError:
+            reasons.append("Google Drive needs gdown: pip install 'fsig-bench[drive]'")
+        except Exception as error:  # gdown raises its own kinds
+            reasons.append(f"{link(source)} cannot be had ({' '.join(str(error).split())})")
+    why = "; ".join(reasons) or f"no download of the {role} is known"
+    raise ValueError(f"{why}. {by_hand(name, role, origin)}")
 
 
 def download(source: Mapping[str, Any], target: Path, what: str) -> None:
@@ -123,15 +138,28 @@ def download(source: Mapping[str, Any], target: Path, what: str) -> None:
                 source["url"],
                 target,
                 sha256=source.get("sha256"),
+                kind="archive",
                 report=lambda have, total: bar.update(have >> 10, max(total >> 10, 1)),
+                say=lambda line: console.print(line, markup=False),
             )
         return
     import gdown
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    gdown.download(id=source["gdrive"], output=str(part), quiet=not console.is_terminal)
-    part.replace(target)
+    part = own_path(target, "part")
+    wanted = Wanted(url=link(source), sha256=source.get("sha256"), kind="archive", mib=None)
+    with exclusive(target, waiting=show_waiting):
+        if target.exists():
+            return
+        try:
+            gdown.download(id=source["gdrive"], output=str(part), quiet=not console.is_terminal)
+            accept(part, target, wanted, length_known=False)
+        finally:
+            drop(part)
+
+
+def show_waiting(lock: Path) -> None:
+    """Prints that another process writes what this one is about to write."""
+    console.print(f"another process writes it; waiting until it ends (lock {lock})", markup=False)
 
 
 def prepare(words: Sequence[str]) -> Path:
@@ -148,6 +176,9 @@ def prepare(words: Sequence[str]) -> Path:
     name, origin = node["name"], node["origin"]
     folder = Path(node["path"]).expanduser().parent
     manifest = folder / "manifest.json"
+    if folder.is_dir():
+        for role in ROLES:
+            remove_leftovers(folder / role)
     if manifest.exists() and not {"shots", "reference"} & set(found):
         if changed := differing(folder, json.loads(manifest.read_text())):
             raise ValueError(f"{folder} has changed: {'; '.join(changed)}. Delete it to start over")
@@ -167,15 +198,16 @@ def prepare(words: Sequence[str]) -> Path:
         source = Path(given).expanduser() if given else None
         if source is None and (folder / role).is_dir():
             source = folder / role  # from an earlier call
+        inside = (origin[role] or {}).get("inside")
         if source is None:
-            source = archive(name, role, origin)
+            source, inside = archive(name, role, origin)
 
         def check(seen: Sequence[Seen], role: str = role) -> None:
             remarks.extend(remarks_on(role, seen, origin["images"][role], node["resolution"]))
 
         only = node["shots_list"] if role == "shots" else None
         files[role], seen = import_images(
-            source, folder / role, only=only, inside=(origin[role] or {}).get("inside"), check=check
+            source, folder / role, only=only, inside=inside, check=check, waiting=show_waiting
         )
         facts[role] = sizes(seen)
         console.print(f"{role:<10} {len(files[role])} images in {folder / role}")

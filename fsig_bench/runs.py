@@ -3,10 +3,13 @@
     fsig-bench runs [status=failed method=crdi ...]     lists the runs, those that fit
     fsig-bench runs why method=crdi dataset=babies ...  says whether this run is there, or how the
                                                         nearest runs differ from it
-    fsig-bench runs verify [remove=true]                checks every digest, names damaged files
+    fsig-bench runs verify [remove=true]                reads every result and every file that runs
+                                                        read, names what is damaged; remove=true
+                                                        removes damaged results
     fsig-bench runs prune [yes=true] [shared=true]      removes what no record needs; without
                                                         yes=true it only lists; shared=true: also
                                                         what methods compute for all their runs
+                                                        (both: data_dir=FOLDER of prepared sets)
     fsig-bench runs unlock [NAME] [yes=true]            who holds which lock; frees the named one,
                                                         with yes=true even from who still works
 
@@ -213,34 +216,17 @@ def main(words: Sequence[str]) -> int:
         force = found.settings.get("yes") == "true"
         print("\n".join(unlock(store, found.positional, even_working=force)))
         return 0
-    keys = {"list": KEYS, "verify": ("remove",), "prune": ("yes", "shared")}[verb]
-    name = "runs" if verb == "list" else f"runs {verb}"
-    given = parse_words(rest, word=name, keys=keys, positional=SUBCOMMANDS).settings
     if verb == "list":
+        given = parse_words(rest, word="runs", keys=KEYS, positional=SUBCOMMANDS).settings
         print("\n".join(listing([r for r in found_runs(store) if r.fits(given)])))
         for folder in other_results(root):
             print(f"more runs are in {folder}: fsig-bench runs results_dir={folder}")
         return 0
-    from fsig_bench.store.maintenance import damaged_files, unreferenced_files
+    from fsig_bench.store import tidy  # imports torch
 
-    go = given.get("remove" if verb == "verify" else "yes") == "true"
-    count = 0
-    if verb == "verify":
-        pieces = damaged_files(store)
-    else:
-        pieces = unreferenced_files(store, shared=given.get("shared") == "true")
-    for path, what in pieces:
-        count += 1
-        print(f"{what}: {path}")
-        if go:
-            path.unlink(missing_ok=True)
-    if verb == "verify":
-        done = "removed; the same commands make them anew" if go else "remove=true removes them"
-        print(f"{count} damaged pieces ({done})" if count else "all pieces are whole")
-        return int(count > 0 and not go)
-    done = "removed" if go else "a dry run: yes=true removes them"
-    print(f"{count} pieces that no record needs ({done})")
-    return 0
+    keys = tidy.KEYS[verb]
+    given = parse_words(rest, word=f"runs {verb}", keys=keys, positional=SUBCOMMANDS).settings
+    return (tidy.verify if verb == "verify" else tidy.prune)(store, given)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ QUICK = {
     ("fsig_bench", "runs"): ["results_dir={out}"],
     ("fsig_bench", "runs", "verify"): ["results_dir={out}"],
     ("fsig_bench", "runs", "prune"): ["results_dir={out}"],
+    ("fsig_bench", "runs", "unlock"): ["results_dir={out}"],
     ("fsig_bench", "compare", "crdi", "gan_inversion", "results/reference"): [],
 }
 

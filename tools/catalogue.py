@@ -20,7 +20,8 @@ HEAD = """\
 
 Made by `python -m tools.catalogue > docs/assets.md` from `conf/asset/` and
 `conf/in_suite/dataset/paper/`. Nothing of it is in the repository. No link has been tried by us,
-and for some files no digest is known; then the file's own, stated in every record, takes its place.
+and for some files no digest is known; then the file's own is pinned at first use, compared whenever
+a process opens the file, and stated in every record.
 
 ## Weights and their settings
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fsig_bench.api import Asset, cache_folder, write_safetensors
+from fsig_bench.api import Asset, cache_folder, check_at_rest, write_safetensors
 
 CONVERSION = 1  # raise when a change of a converter changes what it makes
 
@@ -71,4 +71,5 @@ def converted(
     if not target.exists():
         tensors = convert(read_plain(asset))
         write_safetensors(target, tensors, {"architecture": config, "from": asset.digest})
+    check_at_rest(target)
     return target

@@ -66,9 +66,10 @@ def start_hashing(path: Path) -> None:
 
 
 def hashing_cost(path: Path) -> str | None:
-    """What hashing a large file has cost, as a line; None for a small one or one not hashed."""
+    """What hashing a large file has cost, as a line; None for a small one, or the next time."""
     state = file_state(path)
-    if state.size < LARGE or (seconds := _seconds.get(state)) is None:
+    seconds = _seconds.pop(state, None)
+    if seconds is None or state.size < LARGE:
         return None
     return f"checked {path.name}: sha256 of {state.size >> 20} MiB in {seconds:.1f} s"
 
@@ -139,12 +140,13 @@ def write_pin(path: Path, sha256: str) -> None:
         write_json(far, value)
 
 
-def check_at_rest(path: Path, stated: str | None = None) -> str:
+def check_at_rest(path: Path, stated: str | None = None, *, pin_it: bool = True) -> str:
     """The sha256 of a file that is about to be used, once it has been found right.
 
     Args:
         path: the file.
         stated: the digest that it should have, or its first digits; None: not known.
+        pin_it: whether a file without a pin is pinned.
 
     Raises:
         ValueError: the bytes are not those stated, or not those of its first use.
@@ -164,7 +166,7 @@ def check_at_rest(path: Path, stated: str | None = None) -> str:
             f"another file or damaged. Remove it and get it again, or remove {pin.place} if you "
             "mean this one"
         )
-    if pin is None or pin.stamp != file_state(path)[1:3]:
+    if pin_it and (pin is None or pin.stamp != file_state(path)[1:3]):
         write_pin(path, found)
     return found
 

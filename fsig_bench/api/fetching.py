@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.digests import read_pin, sha256_of, write_pin
+from fsig_bench.api.files import share_as_folder
 from fsig_bench.api.formats import fault_in, kind_of
 from fsig_bench.api.owners import exclusive
 from fsig_bench.api.parts import continued_part, drop, known_of, note_of
@@ -134,6 +135,7 @@ def accept(part: Path, target: Path, wanted: Wanted, *, length_known: bool) -> N
         raise ValueError(f"{wanted.url} gave {fault}: {gave}")
     with part.open("rb") as file:
         os.fsync(file.fileno())
+    share_as_folder(part)
     part.replace(target)
     note_of(part).unlink(missing_ok=True)
     if len(stated) < 64:
@@ -194,7 +196,7 @@ def _chunks(answer: Any, left: int) -> Iterator[bytes]:
     Raises:
         ValueError: it goes on after its last byte.
     """
-    stream = getattr(answer, "fp", None)
+    stream: Any = getattr(answer, "fp", None)
     while chunk := answer.read(min(CHUNK, left - 1) if left > 1 else CHUNK):
         left -= len(chunk)
         yield chunk

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 LARGEST_GIB = 32  # that an archive may hold, unpacked
 CHUNK = 1 << 20
@@ -29,7 +29,11 @@ KINDS = {
     ".safetensors": "safetensors",
     ".json": "json",
 }
-PACKED = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}
+PACKED: dict[bytes, Callable[[Path], BinaryIO]] = {
+    b"\x1f\x8b": lambda path: cast(BinaryIO, gzip.open(path, "rb")),
+    b"\xfd7": lambda path: cast(BinaryIO, lzma.open(path, "rb")),
+    b"BZ": lambda path: cast(BinaryIO, bz2.open(path, "rb")),
+}
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")  # of byte order, before a text
 ERROR_FIELDS = {"error", "errors", "message", "detail", "code", "status", "statusCode", "requestId"}
 
@@ -154,7 +158,7 @@ def _tar(path: Path, head: bytes) -> tuple[str | None, bool]:
     if opener is None and head[257:262] != b"ustar" and not tarfile.is_tarfile(path):
         return "no tar", True
     seen, end = 0, b""
-    with path.open("rb") if opener is None else opener(path, "rb") as file:
+    with path.open("rb") if opener is None else opener(path) as file:
         while chunk := file.read(CHUNK):
             end = (end + chunk)[-1024:]
             seen += len(chunk)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fsig_bench.api.files import explained_denial, make_folder, share_as_folder
+
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
 NAME = re.compile(r"\..+\.([A-Za-z0-9-]+)\.(\d+)\.(?:tmp|part)")
 SILENT_S = 3600.0  # a living owner writes more often than this
@@ -84,17 +86,20 @@ def exclusive(target: Path, *, waiting: Callable[[Path], None]) -> Iterator[None
     from filelock import FileLock, Timeout
 
     path = lock_path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = FileLock(path)
+    with explained_denial(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting(path)
+            lock.acquire(timeout=-1, poll_interval=0.2)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        waiting(path)
-        lock.acquire(timeout=-1, poll_interval=0.2)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-    try:
+        if path.exists():
+            share_as_folder(path)
         yield
     finally:
         lock.release()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from fsig_bench.api.digests import sha256_once
 from fsig_bench.data.reading import (
     READING,
     check_headers,
@@ -116,8 +117,8 @@ class ImageFolder:
                 f"set dataset.n_ref={len(files)} or add images"
             )
         check_headers(files)
-        shots = {_sha256(_stamp(p)) for p in self._chosen(k, subset)}
-        self._require_two(sum(_sha256(_stamp(p)) not in shots for p in files))
+        shots = {_sha256(p) for p in self._chosen(k, subset)}
+        self._require_two(sum(_sha256(p) not in shots for p in files))
 
     def _require_two(self, left: int) -> None:
         if left < 2:
@@ -176,7 +177,7 @@ class ImageFolder:
     def _digest(self, files: list[Path]) -> str:
         head = hashlib.sha256(f"{READING}/{self.resize}/{self.resolution}".encode())
         for path in files:
-            head.update(_sha256(_stamp(path)))
+            head.update(_sha256(path))
         return head.hexdigest()
 
     def _pixels(self, files: list[Path]) -> npt.NDArray[np.uint8]:
@@ -217,7 +218,7 @@ def folder_digest(path: str) -> tuple[str, int]:
     files = list_images(path)
     head = hashlib.sha256(f"{READING}".encode())
     for file in files:
-        head.update(_sha256(_stamp(file)))
+        head.update(_sha256(file))
     return head.hexdigest(), len(files)
 
 
@@ -234,11 +235,5 @@ def _read(stamps: tuple[Stamp, ...], resolution: int, resize: str) -> npt.NDArra
     return read_pixels([Path(s[0]) for s in stamps], resolution=resolution, resize=resize)
 
 
-@lru_cache(maxsize=2**16)
-def _sha256(stamp: Stamp) -> bytes:
-    return hashlib.sha256(Path(stamp[0]).read_bytes()).digest()
-
-
-def sha256_once(path: Path) -> bytes:
-    """A file's digest, read again only when its size or time has changed."""
-    return _sha256(_stamp(path))
+def _sha256(path: Path) -> bytes:
+    return bytes.fromhex(sha256_once(path))

@@ -5,95 +5,28 @@ Nothing outside the target folder is ever written, whatever an archive's members
 
 from __future__ import annotations
 
-import lzma
 import os
 import shutil
-import tarfile
-import zipfile
-import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fsig_bench.api.weights import sha256_of
+from fsig_bench.api.digests import sha256_of
+from fsig_bench.api.files import share_as_folder
+from fsig_bench.api.owners import exclusive, left_behind, own_path
+from fsig_bench.data.archives import members
+from fsig_bench.data.opening import open_image
 from fsig_bench.data.reading import SUFFIXES, Seen, as_rgb, list_images, look_at
 
 ROLES = ("shots", "reference")
-LARGEST_MIB = 64  # of one image file; a larger member is no photograph
 # Resized to 100 px and saved as JPEG of quality 50, photographs move by 2 bits and 2.8 of 255 at
 # most; two different ones of the usual ten-shot sets lie 7 bits and 20 apart at least.
 HASH_BITS, COLOUR_GAP = 4, 8
-
-
-def _path(name: str) -> PurePosixPath:
-    return PurePosixPath(name.replace("\\", "/"))  # as archives made on Windows may have it
-
-
-def _wanted(name: str, inside: str | None) -> bool:
-    path = _path(name)
-    named = [p for p in path.parts if p not in (".", "..")]  # only the last part is ever used
-    hidden = any(p.startswith((".", "__MACOSX")) for p in named)
-    there = inside is None or inside in named[:-1]
-    return path.suffix.lower() in SUFFIXES and not hidden and there
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a file can be opened as zip or tar; it may still be damaged further on."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
-
-
-def members(source: Path, inside: str | None = None) -> Iterator[tuple[str, bytes]]:
-    """(file name, content) of every image in a folder or archive, folders inside flattened.
-
-    Of an archive that holds several sets, those below a folder called `inside`.
-
-    Raises:
-        ValueError: neither a folder nor an archive, one that is damaged or locked, or a member too
-            large.
-    """
-    if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            if _wanted(path.relative_to(source).as_posix(), None):
-                yield path.name, path.read_bytes()
-        return
-    if not is_archive(source):
-        what = "is no folder, zip or tar" if source.exists() else "does not exist"
-        raise ValueError(f"{source} {what}; give a folder, zip or tar that holds the images")
-    try:
-        unpack = _zipped if zipfile.is_zipfile(source) else _tarred
-        yield from unpack(source, inside)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"{source} is damaged or incomplete: {error}; get it again") from error
-    except (RuntimeError, NotImplementedError) as error:  # zipfile's words for these
-        raise ValueError(f"{source} is locked or packed in an unknown way: {error}") from error
-
-
-def _zipped(source: Path, inside: str | None) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(source) as archive:
-        for entry in sorted(archive.infolist(), key=lambda e: e.filename):
-            if not entry.is_dir() and _wanted(entry.filename, inside):
-                _check_size(entry.filename, entry.file_size, source)
-                yield _path(entry.filename).name, archive.read(entry)
-
-
-def _tarred(source: Path, inside: str | None) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(source) as archive:
-        for member in sorted(archive.getmembers(), key=lambda m: m.name):
-            if member.isfile() and _wanted(member.name, inside):  # links are not followed
-                _check_size(member.name, member.size, source)
-                file = archive.extractfile(member)
-                assert file is not None
-                yield _path(member.name).name, file.read()
-
-
-def _check_size(name: str, size: int, source: Path) -> None:
-    if size > LARGEST_MIB << 20:
-        raise ValueError(f"{name} in {source} is over {LARGEST_MIB} MiB")
 
 
 def import_images(
@@ -103,19 +36,45 @@ def import_images(
     only: Sequence[str] | None = None,
     inside: str | None = None,
     check: Callable[[Sequence[Seen]], None] = lambda seen: None,
+    waiting: Callable[[Path], None] = lambda lock: None,
 ) -> tuple[list[Path], list[Seen]]:
     """Copies images, bytes unchanged, into `target`, which appears whole or not at all.
 
     `only` names the files that are wanted, `inside` the folder of an archive that they are below; a
     folder is taken as it is. A name that occurs twice with other content is refused. What `check`
-    refuses leaves an earlier `target` as it was. Returns the files, and what each is.
+    refuses leaves an earlier `target` as it was. `waiting` is called with a lock's path while
+    another process imports to `target`; what imports left that were killed is removed. Returns the
+    files, and what each is.
 
     Raises:
         ValueError: see `members`; names that clash or are missing; files that cannot be decoded.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    remove_leftovers(target, waiting=waiting)
+    with exclusive(target, waiting=waiting):
+        return _imported(source, target, only=only, inside=inside, check=check)
+
+
+def remove_leftovers(target: Path, *, waiting: Callable[[Path], None] = lambda lock: None) -> None:
+    """Removes what imports to `target` left that were killed."""
+    if not any(left_behind(target, "tmp")):
+        return
+    with exclusive(target, waiting=waiting):
+        for old in left_behind(target, "tmp"):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _imported(
+    source: Path,
+    target: Path,
+    *,
+    only: Sequence[str] | None,
+    inside: str | None,
+    check: Callable[[Sequence[Seen]], None],
+) -> tuple[list[Path], list[Seen]]:
+    temporary = own_path(target, "tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    share_as_folder(temporary)
     try:
         for name, content in members(source, inside):
             if only is not None and name not in only:
@@ -145,7 +104,7 @@ def import_images(
 
 def fingerprint(path: Path) -> tuple[int, npt.NDArray[np.int16]]:
     """A 64-bit difference hash (neighbours of a 9 x 8 grey thumbnail), and 16 x 16 colours."""
-    with Image.open(path) as image:
+    with open_image(path) as image:
         picture = as_rgb(image)
     grey = picture.convert("L").resize((9, 8), Image.Resampling.LANCZOS)
     pixels = np.asarray(grey, dtype=np.int16)

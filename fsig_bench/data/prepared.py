@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fsig_bench.data.folder import ImageFolder, sha256_once
+from fsig_bench.api.digests import sha256_once
+from fsig_bench.data.folder import ImageFolder
 from fsig_bench.data.importing import differing
 
 
@@ -42,7 +43,7 @@ class PreparedFolder(ImageFolder):
     def check(self, k: int, subset: int) -> None:
         """As `ImageFolder.check`; says how to prepare what is not there or no longer as it was."""
         folder = Path(self.path).expanduser().parent
-        if changed := differing(folder, self._manifest, lambda p: sha256_once(p).hex()):
+        if changed := differing(folder, self._manifest, sha256_once):
             raise ValueError(
                 f"{folder} is not what was prepared: {'; '.join(changed[:5])}"
                 f"{f' and {len(changed) - 5} more' if len(changed) > 5 else ''}. "

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
+
+from fsig_bench.data.opening import open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,25 +121,13 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return paper
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    if path.stat().st_size == 0:
-        raise OSError("the file is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            yield image
-
-
 def _for_each(paths: Sequence[Path], work: Callable[[Image.Image], T]) -> list[T]:
     """What `work` makes of every file; the files that fail are named in one error."""
     out, bad = [], []
     for path in paths:
         try:
-            with _opened(path) as image:
+            with open_image(path) as image:
                 out.append(work(image))
-        except UnidentifiedImageError:
-            bad.append(f"  {path}: not an image, whatever its name says")
         except Exception as error:  # decoders raise anything on damaged bytes: TypeError, KeyError
             bad.append(f"  {path}: {str(error) or type(error).__name__}")
     if bad:

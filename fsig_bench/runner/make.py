@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.assets import Asset, check_space
+from fsig_bench.api.digests import hashing_cost, start_hashing
 from fsig_bench.api.weights import verified
 from fsig_bench.runner.cell import Cell, absent_assets
 from fsig_bench.store.store import Store
@@ -29,11 +30,27 @@ def fetch_asset(asset: Asset) -> None:
     from fsig_bench.console import Bar, console
 
     if asset.path or asset.url is None or asset.target.exists():
-        asset.get()
+        check_asset(asset)
         return
     console.print(f"fetching {asset} to {asset.target}")
     with Bar(asset.file, int(asset.mib), "MiB") as bar:
-        asset.get(lambda have, total: bar.update(have >> 20, max(total >> 20, 1)))
+        asset.get(
+            lambda have, total: bar.update(have >> 20, max(total >> 20, 1)),
+            lambda line: console.print(line, markup=False),
+        )
+
+
+def check_asset(asset: Asset) -> None:
+    """Hashes a file that is about to be used, and prints what that cost if the file is large.
+
+    Raises:
+        FileNotFoundError, ValueError: it is not there, or not the right one.
+    """
+    from fsig_bench.console import console
+
+    asset.get()
+    if line := hashing_cost(asset.target):
+        console.print(line, markup=False)
 
 
 def read_reference(cell: Cell) -> None:
@@ -63,12 +80,16 @@ def make_records(cells: Sequence[Cell], store: Store, *, device: str, wait: bool
     store.check_writable(len(cells) * bytes_needed(cells[0]))
     for path in sorted({path for cell in cells for path in cell.weights}):
         verified(path)
-    for asset in dict.fromkeys(asset for cell in cells for asset in cell.assets):
-        asset.get()
+    assets = list(dict.fromkeys(asset for cell in cells for asset in cell.assets))
+    for asset in assets:
+        if asset.target.exists():
+            start_hashing(asset.target)  # while a GPU is waited for and images are read
     with claim_gpu(device):
         for cell in cells:
             read_reference(cell)
             check_memory(cell, resolve_device(device))
+        for asset in assets:
+            check_asset(asset)
         return [run(cell, store, wait=wait)[0] for cell in cells]
 
 

@@ -10,10 +10,11 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.digests import sha256_once
 from fsig_bench.api.places import CHECKOUT
 from fsig_bench.api.types import State
 from fsig_bench.api.version import __version__
-from fsig_bench.api.weights import manifest_entry, sha256_of
+from fsig_bench.api.weights import manifest_entry
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.fingerprint import recorded_code
 from fsig_bench.store.records import recorded_settings
@@ -110,7 +111,7 @@ def make_record(
         "code": recorded_code(cell.computed_by),
         "weights": {p: manifest_entry(p)["sha256"] for p in cell.weights},
         "assets": {
-            a.file: {"sha256": sha256_of(a.get()), "licence": a.licence} for a in cell.assets
+            a.file: {"sha256": sha256_once(a.get()), "licence": a.licence} for a in cell.assets
         },
         "config": recorded_settings(cell.config),
         "environment": environment(),

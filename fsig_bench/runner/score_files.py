@@ -90,10 +90,10 @@ def fetch_networks(protocol: ProtocolSettings, metrics: Mapping[str, Metric]) ->
         if not users:
             continue
         spec = getattr(protocol, network)
-        missing = [asset for asset in assets_in(spec) if not asset.target.exists()]
-        check_space(missing)
+        assets = assets_in(spec)
+        check_space([asset for asset in assets if not asset.target.exists()])
         try:
-            for asset in missing:
+            for asset in assets:
                 fetch_asset(asset)
             for path in keys.weight_files(spec):
                 verified(path)

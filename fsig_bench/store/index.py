@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.store.records import read_record
 from fsig_bench.store.short_records import Parts, Record, restored, shortened
 
@@ -155,7 +156,7 @@ class IndexFile:
         if not self.usable or not (rows or gone):
             return
         try:
-            self.path.parent.mkdir(exist_ok=True)
+            make_folder(self.path.parent)
             with closing(self.connect()) as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if not connection.execute("SELECT name FROM sqlite_master").fetchall():
@@ -167,6 +168,7 @@ class IndexFile:
                 values = [(*row.fields, row.seal()) for row in rows]
                 connection.executemany("INSERT OR REPLACE INTO rows VALUES (?,?,?,?,?,?)", values)
                 connection.executemany("DELETE FROM rows WHERE path = ?", [(p,) for p in gone])
+            share_as_folder(self.path)
         except (sqlite3.Error, OSError):
             self.usable = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 
+from fsig_bench.api.assets import Asset
 from fsig_bench.console import console
 from fsig_bench.runner.cell import absent_assets
 from fsig_bench.runner.compose import explained
@@ -33,11 +34,13 @@ Failure = tuple[list[str], str]  # the overrides of a job, why it failed
 class Job:
     """One point of a sweep: a cell and its controls, and which of their records are on disk."""
 
+    number: int  # from 1
     overrides: list[str]
-    runs: tuple[PlannedRun, ...]  # empty: downloaded files are missing, so they are not known yet
+    runs: tuple[PlannedRun, ...]  # empty: files of `absent` are missing, so they are not known yet
     done: tuple[bool, ...]
     root: Path
     title: str
+    absent: tuple[Asset, ...] = ()  # files to be downloaded that are not there
 
     @property
     def finished(self) -> bool:
@@ -80,8 +83,10 @@ class JobPlanner:
             del cfg["hydra"]
         return cfg
 
-    def runs_of(self, overrides: Sequence[str], cache: PlanCache) -> tuple[list[PlannedRun], Path]:
-        """The runs that a job asks for, the cell first, and their results folder.
+    def runs_of(
+        self, overrides: Sequence[str], cache: PlanCache
+    ) -> tuple[list[PlannedRun], list[Asset], Path]:
+        """The runs that a job asks for, the cell first, what it lacks, and their results folder.
 
         There are no runs if downloaded files are missing, since the runs depend on their content.
 
@@ -89,41 +94,53 @@ class JobPlanner:
             ValueError, OSError, HydraException: the cell cannot run with these settings.
         """
         if known := cache.get(overrides):
-            return known, Store(self.config.results_dir).root
+            return known, [], Store(self.config.results_dir).root
         cfg = self.composed(overrides)
         for group in ("method", "dataset"):
             if group not in cfg:
                 raise ValueError(f"no {group} is chosen: add {group}=...")
         cell = resolve(cfg)
         root = Store(cfg.results_dir).root
-        if absent_assets([cell]):
-            return [], root
         controls = filter(applies, map(self.composed, control_overrides(overrides, cfg)))
-        runs = [PlannedRun.of(c) for c in (cell, *map(resolve, controls))]
+        cells = [cell, *map(resolve, controls)]
+        if absent := absent_assets(cells):
+            return [], absent, root
+        runs = [PlannedRun.of(c) for c in cells]
         if cacheable(cell) and cfg.results_dir == self.config.results_dir:
             cache.put(overrides, runs)
-        return runs, root
+        return runs, [], root
 
-    def plan_jobs(self, jobs: Sequence[list[str]]) -> tuple[list[Job], list[Failure]]:
-        """The jobs with what is on disk, and those that cannot run with their settings."""
+    def plan_jobs(
+        self, jobs: Sequence[list[str]], only: Collection[int] | None = None
+    ) -> tuple[list[Job], list[Failure]]:
+        """The jobs with what is on disk, and those that cannot run with their settings.
+
+        Args:
+            jobs: the overrides of every job of the sweep.
+            only: the numbers of the jobs that are planned, from 1; None: all.
+        """
         cache = PlanCache(Store(self.config.results_dir).root)
         varying = varying_keys(jobs)
         planned: list[Job] = []
         failed: list[Failure] = []
         for number, overrides in enumerate(jobs, 1):
+            if only is not None and number not in only:
+                continue
             try:
-                runs, root = self.runs_of(overrides, cache)
+                runs, absent, root = self.runs_of(overrides, cache)
             except USER_ERRORS as error:
                 failed.append((overrides, str(error)))
                 console.print(f"[bold red]error[/]: {escape(f'{typed(overrides)}: {error}')}")
                 continue
             title = cell_title(overrides, varying, runs[0] if runs else None)
             job = Job(
+                number=number,
                 overrides=overrides,
                 runs=tuple(runs),
                 done=(),
                 root=root,
                 title=f"cell {number} of {len(jobs)}: {title}",
+                absent=tuple(absent),
             )
             done = tuple(usable_record(path) is not None for path in job.records)
             planned.append(replace(job, done=done))

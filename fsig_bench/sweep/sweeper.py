@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -26,6 +27,7 @@ from fsig_bench.console import console, fail
 from fsig_bench.store.lock import Busy
 from fsig_bench.store.status import read_status, write_status
 from fsig_bench.store.store import Store
+from fsig_bench.sweep.fetching import fetch_absent
 from fsig_bench.sweep.jobs import check_installed, jobs_that_fit, shared_threads
 from fsig_bench.sweep.launchers import RayLauncher, SubmititLauncher
 from fsig_bench.sweep.plan import plan_lines
@@ -58,10 +60,13 @@ class CellSweeper(BasicSweeper):
         jobs: list[list[str]] = [o for part in self.split_arguments(overrides, None) for o in part]
         planner = JobPlanner(self.hydra_context.config_loader, self.config)
         planned, failed = planner.plan_jobs(jobs)
+        preview = self.config.dry_run or self.config.preflight == "only"
+        if not preview:
+            planned, lacking = fetch_absent(planned, partial(planner.plan_jobs, jobs))
+            failed += lacking
         resend = self.config.tracker.get("resend")
         left = [job for job in planned if resend or not job.finished]
         ready = len(planned) - len(left)
-        preview = self.config.dry_run or self.config.preflight == "only"
         self.preview(planned)
         console.print(f"{len(jobs)} cells: {ready} finished, {len(left)} to run")
         results: list[Any] = []

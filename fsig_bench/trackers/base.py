@@ -50,6 +50,9 @@ class Tracker(Protocol):
 class NoTracker:
     """Records on disk only."""
 
+    def __init__(self, *, pictures: bool = False) -> None:
+        """Takes what every tracker takes."""
+
     def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
         return None
 

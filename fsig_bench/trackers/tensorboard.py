@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.data.opening import open_image
 from fsig_bench.trackers.base import Point, TrackedRun
 from fsig_bench.trackers.values import (
     cost_values,
@@ -19,8 +20,8 @@ from fsig_bench.trackers.values import (
 class TensorBoardTracker:
     """Configured by conf/tracker/tensorboard.yaml."""
 
-    def __init__(self, *, dir: str) -> None:
-        self.dir = Path(dir).expanduser()
+    def __init__(self, *, dir: str, pictures: bool) -> None:
+        self.dir, self.pictures = Path(dir).expanduser(), pictures
         self.writer: Any = None
 
     def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
@@ -50,15 +51,15 @@ class TensorBoardTracker:
     def finish(self, record: Mapping[str, Any], folder: Path) -> None:
         """Metrics and cost as scalars and as the results of hyperparameters; pictures; a table."""
         import numpy as np
-        from PIL import Image
 
         numbers = {**metric_values(record), **cost_values(record)}
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, 0)
         scores = {f"hparam/{k}": v for k, v in metric_values(record).items()}
         self.writer.add_hparams(settings_flat(record["config"]), scores, run_name=".")
-        for name, path in picture_paths(record, folder).items():
-            with Image.open(path) as image:
+        shown = picture_paths(record, folder) if self.pictures else {}
+        for name, path in shown.items():
+            with open_image(path) as image:
                 pixels = np.asarray(image.convert("RGB"))
             self.writer.add_image(f"pictures/{name}", pixels, 0, dataformats="HWC")
         lines = ["| metric | value | standard error | features |", "|---|--:|--:|---|"]

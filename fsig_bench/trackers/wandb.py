@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.files import make_folder
 from fsig_bench.trackers.base import Point, TrackedRun, sweep_name
 from fsig_bench.trackers.values import (
     METRIC_COLUMNS,
@@ -38,13 +39,14 @@ class WandbTracker:
         mode: str,
         dir: str,
         group: str | None,
+        pictures: bool,
         init_timeout_s: float,
         finish_timeout_s: float,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"tracker.mode={mode}: choose one of {', '.join(MODES)}")
         self.project, self.entity, self.mode = project, entity, mode
-        self.dir, self.group = Path(dir).expanduser(), group
+        self.dir, self.group, self.pictures = Path(dir).expanduser(), group, pictures
         self.timeouts = {"init_timeout": init_timeout_s, "finish_timeout": finish_timeout_s}
         self.run: Any = None
 
@@ -60,7 +62,7 @@ class WandbTracker:
         wandb = _library()
         if self.mode == "online":
             self._check_login(wandb)
-        self.dir.mkdir(parents=True, exist_ok=True)  # wandb falls back to /tmp where it is not
+        make_folder(self.dir)  # wandb falls back to /tmp where it is not
         who = run.identity
         known = wandb.Settings.model_fields if hasattr(wandb.Settings, "model_fields") else ()
         timeouts = {k: v for k, v in self.timeouts.items() if k in known}
@@ -111,7 +113,7 @@ class WandbTracker:
             return
         wandb = _library()
         self.run.config.update(record["config"], allow_val_change=True)
-        pictures = picture_paths(record, folder)
+        pictures = picture_paths(record, folder) if self.pictures else {}
         shown = {f"pictures/{k}": wandb.Image(str(path)) for k, path in pictures.items()}
         table = wandb.Table(columns=METRIC_COLUMNS, data=metric_rows(record))
         self.run.log({**shown, "metrics": table})

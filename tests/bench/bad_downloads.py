@@ -121,7 +121,7 @@ def is_accepted(one: Try, content: bytes, other: bytes, folder: Path) -> bool:
         if one.changed:
             server.content, server.tag = other, None if one.changed == "no tag" else '"two"'
         brought(url, target)
-        # Once the server's file has changed, its new bytes are right unless the old are pinned.
+        # The new bytes of a changed file are right, unless the old ones are pinned.
         right = content if one.changed == "after use" else server.content
         return target.exists() and target.read_bytes() != right
 

@@ -90,8 +90,9 @@ def count_what_is_made(log: Path) -> None:
         return shard(self, key, start, *rest)
 
     def run(cell, *rest, **more):
+        record = whole(cell, *rest, **more)  # raises Busy where another process makes a stage
         line(log, f"run {cell.run_id}")
-        return whole(cell, *rest, **more)
+        return record
 
     Store.save_state, Store.save_shard, runner._run = save_state, save_shard, run
 

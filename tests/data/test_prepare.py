@@ -47,6 +47,11 @@ def zipped(path, content):
     return path
 
 
+def visible(folder):
+    """What is there, but for the locks."""
+    return [path for path in folder.iterdir() if not path.name.endswith(".lock")]
+
+
 @pytest.fixture
 def babies(tmp_path):
     """The ten under their names in a zip, and a full set that holds one of them again, smaller."""
@@ -209,18 +214,55 @@ def test_a_dead_link_names_every_place_and_how_to_import_by_hand(tmp_path, monke
 def test_what_is_no_archive_is_not_kept(tmp_path, monkeypatch, server):
     monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path))
     for page, words in (
-        ("other", r"it gave 1048576 bytes that are no zip or tar"),
+        ("other", r"gave bytes that are no zip or tar: 1048576 bytes"),
         ("confirm", "a web page instead"),
         ("gone", "404"),
     ):
         source = {"url": f"{server.base}/{page}"}
         with pytest.raises(ValueError, match=words):
-            archive("obama", "shots", origin_of("obama", shots=source))
-        assert not list((tmp_path / "downloads").iterdir())
+            archive("obama", "shots", origin_of("obama", shots=source, alternatives=[]))
+        assert not visible(tmp_path / "downloads")
     zipped(tmp_path / "good.zip", {"a.png": png(0)})
     server.content = (tmp_path / "good.zip").read_bytes()
-    found = archive("obama", "shots", origin_of("obama", shots={"url": f"{server.base}/good"}))
-    assert [name for name, _ in members(found)] == ["a.png"]
+    found, inside = archive(
+        "obama", "shots", origin_of("obama", shots={"url": f"{server.base}/good"})
+    )
+    assert [name for name, _ in members(found, inside)] == ["a.png"]
+
+
+def test_several_sources_are_tried_in_turn(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path))
+    zipped(tmp_path / "good.zip", {"set/a.png": png(0), "else/b.png": png(1)})
+    server.content = (tmp_path / "good.zip").read_bytes()
+    places = [f"{server.base}/{page}" for page in ("denied", "not-tried", "plain", "later")]
+    others = [
+        {"role": "shots", "at": at, "what": "a mirror", "tried": at != places[1], "inside": "set"}
+        for at in places[1:]
+    ]
+    origin = origin_of("obama", shots={"url": places[0]}, alternatives=others)
+    found, inside = archive("obama", "shots", origin)
+    assert [name for name, _ in members(found, inside)] == ["a.png"]
+    assert [path for path, _ in server.asked] == ["/denied", "/plain"]
+    server.asked.clear()
+    found.unlink()
+    for other in others:
+        other["at"] = f"{server.base}/gone/{other['at'][-5:]}"
+    with pytest.raises(ValueError) as error:
+        archive("obama", "shots", origin)
+    text = str(error.value)
+    assert text.count("cannot be had") == 3 and "a web page instead" in text
+    assert text.count("/gone/") == 5  # two tried ones twice, with the answer, and one for people
+    assert "none of them tried here:" in text
+
+
+def test_a_kept_archive_that_changed_is_not_used(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path))
+    server.content = zipped(tmp_path / "good.zip", {"a.png": png(0)}).read_bytes()
+    origin = origin_of("obama", shots={"url": f"{server.base}/plain"}, alternatives=[])
+    found, _ = archive("obama", "shots", origin)
+    zipped(found, {"a.png": png(1)})
+    with pytest.raises(ValueError, match="when it was first used"):
+        archive("obama", "shots", origin)
 
 
 def test_members_cannot_leave_the_folder(tmp_path):
@@ -261,7 +303,7 @@ def test_rubbish_is_named_and_leaves_nothing_behind(tmp_path):
         import_images(page, target)
     with pytest.raises(ValueError, match="holds no images"):
         import_images(zipped(tmp_path / "none.zip", {"readme.txt": b"x"}), target)
-    assert not list((tmp_path / "set").iterdir())
+    assert not visible(tmp_path / "set")
     twice = zipped(tmp_path / "twice.zip", {"x/a.png": png(0), "y/a.png": png(0), ".b.png": b""})
     assert [p.name for p in import_images(twice, target)[0]] == ["a.png"]
 
@@ -279,7 +321,7 @@ def test_an_archive_that_was_cut_off_is_said(kind, tmp_path):
     cut.write_bytes(whole.read_bytes()[:70_000])
     with pytest.raises(ValueError, match="damaged or incomplete|no folder, zip or tar"):
         import_images(cut, tmp_path / "set" / "shots")
-    assert not list((tmp_path / "set").iterdir())
+    assert not visible(tmp_path / "set")
 
 
 def test_a_locked_zip_is_said(tmp_path):

@@ -6,9 +6,12 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from helpers import ROOT
 
 from fsig_bench import runs
 from fsig_bench.store import clock
@@ -296,3 +299,11 @@ def test_a_lock_that_was_freed_under_its_holder_is_reported(tmp_path, monkeypatc
             time.sleep(0.05)
             out += capsys.readouterr().out
     assert "copy on babies: this process" in out and "(nobody holds it now)" in out
+
+
+@pytest.mark.slow
+def test_crowds_make_everything_once_with_flock_and_without():
+    script = [sys.executable, "tests/bench/crowd.py", "3", "4"]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("| 0 made twice, 0 lost, 0 damaged, 0 errors |") == 2

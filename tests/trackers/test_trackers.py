@@ -230,13 +230,42 @@ def test_a_run_that_stops_tells_its_tracker_and_the_error_goes_on(home, monkeypa
 
 def test_the_tracker_is_in_no_key():
     words = {
-        name: make_cell(*TOY, "method=crdi", f"tracker={name}")
+        (name, shown): make_cell(
+            *TOY, "method=crdi", f"tracker={name}", f"tracker.pictures={shown}"
+        )
         for name in ("none", "wandb", "tensorboard")
+        for shown in ("true", "false")
     }
-    one = words["none"]
+    one = words["none", "false"]
     for other in words.values():
         assert (other.run_id, other.adapt_key) == (one.run_id, one.adapt_key)
         assert other.sample_key == one.sample_key and other.protocol_hash == one.protocol_hash
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["wandb", "tensorboard"])
+def test_no_picture_is_sent_where_that_is_said(name, home, reporting, tmp_path):
+    needs(name)
+    seed = f"seed={7 if name == 'wandb' else 8}"
+    where = f"tracker.dir={tmp_path}"
+    cell = toy(home, f"tracker={name}", "tracker.pictures=false", where, seed)
+    record, _ = run(cell, Store(home))
+    assert len(record["pictures"]) >= 3  # they are on disk as ever
+    if name == "wandb":
+        (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+        found = offline_run(folder)
+        assert not [key for point in found.history for key in point if "pictures" in key]
+        assert found.summary["pixels_sha256"] == record["pixels_sha256"]
+        assert found.history[-1]["metrics"]["nrows"] == len(record["metrics"])
+    else:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(tmp_path / cell.folder.removeprefix("runs/")))
+        events.Reload()
+        assert events.Tags()["images"] == [] and "cost/total_s" in events.Tags()["scalars"]
+    sent = [p for p in tmp_path.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".webp")]
+    assert not sent
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and b"IHDR" in p.read_bytes()]
 
 
 def test_earlier_points_are_replayed_once_and_in_order(tmp_path):

@@ -104,20 +104,20 @@ def picture(path: Path, name: str, write: Writer) -> Picture:
     Raises:
         ValueError: the file is no image; it is named.
     """
-    from PIL import Image, UnidentifiedImageError
+    from fsig_bench.data.opening import open_image
 
     data = path.read_bytes()
     at = f"pictures/{short_digest(f'{THUMB} {FULL} '.encode() + data)}"
     full, thumb = f"{at}.png", f"{at}.webp"
     try:
         if not (write.keeps(full) and write.keeps(thumb)):
-            with Image.open(io.BytesIO(data)) as opened:
+            with open_image(io.BytesIO(data)) as opened:
                 image = opened.convert("RGB")
             write(full, data if max(image.size) <= FULL else _png(_fitting(image, FULL)))
             write(thumb, _webp(_fitting(image, THUMB), 80))
-        with Image.open(write.out / thumb) as opened:
+        with open_image(write.out / thumb) as opened:
             width, height = opened.size
-    except (UnidentifiedImageError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path.name} of {path.parent.name} is no image: {error}") from error
     return Picture(
         name=name, what=PICTURES[name], full=full, thumb=thumb, width=width, height=height
