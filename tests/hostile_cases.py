@@ -33,7 +33,7 @@ def base() -> dict:
     (path,) = (REFERENCE / "crdi" / "babies").glob("k10-seed0-*/record.json")
     record = json.loads(path.read_text())
     record.pop("seal", None)
-    record |= {"record_version": 2, "run_id": RUN_ID, "seed": 9}
+    record |= {"record_version": 2, "run_id": RUN_ID, "seed": 9, "draw": 9}
     record["config"]["seed"] = 9
     return record
 

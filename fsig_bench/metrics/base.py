@@ -18,7 +18,7 @@ from fsig_bench.metrics.lpips import (
     shuffled,
     squared_distances,
 )
-from fsig_bench.networks.base import FactorReading, LazyImages, batches, in_batches
+from fsig_bench.networks.base import FactorReading, LazyImages, in_batches
 
 # What a metric imports of its room; see also `fsig_bench.api`.
 __all__ = [
@@ -179,8 +179,11 @@ class Evidence:
 
         def compute() -> Tensor:
             z = self.perceive(self.shots)
-            parts = batches(self.images(role), self.batch_size)
-            return torch.cat([squared_distances(self.perceive(part), z) for part in parts])
+
+            def distances(part: Tensor) -> Tensor:
+                return squared_distances(self.perceive(part), z)
+
+            return in_batches(distances, self.images(role), self.batch_size)
 
         return self.cached(role, "shot_distances", "perceptual", compute, other_roles=("shots",))
 

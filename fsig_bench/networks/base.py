@@ -93,9 +93,17 @@ def batches(images: Tensor | LazyImages, size: int) -> Iterator[Tensor]:
 def in_batches(
     fn: Callable[[Tensor], Tensor], images: Tensor | LazyImages, batch_size: int
 ) -> Tensor:
-    """`fn` over batches of images, joined along the first axis."""
-    parts = []
+    """`fn` over batches of images, joined along the first axis.
+
+    Each result is copied into its place at once: a thousand small tensors that stay between large
+    ones that go would keep the memory of these from being used again.
+    """
+    whole, done = torch.empty(0), 0
     for part in batches(images, batch_size):
         stop_if_asked()
-        parts.append(fn(part))
-    return torch.cat(parts)
+        found = fn(part)
+        if done == 0:
+            whole = found.new_empty((len(images), *found.shape[1:]))
+        whole[done : done + len(part)] = found
+        done += len(part)
+    return whole

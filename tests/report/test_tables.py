@@ -58,7 +58,13 @@ def record(method="crdi", dataset="babies", protocol="crdi2024", seed=0, value=4
     metric = {"value": value, "extractor": "inception", "n_fake": 5000}
     return {
         **{"suite": "paper", "method": method, "dataset": dataset, "k": 10, "seed": seed},
-        **{"subset": 0, "num_images": 5000, "protocol": protocol, "protocol_hash": protocol[:4]},
+        **{
+            "subset": 0,
+            "draw": seed,
+            "num_images": 5000,
+            "protocol": protocol,
+            "protocol_hash": protocol[:4],
+        },
         **{"run_id": f"{method}-{dataset}-{protocol}-{seed}", "metrics": {"fd": metric}},
         **{"config": config, "weights": {}},
         **changes,
