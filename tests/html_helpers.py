@@ -9,6 +9,7 @@ import torch
 from helpers import ROOT
 from PIL import Image
 
+from fsig_bench.store.curve import append_point
 from fsig_bench.store.store import Store, run_folder_name
 
 REFERENCE = ROOT / "results" / "reference" / "mini"
@@ -47,8 +48,10 @@ def leave(record, results, *, level):
         store.save_shard(record["stages"]["sample"], start, images[start : start + 50], 1.0)
     adapt = store.adapt_folder(record["stages"]["adapt"])
     adapt.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"done": i, "total": 9, "loss": 1 / i}) for i in range(1, 10)]
-    (adapt / "curve.jsonl").write_text("\n".join(lines) + '\n{"done": 10, "to')
+    for i in range(1, 10):
+        append_point(adapt / "curve.jsonl", {"done": i, "total": 9, "loss": 1 / i})
+    with (adapt / "curve.jsonl").open("a") as file:
+        file.write('{"done": 10, "to')
     return folder
 
 

@@ -89,7 +89,7 @@ def check_protocol(config: Config) -> None:
 
 
 def check_sample_limits(config: Config, scored: int) -> None:
-    """Raises ValueError where a metric cannot take so many samples, or memory cannot hold them."""
+    """Raises ValueError where a metric cannot take so many samples."""
     for name, metric in config["protocol"]["metrics"].items():
         limit = (metric.get("card") or {}).get("max_samples")
         if limit is not None and scored > limit:
@@ -98,6 +98,10 @@ def check_sample_limits(config: Config, scored: int) -> None:
                 f"square, and {scored} would be scored; leave it out with "
                 f"~protocol.metrics.{name}, or set num_images={limit}"
             )
+
+
+def check_pixels(config: Config) -> None:
+    """Raises ValueError where memory cannot hold the samples."""
     side, count = config["suite"]["resolution"], config["num_images"]
     needed, there = count * 3 * side**2 / 2**30, memory_gib()
     if there is not None and needed > 0.8 * there:

@@ -79,6 +79,7 @@ def resolve(cfg: DictConfig) -> Cell:
     checks.check_choices(config)
     checks.check_protocol(config)
     checks.check_suite(config)
+    checks.check_pixels(config)
     spec = {key: value for key, value in config["dataset"].items() if key != "fresh"}
     checks.check_arguments(spec, key="dataset")
     dataset: settings.Dataset = instantiate(spec, _convert_="all")

@@ -125,7 +125,7 @@ def test_every_rule_picks_the_shots_mode(kind):
     state = m.adapt(SHOTS, seed=0, progress=NoProgress())
     # Accepting with r itself softens the target: see the docstring of the package.
     least = 3 * SHARE if kind == "accept_prob" else 0.95
-    assert second_share(m.select(state, range(60))) > least
+    assert second_share(m.select(state, 0, range(60))) > least
     assert state.meta["leave_one_out_auc"] > 0.85
     assert abs(state.meta["encoder_probe_auc"] - 0.5) < 0.1
 
@@ -148,7 +148,7 @@ def given(logit_slope, bias, kind, log_bound=0.0):
 
 def test_acceptance_by_probability_gives_the_prior_times_r():
     m, state, score = given(1.0, 0.0, "accept_prob")
-    z = m.select(state, range(1500)).flatten(1)
+    z = m.select(state, 0, range(1500)).flatten(1)
     prior = exact(200_000, SHARE, 1).flatten(1)
     weight = score(prior[:, :, None, None]).sigmoid()[:, None]
     want = (prior * weight).sum(0) / weight.sum()
@@ -178,7 +178,7 @@ def test_acceptance_by_ratio_gives_the_target():
 
     exact_m = Exact(**{f.name: getattr(m, f.name) for f in dataclasses.fields(m)})
     state = dataclasses.replace(state, meta=state.meta | {"log_ratio_bound": math.log(1 / SHARE)})
-    z = exact_m.select(state, range(500)).flatten(1)
+    z = exact_m.select(state, 0, range(500)).flatten(1)
     torch.testing.assert_close(z.mean(0), b, atol=0.06, rtol=0)
     torch.testing.assert_close(z.std(0), torch.tensor([SPREAD, SPREAD]), atol=0.05, rtol=0)
 
@@ -298,8 +298,8 @@ def test_the_bank_is_shared_between_runs_and_continues_after_a_kill():
 def test_editing_moves_towards_the_shots():
     m = method("edit")
     state = m.adapt(SHOTS, seed=0, progress=NoProgress())
-    plain = method("naive").select(state, range(100))
-    assert second_share(m.edit(state, range(100))) > second_share(plain) + 0.3
+    plain = method("naive").select(state, 0, range(100))
+    assert second_share(m.edit(state, 0, range(100))) > second_share(plain) + 0.3
 
 
 def test_noising_and_denoising_returns_draws_of_the_prior():

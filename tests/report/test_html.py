@@ -222,12 +222,16 @@ METHODS = ("crdi", "d2c", "domainstudio", "finetune", "gan_inversion", "imle", "
 
 class TestCommand:
     @pytest.mark.parametrize("method", METHODS)
-    def test_it_gives_a_reference_record_its_run_id(self, method):
+    def test_it_repeats_the_settings_of_a_reference_record(self, method):
         record = reference(method)
         command = rerun_command(record)
         assert command.note is None
         assert shlex.split(command.text)[:3] == ["python", "-m", "fsig_bench"]
-        assert make_cell(*shlex.split(command.text)[3:]).run_id == record["run_id"]
+        cell = make_cell(*shlex.split(command.text)[3:])
+        assert {k: v for k, v in cell.identity.items() if k != "draw"}.items() <= record.items()
+        assert cell.draw == cell.seed  # a record of version 2
+        today = altered(record, config=cell.config, draw=cell.draw)
+        assert make_cell(*rerun_command(today).words).run_id == cell.run_id
 
     @pytest.mark.parametrize(
         "words",
@@ -242,7 +246,7 @@ class TestCommand:
     def test_it_carries_changed_settings(self, words):
         cell = make_cell("dataset=babies", *words)
         record = altered(reference("crdi"), config=cell.config)
-        for name in ("k", "seed", "subset", "num_images"):
+        for name in ("k", "seed", "subset", "draw", "num_images"):
             record[name] = cell.config[name]
         record["method"] = cell.config["method"]["card"]["name"]
         command = rerun_command(record)
@@ -307,7 +311,7 @@ class TestPlots:
 
     def test_curves_take_what_is_finite_and_whole(self):
         lines = [{"done": i, "total": 4, "a": 10.0**-i, "b": float("nan")} for i in range(4)]
-        (curve,) = curves("\n".join(map(json.dumps, lines)) + '\n{"done"')
+        (curve,) = curves([*lines, {"total": 4}])
         assert (curve.name, curve.log, curve.last) == ("a", True, 0.001)
         assert curve.points.split()[0] == "0.0,0.0"
         assert curve.points.split()[-1] == "300.0,130.0"

@@ -175,6 +175,9 @@ class Replay:
         return lambda indices: shots[[i % len(shots) for i in indices]]
 
 
+ZERO = {"seed": 0, "draw": 0}
+
+
 def grey(*levels):
     """Images of one grey each, uint8 [n, 3, 4, 4]."""
     return torch.tensor(levels, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
@@ -209,7 +212,16 @@ class TestObjective:
         """Greys 0, 51, 153 and 255 are -1, -0.6, 0.2 and 1: by hand."""
         method, shots = Replay(), grey(0, 51, 153, 255)
         seen = list(
-            leave_out(method, shots, Flat(), splits=[(0,), (1, 3)], samples=5, seed=0, batch_size=2)
+            leave_out(
+                method,
+                shots,
+                Flat(),
+                splits=[(0,), (1, 3)],
+                samples=5,
+                seed=0,
+                draw=0,
+                batch_size=2,
+            )
         )
         assert torch.equal(method.shown[0], shots[1:])
         assert torch.equal(method.shown[1], shots[[0, 2]])
@@ -220,7 +232,9 @@ class TestObjective:
 
     def test_a_replay_scores_as_it_was_foretold(self):
         shots, splits = grey(0, 51, 153, 255), folds(4, 1, 0)
-        seen = leave_out(Replay(), shots, Flat(), splits=splits, samples=6, seed=0, batch_size=4)
+        seen = leave_out(
+            Replay(), shots, Flat(), splits=splits, samples=6, seed=0, draw=0, batch_size=4
+        )
         foretold = copying_score(shots, Flat(), splits=splits, batch_size=4)
         assert objective(list(seen)) == pytest.approx(foretold, abs=1e-9)
         assert foretold == pytest.approx((0.16 + 0.16 + 0.64 + 0.64) / 4, abs=1e-6)
@@ -233,7 +247,7 @@ class TestObjective:
                 )
 
         shots = grey(0, 51, 153, 255)
-        by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "batch_size": 7}
+        by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "draw": 0, "batch_size": 7}
         spread, copies = (list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay))
         assert objective(spread) < 0.01 < objective(copies)
         assert train_distance(copies) < 1e-6
@@ -246,7 +260,14 @@ class TestObjective:
         with pytest.raises(FloatingPointError, match="NaN"):
             list(
                 leave_out(
-                    Broken(), grey(0, 9), Flat(), splits=[(0,)], samples=2, seed=0, batch_size=2
+                    Broken(),
+                    grey(0, 9),
+                    Flat(),
+                    splits=[(0,)],
+                    samples=2,
+                    seed=0,
+                    draw=0,
+                    batch_size=2,
                 )
             )
 
@@ -286,8 +307,9 @@ class TestObjective:
                     splits=[(0,)],
                     samples=2,
                     seed=0,
+                    draw=0,
                     batch_size=2,
-                    progress=SharingProgress(store, adapt),
+                    progress=SharingProgress(store, adapt, []),
                     shared=SharedWork(store, drawn),
                 )
             )
