@@ -280,7 +280,8 @@ class TestObjective:
 
         for _ in range(2):
             assert torch.equal(
-                SharingProgress(Store(tmp_path), "fp32").shared(["a", 1], compute), torch.ones(2)
+                SharingProgress(Store(tmp_path), "fp32", []).shared(["a", 1], compute),
+                torch.ones(2),
             )
         assert len(calls) == 1
 
@@ -297,7 +298,8 @@ class TestObjective:
                 return self.sampler(state, draw=draw)
 
         store, found = Store(tmp_path), {}
-        store.shared(["bank"], lambda: torch.full((1,), 7.0))  # of a run in fp32
+        of_fp32 = SharedWork(store).full_key(["bank"])
+        store.shared(of_fp32, lambda: torch.full((1,), 7.0))
         for adapt, drawn, expected in (("bf16", "fp16", (1, 0)), ("fp32", "bf16", (7, 1))):
             list(
                 leave_out(
