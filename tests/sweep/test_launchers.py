@@ -27,7 +27,7 @@ from fsig_bench.sweep import jobs as sweep_jobs
 
 SMALL = ["dataset=babies", "k=3", "dataset.n_ref=100", "suite.shard_size=10", "num_images=20"]
 SMALL += ["batch_size=10", "figures.tsne_points=20", "controls=[]"]
-SOURCE = [*SMALL, "method=source", "method.num_steps=3"]
+SOURCE = [*SMALL, "method=source", "method.num_steps=3", "draw=${seed}"]
 CRDI = [*SMALL, "method=crdi", "method.draws=2", "method.card.reconstruct_sweep=null"]
 
 
@@ -106,7 +106,7 @@ def broken(basic, tmp_path):
     shutil.copytree(basic / "store", tmp_path / "store")
     keys = {seed: r["stages"]["sample"] for (*_, seed), r in records(basic).items()}
     for seed, key in keys.items():
-        (folder,) = (p for p in (tmp_path / "store" / "sample").iterdir() if p.name.startswith(key))
+        (folder,) = (p for p in (tmp_path / "store" / "sample").iterdir() if p.name == key[:16])
         if seed < 2:
             shutil.rmtree(folder)
         else:
