@@ -225,7 +225,9 @@ def table(given: dict[str, int], *, hostile: bool) -> tuple[list[str], int]:
             f"| SIGKILL at a random moment, {grids} grids, {survived} records written meanwhile "
             f"| {given['kills']} | {given['kills']} | 0 |"
         )
-        made = killing.crowd(given["processes"], Path(folder) / "crowd")
+        place = Path(folder) / "crowd"
+        place.mkdir()
+        made = killing.crowd(given["processes"], place)
         twice = sum(count > 1 for count in made.values())
         rows.append(
             f"| {given['processes']} processes asking for the same 20 runs: pieces made "

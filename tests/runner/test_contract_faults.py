@@ -6,7 +6,8 @@ from PIL import Image
 
 from fsig_bench.__main__ import main as command
 from fsig_bench.faceworld.render import render
-from fsig_bench.runner.contract import DEFAULTS, cell_to_check, check_contract, main
+from fsig_bench.runner.contract import check_contract, main
+from fsig_bench.runner.contract_cell import DEFAULTS, cell_to_check
 
 IN_SHAPE = {"images_fit_at_one_shot", "images_fit_at_five_shots"}
 STATE = {"the_state_survives_the_store"}
