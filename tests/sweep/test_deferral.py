@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from helpers import ROOT, command, make_cell, records
+from helpers import ROOT, command, make_cell
 
 from fsig_bench import runs
 from fsig_bench.runner.run import run
@@ -65,25 +65,25 @@ def test_a_run_does_not_wait_for_a_stage_if_it_need_not(stage, other, tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_runs_the_others_first(other, tmp_path):
-    """Seed 0 comes first, and another process makes its samples: seeds 1 and 2 do not wait."""
-    store = Store(tmp_path)
-    go = other(stage_lock(make_cell(*CELL, "seed=0"), store, "sample"))
+    """Another process makes the samples of the first cell: the other two do not wait for it."""
+    store, first = Store(tmp_path), make_cell(*CELL)
+    go = other(stage_lock(first, store, "sample"))
     sweep = subprocess.Popen(
-        command("-m", *CELL, "seed=0,1,2", f"results_dir={tmp_path}"),
+        command("-m", *CELL[:-1], "method.num_steps=2,3,4", f"results_dir={tmp_path}"),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         deadline = time.time() + 180
-        while len(records(tmp_path)) < 2:
+        while len(list(tmp_path.glob("runs/*/*/*/*/record.json"))) < 2:
             assert time.time() < deadline and sweep.poll() is None
             time.sleep(0.2)
-        assert sorted(key[3] for key in records(tmp_path)) == [1, 2]
+        assert store.record(first.folder) is None
         go.set()
         out, _ = sweep.communicate(timeout=180)
     finally:
         sweep.kill()
         sweep.communicate()
-    assert sweep.returncode == 0 and len(records(tmp_path)) == 3
+    assert sweep.returncode == 0 and store.record(first.folder)
     assert out.count("cell 1 of 3") >= 2  # it came again
