@@ -7,7 +7,14 @@ from fsig_bench.sweep.plan import PlannedRun
 from fsig_bench.sweep.titles import cell_title, name_override, title_of, typed, varying_keys
 
 RUN = PlannedRun(
-    suite="mini", method="crdi", dataset="babies", k=10, seed=1, num_images=24, folder="runs/x"
+    suite="mini",
+    method="crdi",
+    dataset="babies",
+    k=10,
+    seed=1,
+    draw=0,
+    num_images=24,
+    folder="runs/x",
 )
 
 

@@ -14,6 +14,7 @@ from helpers import ROOT, cli, composed, make_cell
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report import dashboard
 from fsig_bench.runner.run import run
+from fsig_bench.store.curve import append_point
 from fsig_bench.store.store import Store
 from fsig_bench.trackers import base
 from fsig_bench.trackers.values import METRIC_COLUMNS, metric_prefix, metric_rows, metric_values
@@ -210,8 +211,8 @@ class Broken(base.NoTracker):
 @pytest.mark.parametrize("at", ["start", "curve", "finish"])
 def test_an_error_in_a_tracker_is_one_line(home, reporting, monkeypatch, capsys, at):
     tracker = Broken(at)
-    monkeypatch.setattr("fsig_bench.trackers.base.NoTracker", lambda: tracker)
-    cell = toy(home, "tracker=none", f"seed=1{['start', 'curve', 'finish'].index(at)}")
+    monkeypatch.setattr("fsig_bench.trackers.base.NoTracker", lambda **more: tracker)
+    cell = toy(home, "tracker=none", f"subset={5 + ['start', 'curve', 'finish'].index(at)}")
     record, _ = run(cell, Store(home))
     assert Store(home).record(cell.folder) == record
     out = capsys.readouterr().out
@@ -221,7 +222,7 @@ def test_an_error_in_a_tracker_is_one_line(home, reporting, monkeypatch, capsys,
 
 def test_a_run_that_stops_tells_its_tracker_and_the_error_goes_on(home, monkeypatch):
     tracker = Broken("nothing")
-    monkeypatch.setattr("fsig_bench.trackers.base.NoTracker", lambda: tracker)
+    monkeypatch.setattr("fsig_bench.trackers.base.NoTracker", lambda **more: tracker)
     monkeypatch.setattr("fsig_bench.runner.run._run", lambda *a, **more: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(toy(home, "seed=20"), Store(home))
@@ -272,7 +273,10 @@ def test_earlier_points_are_replayed_once_and_in_order(tmp_path):
     path = tmp_path / "curve.jsonl"
     assert base.past_points(path) == []
     lines = [{"done": 1, "v": 1}, {"done": 2, "v": 2}, {"done": 3, "v": 3}, {"done": 2, "v": 9}]
-    path.write_text("\n".join(map(json.dumps, lines)) + '\n{"done": 4, "v')
+    for line in lines:
+        append_point(path, line)
+    with path.open("a") as file:
+        file.write('{"done": 4, "v')
     assert [(p["done"], p["v"]) for p in base.past_points(path)] == [(1, 1), (2, 9), (3, 3)]
 
 
