@@ -77,8 +77,7 @@ def make_folder(path: Path) -> None:
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Lets `write` fill a temporary file in the folder of `path`, then renames it to `path`.
 
-    The file is on disk (fsync) before it is renamed. Folders are made as needed; after an error
-    `path` is as it was.
+    Folders are made as needed; after an error `path` is as it was.
 
     Args:
         path: where the file is to be.
@@ -87,18 +86,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         PermissionError: the folder cannot be written; the message says what to set.
     """
-    make_folder(path.parent)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        with explained_denial(path.parent):
-            write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        share_as_folder(temporary)
-        temporary.replace(path)
-    finally:
-        with suppress(PermissionError):
-            temporary.unlink(missing_ok=True)
+    _replace(path, path.with_name(f".{os.getpid()}.{path.name}"), write)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -113,12 +101,21 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         PermissionError: the folder cannot be written; the message says what to set.
     """
-    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # no folder listing takes it
+
+    def write(file: Path) -> None:
+        file.write_bytes(data)
+
+    _replace(path, temporary, write)
+
+
+def _replace(path: Path, temporary: Path, write: Callable[[Path], None]) -> None:
+    """Fills `temporary`, brings it to disk (fsync) and renames it to `path`."""
+    make_folder(path.parent)
     try:
-        with explained_denial(path.parent), temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        with explained_denial(path.parent):
+            write(temporary)
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         share_as_folder(temporary)
         temporary.replace(path)

@@ -8,47 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import CONF
+from fsig_bench.runner.targets import named_targets, targets_below
 
 KEY = re.compile(r"[A-Za-z_][\w.-]*")
 # Groups of conf/ whose classes hold images: the only ones that are built from a record.
 IMAGES = ("dataset", "in_suite/dataset", "suite/source_images")
 
 
-@cache
-def named_targets(folder: Path, groups: tuple[str, ...] = ("",)) -> frozenset[str]:
-    """Every `_target_` in the YAML files below some folders of a folder."""
-    found = (p for group in groups for p in sorted((folder / group).rglob("*.yaml")))
-    return frozenset(t for path in found for t in targets_in(_yaml(path)))
-
-
-def _yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(errors="replace"))
-    except yaml.YAMLError:
-        return None  # whoever composes it is told
-
-
-def targets_in(node: Any) -> Iterator[str]:
-    """Every value under a key `_target_`, at any depth."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    for inner in node if isinstance(node, list) else ():
-        yield from targets_in(inner)
-
-
 def local_targets(config_dir: Path | None, groups: tuple[str, ...] = ("",)) -> frozenset[str]:
     """Every class that groups of conf/ and of the folder of the user's own YAML files name."""
-    own = named_targets(config_dir, groups) if config_dir else frozenset()
-    return named_targets(CONF, groups) | own
+    own = targets_below(config_dir, groups) if config_dir else frozenset()
+    return targets_below(CONF, groups) | own
 
 
 def foreign_reason(
@@ -61,7 +35,7 @@ def foreign_reason(
         config_dir: a folder with YAML files of the user's own.
         groups: the groups of conf/ that may name a class; by default all.
     """
-    if foreign := sorted(set(targets_in(node)) - local_targets(config_dir, groups)):
+    if foreign := sorted(set(named_targets(node)) - local_targets(config_dir, groups)):
         where = " and ".join(f"conf/{group}" for group in groups)
         return (
             f"it names the class {foreign[0]}, which no YAML file of {where} names; if it is "

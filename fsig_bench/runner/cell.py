@@ -17,12 +17,12 @@ from fsig_bench.runner import keys
 from fsig_bench.runner.fingerprint import marks
 from fsig_bench.runner.settings import (
     Dataset,
-    Draws,
     MethodSettings,
     Place,
     Policy,
     Precision,
     ProtocolSettings,
+    Samples,
     Shots,
     Spec,
     Suite,
@@ -42,7 +42,7 @@ class Cell:
     seed: int  # of adapting, and of a metric's random subsets
     draw: int  # of sampling: image i depends on the state and on (draw, i)
     shots: Shots
-    draws: Draws
+    samples: Samples
     precision: Precision
     place: Place
     policy: Policy
@@ -87,9 +87,8 @@ class Cell:
     @property
     def computed_by(self) -> Spec:
         """All that names a class whose code the numbers depend on."""
-        return {"method": self.method.spec, "protocol": self.protocol.spec} | {
-            "dataset": self.dataset_spec
-        }
+        parts = {"method": self.method.spec, "protocol": self.protocol.spec}
+        return parts | {"dataset": self.dataset_spec}
 
     @property
     def shots_fingerprint(self) -> str:
@@ -145,7 +144,7 @@ class Cell:
         reference = self.dataset.reference_fingerprint()
         return keys.run_id(
             sample_key=sample_key,
-            num_images=self.draws.num_images,
+            num_images=self.samples.num_images,
             protocol=self.protocol.spec,
             shots=self._with_reader(shots, code=code),
             reference=None if reference is None else self._with_reader(reference, code=code),
@@ -160,7 +159,7 @@ class Cell:
     @cached_property
     def protocol_hash(self) -> str:
         """Names everything that a number depends on besides samples, shots and reference."""
-        return keys.protocol_hash(protocol=self.protocol.spec, num_scored=self.draws.num_scored)
+        return keys.protocol_hash(protocol=self.protocol.spec, num_scored=self.samples.num_scored)
 
     @property
     def folder(self) -> str:

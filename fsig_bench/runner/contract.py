@@ -163,9 +163,9 @@ def accept_main(words: Sequence[str], config_dir: str | Path | None) -> int:
             "nothing for all"
         )
     chosen = [known[word] for word in typed] or cases
-    folders = [CONF if config_dir is None else Path(config_dir).expanduser()]
+    folder = CONF if config_dir is None else Path(config_dir).expanduser()
     reached = {target for case in cases for target in case.classes}
-    others = [] if typed else [t for t in named_classes(folders) if t not in reached]
+    others = [] if typed else [t for t in named_classes(folder) if t not in reached]
     verdicts = accept(cases, chosen, others, next_version="version=next" in words)
     for line in verdicts.lines:
         console.print(line, markup=False)

@@ -15,7 +15,7 @@ def export_png(cell: Cell, store: Store) -> None:
 
     folder = store.root / cell.folder / "png"
     make_folder(folder)
-    count = cell.draws.num_images
+    count = cell.samples.num_images
     parts = stored_parts(store, cell.sample_key, count=count, size=cell.suite.shard_size)
     for (start, _), images, _ in parts:
         for n, image in enumerate(images, start=start):

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.digests import FileState, file_state
 from fsig_bench.api.places import ROOT
 from fsig_bench.runner.imports import closure, is_counted
 from fsig_bench.runner.source_files import OURS, module_file, read_source
+from fsig_bench.runner.targets import named_targets
 
 LOCKS = "versions.json"
-
-Stamp = tuple[Path, int, int]  # a file, its size and its time
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,7 @@ class Lock:
     fingerprint: str
 
 
-_known: dict[str, tuple[tuple[Stamp, ...], Code]] = {}  # by target, for this process
-
-
-def stamp(file: Path) -> Stamp:
-    """A file with what changes when it is written."""
-    stat = file.stat()
-    return file, stat.st_size, stat.st_mtime_ns
+_known: dict[str, tuple[tuple[FileState, ...], Code]] = {}  # by target, for this process
 
 
 def code_of(target: str) -> Code:
@@ -59,20 +53,20 @@ def code_of(target: str) -> Code:
         ValueError: Python finds no such module, or a file of the closure is no Python code.
     """
     if target in _known:
-        stamps, code = _known[target]
-        if all(_unchanged(kept) for kept in stamps):
+        states, code = _known[target]
+        if all(map(_is_as_before, states)):
             return code
     found = closure(target)
     files = {module: read_source(file).digest for module, file in found.items()}
     text = json.dumps(files, sort_keys=True)
     code = Code(target, hashlib.sha256(text.encode()).hexdigest()[:16], files)
-    _known[target] = tuple(stamp(file) for file in found.values()), code
+    _known[target] = tuple(map(file_state, found.values())), code
     return code
 
 
-def _unchanged(kept: Stamp) -> bool:
+def _is_as_before(state: FileState) -> bool:
     try:
-        return stamp(kept[0]) == kept
+        return file_state(Path(state.path)) == state
     except OSError:
         return False
 
@@ -97,11 +91,12 @@ def read_locks(file: Path) -> dict[str, Any]:  # plain JSON values
     """
     if not file.is_file():
         return {"classes": {}, "golden": {}}
-    return _read_locks(*stamp(file))
+    return _read_locks(file_state(file))
 
 
 @lru_cache(maxsize=64)
-def _read_locks(file: Path, size: int, time_ns: int) -> dict[str, Any]:
+def _read_locks(state: FileState) -> dict[str, Any]:
+    file = Path(state.path)
     try:
         found = json.loads(file.read_bytes())
         return {"classes": dict(found["classes"]), "golden": dict(found["golden"])}
@@ -130,18 +125,7 @@ def mark(target: str) -> str | None:
 
 def targets_in(node: Any) -> list[str]:  # Any: a YAML value
     """Every counted class that a YAML value names by `_target_`, each once, sorted."""
-    return sorted({t for t in _targets(node) if is_counted(t)})
-
-
-def _targets(node: Any) -> Iterable[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _targets(value)
+    return sorted({target for target in named_targets(node) if is_counted(target)})
 
 
 def marks(node: Any) -> list[list[str]]:  # Any: a YAML value

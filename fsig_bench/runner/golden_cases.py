@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from fsig_bench.api.images import pixels_sha256, to_uint8
 from fsig_bench.api.places import CONF
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.fingerprint import targets_in
+from fsig_bench.runner.imports import is_counted
+from fsig_bench.runner.targets import targets_below
 
 Digests = dict[str, str]
 
@@ -24,7 +26,6 @@ SHOTS = 2  # of a method's case
 IMAGES = 24  # samples of a metric's case; its reference has as many
 PARTS = ("method", "suite", "in_suite", "dataset", "metric", "network", "protocol")
 NO_CASE = ("from_folder",)  # its images are files of the user's
-_config_dir: list[str | Path | None] = [None]  # where `digests_of` finds a user's own YAML
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,26 +35,20 @@ class Case:
     kind: str  # method, metric, network, dataset
     name: str  # its choice in conf/
     classes: tuple[str, ...]  # what the case locks; the first names the lock file
+    config_dir: str | Path | None = None  # with YAML of the user's own
 
     @property
     def label(self) -> str:
         return f"{self.kind} {self.name}"
 
 
-def named_classes(folders: Iterable[Path]) -> list[str]:
-    """Every counted class that the YAML of these conf folders names, sorted."""
-    found: set[str] = set()
-    for folder in folders:
-        for part in PARTS:
-            for path in sorted((folder / part).rglob("*.yaml")):
-                node = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-                found |= {*targets_in(node)}
-    return sorted(found)
+def named_classes(folder: Path) -> list[str]:
+    """Every counted class that the YAML of a conf folder names, sorted."""
+    return sorted(filter(is_counted, targets_below(folder, PARTS)))
 
 
 def all_cases(config_dir: str | Path | None = None) -> list[Case]:
     """A case for every method, metric, network and domain that needs no downloaded file."""
-    _config_dir[0] = config_dir
     folder = CONF if config_dir is None else Path(config_dir).expanduser()
     cases = []
     for kind, words in (
@@ -66,17 +61,20 @@ def all_cases(config_dir: str | Path | None = None) -> list[Case]:
             if path.stem in NO_CASE:
                 continue
             try:
-                node = chosen_node(kind, path.stem, words)
+                node = chosen_node(kind, path.stem, words, config_dir)
             except ValueError:
                 continue  # of another suite
             if classes := targets_in(node):
                 own = str(node["_target_"])
                 rest = [target for target in classes if target != own]
-                cases.append(Case(kind=kind, name=path.stem, classes=(own, *rest)))
+                found = (own, *rest)
+                cases.append(Case(kind=kind, name=path.stem, classes=found, config_dir=config_dir))
     return cases
 
 
-def chosen_node(kind: str, name: str, words: Sequence[str]) -> dict[str, Any]:  # YAML values
+def chosen_node(
+    kind: str, name: str, words: Sequence[str], config_dir: str | Path | None
+) -> dict[str, Any]:  # YAML values
     """The composed node of a choice, on the mini suite.
 
     Raises:
@@ -86,7 +84,7 @@ def chosen_node(kind: str, name: str, words: Sequence[str]) -> dict[str, Any]:  
         "network": f"network@suite.extractor={name}",
         "metric": f"+metric@protocol.metrics.golden={name}",
     }.get(kind, f"{kind}={name}")
-    cfg = compose_config([*words, at], config_dir=_config_dir[0])
+    cfg = compose_config([*words, at], config_dir=config_dir)
     parts = {"network": "suite.extractor", "metric": "protocol.metrics.golden"}
     node = OmegaConf.to_container(OmegaConf.select(cfg, parts.get(kind, kind)), resolve=True)
     assert isinstance(node, dict)
@@ -102,14 +100,14 @@ def digests_of(case: Case) -> Digests:
     """Runs a case; the sha256 of what came out, by its part."""
     return {"method": _method, "metric": _metric, "network": _network, "dataset": _dataset}[
         case.kind
-    ](case.name)
+    ](case)
 
 
-def _method(name: str) -> Digests:
+def _method(case: Case) -> Digests:
     from fsig_bench.runner.contract_cell import cell_to_check
     from fsig_bench.runner.contract_trial import Trial, bytes_of
 
-    trial = Trial(cell_to_check([f"method={name}", f"k={SHOTS}"], _config_dir[0]))
+    trial = Trial(cell_to_check([f"method={case.name}", f"k={SHOTS}"], case.config_dir))
     state = hashlib.sha256()
     for key, tensor in sorted(trial.adapted().state.tensors.items()):
         state.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -123,7 +121,7 @@ def _images(domain: str, split: str, count: int) -> torch.Tensor:
     return render(domain, split, range(count))[0]
 
 
-def _metric(name: str) -> Digests:
+def _metric(case: Case) -> Digests:
     """On samples that are half of the source domain and half of the target."""
     from hydra.utils import instantiate
 
@@ -131,8 +129,8 @@ def _metric(name: str) -> Digests:
     from fsig_bench.runner.resolve import protocol_settings
     from fsig_bench.runner.score import build_networks
 
-    words = ["dataset=babies", "method=copy", f"+metric@protocol.metrics.golden={name}"]
-    cfg = compose_config(words, config_dir=_config_dir[0])
+    words = ["dataset=babies", "method=copy", f"+metric@protocol.metrics.golden={case.name}"]
+    cfg = compose_config(words, config_dir=case.config_dir)
     node: Any = OmegaConf.to_container(cfg.protocol, resolve=True)
     settings = protocol_settings(node)
     features, perceptual = build_networks(settings, "cpu")
@@ -155,10 +153,10 @@ def _metric(name: str) -> Digests:
     }
 
 
-def _network(name: str) -> Digests:
+def _network(case: Case) -> Digests:
     from hydra.utils import instantiate
 
-    node = chosen_node("network", name, ["dataset=babies", "method=copy"])
+    node = chosen_node("network", case.name, ["dataset=babies", "method=copy"], case.config_dir)
     network = instantiate(node | ({"device": "cpu"} if "device" in node else {}), _convert_="all")
     images, found = _images("babies", "fresh", 4), {}
     with torch.no_grad():
@@ -172,10 +170,10 @@ def _network(name: str) -> Digests:
     }
 
 
-def _dataset(name: str) -> Digests:
+def _dataset(case: Case) -> Digests:
     from hydra.utils import instantiate
 
-    node = chosen_node("dataset", name, ["method=copy", "controls=[]"])
+    node = chosen_node("dataset", case.name, ["method=copy", "controls=[]"], case.config_dir)
     dataset = instantiate(node, _convert_="all")
     reference = dataset.reference_at(range(SHOTS)) if hasattr(dataset, "reference_at") else None
     parts = {"shots": dataset.shots(SHOTS, 0), "reference": reference}

@@ -9,12 +9,12 @@ content, any other file or folder among the arguments by all its files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.assets import assets_in, is_asset
-from fsig_bench.api.weights import locate, manifest_entry, sha256_of
+from fsig_bench.api.digests import sha256_once
+from fsig_bench.api.weights import locate, manifest_entry
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.runner.fingerprint import mark
 from fsig_bench.store.keys import NOT_IN_KEY, STAGE_VERSION, digest
@@ -104,14 +104,7 @@ def files_digest(path: str | Path) -> str:
     if not root.exists():
         raise ValueError(f"path={path}: there is nothing at {root.absolute()}; give another path")
     found = [p for p in sorted(root.rglob("*")) if p.is_file()] if root.is_dir() else [root]
-    stamps = [(p, p.stat().st_size, p.stat().st_mtime_ns) for p in found]
-    return digest([[p.name, _sha256_at(*stamp)] for p, stamp in zip(found, stamps, strict=True)])
-
-
-@cache
-def _sha256_at(path: Path, size: int, time_ns: int) -> str:
-    """The digest of a file, once a process as long as its size and time stay."""
-    return sha256_of(path)
+    return digest([[p.name, sha256_once(p)] for p in found])
 
 
 def weight_files(node: Any) -> list[str]:

@@ -18,7 +18,7 @@ Record = dict[str, Any]  # record.json: plain JSON values
 def bytes_needed(cell: Cell) -> int:
     """A generous guess of what one run writes."""
     image = 3 * cell.suite.resolution**2
-    return cell.draws.num_images * image + 64 * image * cell.shots.k + 2**25
+    return cell.samples.num_images * image + 64 * image * cell.shots.k + 2**25
 
 
 def fetch_asset(asset: Asset) -> None:

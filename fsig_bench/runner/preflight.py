@@ -61,7 +61,7 @@ class Measured:
 
 def remaining(cell: Cell, method: Method, store: Store) -> Remaining:
     """What the store already has of a cell."""
-    count, size = cell.draws.num_images, cell.suite.shard_size
+    count, size = cell.samples.num_images, cell.suite.shard_size
     missing = missing_ranges(store, cell.sample_key, count, size)
     return Remaining(
         label=cell.label,

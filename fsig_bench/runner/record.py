@@ -92,7 +92,7 @@ def make_record(
         "record_version": 3,  # since 2: sealed; since 3: draw, code, settings_keys
         "run_id": cell.run_id,
         **cell.identity,
-        "num_images": cell.draws.num_images,
+        "num_images": cell.samples.num_images,
         "protocol_hash": cell.protocol_hash,
         "metrics": metrics,
         "reconstruction": reconstruction,

@@ -102,7 +102,7 @@ def resolve(cfg: DictConfig) -> Cell:
         seed=config["seed"],
         draw=config["draw"],
         shots=settings.Shots(k=config["k"], subset=config["subset"]),
-        draws=settings.Draws(
+        samples=settings.Samples(
             num_images=config["num_images"], num_scored=checks.samples_to_score(config)
         ),
         precision=settings.Precision(**config["precision"]),

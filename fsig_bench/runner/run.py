@@ -89,7 +89,7 @@ def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) ->
         if made is None:
             raise RuntimeError(f"{cell.label}: the first process left no record; see its message")
         return made
-    fake = fake[: cell.draws.num_scored]
+    fake = fake[: cell.samples.num_scored]
     began = time.perf_counter()
     values, evidence = score(cell, fake, store)
     score_s = time.perf_counter() - began

@@ -99,7 +99,7 @@ def sample(
 
 
 def _sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Tensor, float]:
-    count, shard_size = cell.draws.num_images, cell.suite.shard_size
+    count, shard_size = cell.samples.num_images, cell.suite.shard_size
     missing = missing_ranges(store, cell.sample_key, count, shard_size)
     barrier()
     todo = missing[process.rank() :: process.size()]

@@ -86,7 +86,7 @@ class Shots:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draws:
+class Samples:
     """How many samples are drawn and scored."""
 
     num_images: int

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from fsig_bench.api.digests import FileState, file_state
 from fsig_bench.api.places import ROOT
 
 OURS = ("baselines", "fsig_bench")
@@ -64,12 +65,12 @@ def read_source(file: Path) -> Source:
     Raises:
         ValueError: the file is no Python code; the message names the line.
     """
-    stat = file.stat()
-    return _read_source(file, stat.st_size, stat.st_mtime_ns)
+    return _read_source(file_state(file))
 
 
 @lru_cache(maxsize=4096)
-def _read_source(file: Path, size: int, time_ns: int) -> Source:
+def _read_source(state: FileState) -> Source:
+    file = Path(state.path)
     try:
         tree = ast.parse(file.read_bytes())
     except SyntaxError as error:

@@ -91,7 +91,6 @@ OPTIONAL: dict[str, Check] = {
     "record_version": whole(1, 1000),
     "subset": whole(0, 10**9),
     "draw": whole(0, 2**64),
-    "fingerprints": mapped(),
     "protocol_hash": hexadecimal,
     "nfe_adapt": number(0, none=True),
     "notes": fields({}, {"source_distance": fields({}, {"remark": text}), "warning": text}),

@@ -36,7 +36,7 @@ class PlannedRun:
             k=cell.shots.k,
             seed=cell.seed,
             draw=cell.draw,
-            num_images=cell.draws.num_images,
+            num_images=cell.samples.num_images,
             folder=cell.folder,
         )
 

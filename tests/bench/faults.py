@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # processes are forked after the libraries have begun
@@ -29,6 +30,7 @@ import bad_downloads
 import hostile_records
 import kills as killing
 import sigterm
+from crowd import crowd, without_flock
 
 from fsig_bench.console import console
 from fsig_bench.runner.progress import StageProgress
@@ -41,6 +43,7 @@ from fsig_bench.store.store import Store
 from fsig_bench.sweep.plan_cache import PlanCache
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+CELLS = 20  # that a crowd asks for
 START, END = "<!-- tests/bench/faults.py writes from here -->", "<!-- to here -->"
 
 Read = Callable[[], object]  # what a run gets from a file; raises where it refuses
@@ -110,7 +113,7 @@ def readers(store: Store, cells: list) -> dict[str, list[tuple[Path, Read]]]:
     found["plans of sweeps"] = [(plans, lambda: PlanCache(store.root).known)]
     index = store.root / "store" / "index.sqlite"
     found["index"] = [(index, lambda: [*map(str, entries(store.root / "runs", short=True))])]
-    status = cells[0] and store.root / cells[0].folder / "status.json"
+    status = store.root / cells[0].folder / "status.json"
     status.write_text('{"status": "running", "time": "2026-01-01T00:00:00+00:00"}')
     found["status files"] = [(status, lambda: type(read_status(status.parent)))]
     return found
@@ -225,20 +228,21 @@ def table(given: dict[str, int], *, hostile: bool) -> tuple[list[str], int]:
             f"| SIGKILL at a random moment, {grids} grids, {survived} records written meanwhile "
             f"| {given['kills']} | {given['kills']} | 0 |"
         )
-        place = Path(folder) / "crowd"
-        place.mkdir()
-        made = killing.crowd(given["processes"], place)
-        twice = sum(count > 1 for count in made.values())
-        rows.append(
-            f"| {given['processes']} processes asking for the same 20 runs: pieces made "
-            f"| {len(made)} | {len(made) - twice} | {twice} |"
-        )
+        for locks, place in ((nullcontext(), "flock"), (without_flock(), "lock files")):
+            (root := Path(folder) / place).mkdir()
+            with locks:
+                found = crowd(root, processes=given["processes"], count=CELLS)
+            rows.append(
+                f"| {given['processes']} processes asking for the same {CELLS} runs ({place}): "
+                f"pieces made | {found.pieces} | {found.pieces - found.wrong} | {found.wrong} |"
+            )
+            bad += found.wrong
         signals = sigterm.terminate(given["signals"], Path(folder) / "signals")
         rows.append(
             f"| SIGTERM at a random moment | {given['signals']} | "
             f"{given['signals'] - signals['lost']} | {signals['lost']} |"
         )
-        bad += twice + signals["lost"]
+        bad += signals["lost"]
     return rows, bad
 
 

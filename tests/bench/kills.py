@@ -17,7 +17,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # processes are forked after the libraries have begun
@@ -155,19 +154,6 @@ def torment(kills: int, root: Path, count: int = 6, seed: int = 0) -> tuple[int,
     return finished + 1, survived
 
 
-def crowd(processes: int, root: Path, count: int = 20) -> Counter:
-    """Lets `processes` ask for the same grid; returns how often each thing was made."""
-    cells, log = grid(count), root / "made.log"
-    log.touch()
-    pids = [child(cells, root / "crowd", log) for _ in range(processes)]
-    codes = [os.waitpid(pid, 0)[1] for pid in pids]
-    made = Counter(log.read_text().splitlines())
-    assert not any(codes), [m for m in made if m.startswith("error")]
-    assert len(list((root / "crowd").rglob("record.json"))) == count
-    assert not list(damaged_files(Store(root / "crowd")))
-    return made
-
-
 if __name__ == "__main__":
     given = [int(word) for word in sys.argv[1:]]
     kills, processes, count = [*given, *(200, 8, 20)[len(given) :]]
@@ -179,11 +165,11 @@ if __name__ == "__main__":
             f"{kills} kills over {grids} grids in {spent:.0f} s: nothing lost, {survived} records "
             "written under fire"
         )
-        began = time.perf_counter()
-        made = crowd(processes, Path(folder), count)
-        worst = max(made.values())
+        from crowd import crowd  # which imports this file
+
+        found = crowd(Path(folder), processes=processes, count=count)
         print(
-            f"{len(made)} runs, states and shards asked for by {processes} processes in "
-            f"{time.perf_counter() - began:.0f} s: each made at most {worst} time(s)"
+            f"{found.pieces} runs, states and shards asked for by {processes} processes in "
+            f"{found.seconds:.0f} s: each made at most {1 + (found.twice > 0)} time(s)"
         )
-        raise SystemExit(worst > 1)
+        raise SystemExit(found.wrong > 0)

@@ -106,7 +106,7 @@ def test_every_field_is_stated_and_too_few_samples_are_refused(protocol, photos)
     fields = {"name", "version", "features", "perceptual", "reference", "reference_read"}
     fields |= {"samples", "checkpoint", "aggregation", "metrics"}
     assert set(rules) == fields and rules["name"] == protocol
-    wanted = cell.draws.num_scored
+    wanted = cell.samples.num_scored
     assert wanted == (20 if protocol == "rsimle2024" else 5000)
     with pytest.raises(ValueError, match=rf"{protocol} scores {wanted} samples .*set num_images"):
         cell_of(photos, f"protocol={protocol}", f"num_images={wanted - 1}")

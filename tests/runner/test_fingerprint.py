@@ -188,7 +188,7 @@ def test_seed_and_draw_are_two_axes():
 
 
 def test_every_class_of_conf_is_locked():
-    unlocked = [target for target in named_classes([ROOT / "conf"]) if is_unlocked(target)]
+    unlocked = [target for target in named_classes(ROOT / "conf") if is_unlocked(target)]
     assert not unlocked, "run: fsig-bench check accept=true"
 
 
