@@ -42,6 +42,15 @@ def hybrid_loss(
     return simple + vlb_weight * 1000 * bound, simple
 
 
+def draw_steps(n: int, power: float, g: torch.Generator) -> Tensor:
+    """Timesteps [n], int64 in 0..999: 1000 u^power for one u in each of n equal strata of [0, 1).
+
+    Strata after Kingma et al., arXiv:2107.00630, appendix I.1; a power above 1 favours the clean end.
+    """
+    u = (torch.arange(n) + torch.rand(1, generator=g)) / n
+    return (u**power * 1000).long().clamp(max=999)
+
+
 @torch.no_grad()
 def begin_from(model: PixelUNet, trained: PixelUNet) -> None:
     """Copies trained weights; rows of `model` that `trained` lacks stay as they are.
@@ -64,6 +73,7 @@ class DiffusionRecipe:
     vlb_weight: float
     loop: Loop
     fine: int = 0  # channels of the path at full resolution; see PixelUNet
+    step_power: float = 1.0  # see `draw_steps`
     start: str | None = None  # trained weights to begin from, of the same network without `fine`
 
     def run(self, out: Path, work: Path) -> dict[str, Any]:
@@ -78,9 +88,7 @@ class DiffusionRecipe:
         def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "noise", step)
             x0 = to_float(pixels)
-            # One step in each of n equal strata (Kingma et al., arXiv:2107.00630, appendix I.1).
-            t = (torch.arange(len(x0)) + torch.rand(1, generator=g)) / len(x0)
-            t = (t * 1000).long().clamp(max=999)
+            t = draw_steps(len(x0), self.step_power, g)
             noise = torch.randn(x0.shape, generator=g)
             abar = tables.abar[t][:, None, None, None]
             x_t = abar.sqrt() * x0 + (1 - abar).sqrt() * noise

@@ -19,7 +19,7 @@ from baselines.common.autoencoder import (
 )
 from baselines.common.unet import PixelUNet, load_unet, save_unet
 from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe, edge_loss
-from baselines.pretrain.diffusion import DiffusionRecipe
+from baselines.pretrain.diffusion import DiffusionRecipe, draw_steps
 from fsig_bench.api.weights import record_in_manifest
 
 LOOP = replace(toy_recipes.LOOP, num_images=96, lr=1e-3, checkpoint_s=1e9)
@@ -45,6 +45,16 @@ def diffusion(unet, start, **changes):
         start=str(start),
         loop=replace(LOOP, **changes),
     )
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5])
+def test_timesteps_follow_the_power_of_a_uniform_draw(power):
+    t = draw_steps(10000, power, torch.Generator().manual_seed(0))
+    below = [float((t < edge).float().mean()) for edge in (100, 300, 700)]
+    assert below == pytest.approx(
+        [(edge / 1000) ** (1 / power) for edge in (100, 300, 700)], abs=1e-3
+    )
+    assert t.min() >= 0 and t.max() <= 999
 
 
 def test_a_run_begins_from_trained_weights_and_may_be_written_at_any_time(tmp_path, unet_config):
