@@ -45,7 +45,8 @@ def hybrid_loss(
 def draw_steps(n: int, power: float, g: torch.Generator) -> Tensor:
     """Timesteps [n], int64 in 0..999: 1000 u^power for one u in each of n equal strata of [0, 1).
 
-    Strata after Kingma et al., arXiv:2107.00630, appendix I.1; a power above 1 favours the clean end.
+    Strata after Kingma et al., arXiv:2107.00630, appendix I.1; a power above 1 favours the
+    clean end.
     """
     u = (torch.arange(n) + torch.rand(1, generator=g)) / n
     return (u**power * 1000).long().clamp(max=999)
