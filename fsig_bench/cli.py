@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import hydra
@@ -95,14 +96,6 @@ def check_command(cfg: DictConfig) -> None:
             raise ValueError(f"no {group} is chosen: add {group}=... (one of {', '.join(options)})")
 
 
-def control_configs(cfg: DictConfig) -> list[DictConfig]:
-    """The config of each control that applies, in the method's place."""
-    from fsig_bench.runner.controls import applies, control_overrides
-
-    words = control_overrides(HydraConfig.get().overrides.task, cfg)
-    return [c for c in (compose("config", w) for w in words) if applies(c)]
-
-
 def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | None:
     """One cell and its controls, from the config to the table.
 
@@ -117,6 +110,7 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     from fsig_bench.api.assets import check_space
     from fsig_bench.console import console
     from fsig_bench.runner.cell import absent_assets
+    from fsig_bench.runner.controls import control_configs
     from fsig_bench.runner.device import member_device
     from fsig_bench.runner.distributed import barrier, join
     from fsig_bench.runner.make import fetch_asset, make_records
@@ -129,7 +123,10 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     check_command(cfg)
     store = Store(cfg.results_dir)
     join(member_device(cfg.device))
-    cells = [resolve(c) for c in (cfg, *control_configs(cfg))]
+    typed = HydraConfig.get().overrides
+    folders = [word for word in typed.hydra if word.startswith("hydra.searchpath=")]
+    controls = control_configs([*typed.task, *folders], cfg, partial(compose, "config"))
+    cells = [resolve(c) for c in (cfg, *controls)]
     missing = absent_assets(cells)
     previews = cfg.preflight == "only" or cfg.dry_run
     if previews and missing:

@@ -6,11 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from warm_process import run_warm
+
 from fsig_bench.runner.build import build_method
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.resolve import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
+# Two quick metrics and a quick picture, where a test is about neither.
+BRIEF = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "protocol=brief"]
+BRIEF += ["figures.embedding=pca"]
+PIPES = {"capture_output": True, "text": True}
 
 
 def composed(*overrides):
@@ -29,14 +35,13 @@ def command(*overrides):
     return [sys.executable, "-m", "fsig_bench", *overrides]
 
 
-def cli(*overrides, check=True, env=None):
-    done = subprocess.run(
-        command(*overrides),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"COLUMNS": "200"} | (env or {}),
-    )
+def cli(*overrides, check=True, env=None, warm=True, cwd=ROOT):
+    """The command with these words; `warm=False`: with all that starting an interpreter takes."""
+    own = os.environ | {"COLUMNS": "200"} | (env or {})
+    if warm:
+        done = run_warm(overrides, cwd=cwd, env=own)
+    else:
+        done = subprocess.run(command(*overrides), cwd=cwd, env=own, **PIPES)
     if check and done.returncode:
         raise AssertionError(f"{overrides} failed:\n{done.stdout}\n{done.stderr}")
     return done

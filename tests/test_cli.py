@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import ROOT, cli, command, composed
 
+from fsig_bench.runner.controls import control_configs
 from fsig_bench.runner.resolve import resolve
 from fsig_bench.runs import found_runs
 from fsig_bench.store.status import read_status
@@ -92,6 +93,21 @@ def test_metrics_and_parts_can_be_added():
     assert cfg.method.images.files == "~/my [photos], 2"
 
 
+def test_controls_keep_their_own_settings_under_an_experiment(tmp_path):
+    """The experiment sets method.segments, which neither `source` nor `copy` has."""
+    words = ["method=crdi", "dataset=babies", "experiment=crdi_metfaces", "dry_run=true"]
+    out = cli(*words, "controls=[source,finetune]", f"results_dir={tmp_path}").stdout
+    assert "source" in out and "finetune" in out
+    swept = cli("-m", *words, "controls=[source]", f"results_dir={tmp_path}").stdout
+    assert "source on babies" in swept
+    # What an experiment sets for a control by the control's name holds.
+    smoke = ["method=crdi", "dataset=babies", "experiment=smoke", "controls=[finetune]"]
+    cfg = composed(*smoke)
+    (config,) = control_configs(smoke, cfg, lambda w: composed(*w))
+    assert config.method == composed("method=finetune", *smoke[1:]).method
+    assert config.num_images == cfg.num_images
+
+
 @pytest.mark.parametrize("words", [["method=cridi"], ["num_image=3"], ["controls=[sorce]"], ["~k"]])
 def test_the_command_prints_one_sentence_and_no_traceback(words):
     done = cli(*CELL[:2], *words, check=False)
@@ -146,7 +162,7 @@ def is_running(root):
 COMPLETE = """
 eval "$(fsig-bench -sc install=bash)"
 complete -p fsig-bench
-COMP_LINE="fsig-bench method=cr"; COMP_POINT=${#COMP_LINE}; COMP_CWORD=1
+COMP_LINE="fsig-bench method=gan"; COMP_POINT=${#COMP_LINE}; COMP_CWORD=1
 hydra_bash_completion
 echo "${COMPREPLY[@]}"
 """
@@ -163,4 +179,4 @@ def test_bash_completes_the_console_script(tmp_path):
     )
     registered, completed = done.stdout.splitlines()
     assert registered.endswith("-F hydra_bash_completion fsig-bench"), done.stderr
-    assert completed == "method=crdi"
+    assert completed == "method=gan_inversion"

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, cli
 
 from fsig_bench.__main__ import main
 from fsig_bench.console import exit_status, parse_words, results_root, split_config_dir
@@ -146,13 +146,10 @@ def test_an_interrupted_word_says_one_line(capsys):
 
 
 def run(*words, env=None):
-    return subprocess.run(
-        [sys.executable, "-m", "fsig_bench", *map(str, words)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | (env or {}),
+    return cli(
+        *map(str, words),
+        env={"COLUMNS": os.environ.get("COLUMNS", "80"), **(env or {})},
+        check=False,
     )
 
 
@@ -286,7 +283,7 @@ echo "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     "typed, found",
     [
-        ("fsig-bench method=crd", "method=crdi"),
+        ("fsig-bench method=gan", "method=gan_inversion"),
         ("fsig-bench method=crdi dataset=bab", "dataset=babies"),
         ("fsig-bench num_im", "num_images="),
     ],

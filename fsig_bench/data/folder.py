@@ -42,9 +42,14 @@ class ImageFolder:
     n_ref: int | None  # how many of them; None: all
     resolution: int
     resize: str
+    shots_resize: str | None  # of the shots, where a method's authors read them otherwise
     shots_list: list[str] | None  # file names of the canonical shots; None: the first k
 
     source_domain: ClassVar[None] = None
+
+    @property
+    def _of_shots(self) -> str:
+        return self.shots_resize or self.resize
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -89,6 +94,7 @@ class ImageFolder:
             ValueError: too few images, or images that cannot be read.
         """
         check_recipe(self.resize)
+        check_recipe(self._of_shots)
         if subset < 0:
             raise ValueError(f"subset={subset}: subsets count from 0, the canonical shot list")
         pool = self._canonical if subset == 0 else self._files
@@ -103,7 +109,7 @@ class ImageFolder:
                 f"subset={subset} would be the same {k} shots as any other: {self.path} holds no "
                 f"more than k={k} images; use subset=0, a smaller k, or add images"
             )
-        self._pixels(self._chosen(k, subset))
+        self._pixels(self._chosen(k, subset), self._of_shots)
         self._check_reference(k, subset)
 
     def _check_reference(self, k: int, subset: int) -> None:
@@ -134,11 +140,11 @@ class ImageFolder:
             ValueError: images that cannot be read.
         """
         if self._reference_files is not None:
-            self._pixels(self._reference_files)
+            self._pixels(self._reference_files, self.resize)
 
     def shots(self, k: int, subset: int) -> Tensor:
         """uint8 [k, 3, resolution, resolution]."""
-        return to_tensor(self._pixels(self._chosen(k, subset)))
+        return to_tensor(self._pixels(self._chosen(k, subset), self._of_shots))
 
     def shot_names(self, k: int, subset: int) -> list[str]:
         """File names, without the path."""
@@ -150,7 +156,7 @@ class ImageFolder:
             return None
         keep = self._apart_from_shots(k, subset)
         self._require_two(int(keep.sum()))
-        return to_tensor(self._pixels(self._reference_files)[keep])
+        return to_tensor(self._pixels(self._reference_files, self.resize)[keep])
 
     def files(self, role: str, k: int, subset: int) -> list[Path] | None:
         """Image files of the shots, or of the reference without images that equal a shot."""
@@ -162,26 +168,27 @@ class ImageFolder:
         return [p for p, kept in zip(self._reference_files, keep, strict=True) if kept]
 
     def _apart_from_shots(self, k: int, subset: int) -> npt.NDArray[np.bool_]:
-        shots = {s.tobytes() for s in self._pixels(self._chosen(k, subset))}
-        images = self._pixels(self._reference_files or [])
+        shots = {s.tobytes() for s in self._pixels(self._chosen(k, subset), self.resize)}
+        images = self._pixels(self._reference_files or [], self.resize)
         return np.array([image.tobytes() not in shots for image in images])
 
     def fingerprint(self, k: int, subset: int) -> str:
         """Digest of the shots' bytes and of how they are read."""
-        return self._digest(self._chosen(k, subset))
+        return self._digest(self._chosen(k, subset), self._of_shots)
 
     def reference_fingerprint(self) -> str | None:
         """Digest of the reference's bytes; None without one."""
-        return None if self._reference_files is None else self._digest(self._reference_files)
+        files = self._reference_files
+        return None if files is None else self._digest(files, self.resize)
 
-    def _digest(self, files: list[Path]) -> str:
-        head = hashlib.sha256(f"{READING}/{self.resize}/{self.resolution}".encode())
+    def _digest(self, files: list[Path], resize: str) -> str:
+        head = hashlib.sha256(f"{READING}/{resize}/{self.resolution}".encode())
         for path in files:
             head.update(_sha256(path))
         return head.hexdigest()
 
-    def _pixels(self, files: list[Path]) -> npt.NDArray[np.uint8]:
-        return _read(tuple(map(_stamp, files)), self.resolution, self.resize)
+    def _pixels(self, files: list[Path], resize: str) -> npt.NDArray[np.uint8]:
+        return _read(tuple(map(_stamp, files)), self.resolution, resize)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from fsig_bench.api.assets import Asset
 from fsig_bench.console import console
 from fsig_bench.runner.cell import absent_assets
 from fsig_bench.runner.compose import explained
-from fsig_bench.runner.controls import applies, control_overrides
+from fsig_bench.runner.controls import control_configs
 from fsig_bench.runner.resolve import resolve
 from fsig_bench.store.records import is_usable, usable_record
 from fsig_bench.store.store import Store
@@ -101,7 +101,7 @@ class JobPlanner:
                 raise ValueError(f"no {group} is chosen: add {group}=...")
         cell = resolve(cfg)
         root = Store(cfg.results_dir).root
-        controls = filter(applies, map(self.composed, control_overrides(overrides, cfg)))
+        controls = control_configs(overrides, cfg, self.composed)
         cells = [cell, *map(resolve, controls)]
         if absent := absent_assets(cells):
             return [], absent, root

@@ -22,7 +22,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # processes are forked after the libraries have begun
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from helpers import make_cell
+from helpers import BRIEF, make_cell
 
 from fsig_bench.console import console
 from fsig_bench.runner import run as runner
@@ -32,10 +32,12 @@ from fsig_bench.store.maintenance import damaged_files
 from fsig_bench.store.records import read_record
 from fsig_bench.store.store import Store
 
-TINY = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
+TINY = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 TINY += ["batch_size=4", "figures.tsne_points=12", "controls=[]", "checkpoint_s=0"]
 METHODS = [["method=source", "method.num_steps=2"], ["method=copy"], ["method=real"]]
-METHODS += [["method=crdi", "method.draws=1", "method.card.reconstruct_sweep=null"]]
+CRDI = ["method=crdi", "method.draws=1", "method.card.reconstruct_sweep=null"]
+CRDI += ["method.num_steps=6", "method.t_start=1", "method.t_end=4", "method.segments=3"]
+METHODS += [CRDI]
 
 
 def grid(count: int, *more: str) -> list:

@@ -50,10 +50,15 @@ def opened(folder, names, side=None, resample=None):
     return out
 
 
-def fd_of(photos, tmp_path, *words):
-    cell = cell_of(photos, "num_images=40", "protocol.samples=30", *words)
-    record, _ = run(cell, Store(tmp_path / "results"))
-    return record
+@pytest.fixture(scope="module")
+def fd_of(photos, tmp_path_factory):
+    """The record under some words; two tests that ask for the same one share it."""
+    store = Store(tmp_path_factory.mktemp("results"))
+
+    def made(*words):
+        return run(cell_of(photos, "num_images=40", "protocol.samples=30", *words), store)[0]
+
+    return made
 
 
 @pytest.mark.parametrize(
@@ -67,9 +72,9 @@ def fd_of(photos, tmp_path, *words):
     ],
 )
 def test_the_distance_is_to_the_stated_reference_read_as_stated(
-    protocol, names, side, resample, photos, tmp_path
+    protocol, names, side, resample, photos, fd_of
 ):
-    record = fd_of(photos, tmp_path, f"protocol={protocol}")
+    record = fd_of(f"protocol={protocol}")
     files = [f"{n:02d}.png" for n in names]
     reference = opened(photos / "all", files, side, resample)
     real = torch.cat([TRUNK.features(image[None]) for image in reference])
@@ -82,9 +87,9 @@ def test_the_distance_is_to_the_stated_reference_read_as_stated(
     assert record["protocol"] == protocol
 
 
-def test_the_published_distances_differ_on_one_set_of_samples(photos, tmp_path):
+def test_the_published_distances_differ_on_one_set_of_samples(fd_of):
     values = [
-        fd_of(photos, tmp_path, f"protocol={p}")["metrics"]["fd"]["value"]
+        fd_of(f"protocol={p}")["metrics"]["fd"]["value"]
         for p in ("cdc2021", "crdi2024", "adam2022", "rsimle2024")
     ]
     for i, a in enumerate(values):

@@ -2,11 +2,9 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, cli
 
 PAGE = (ROOT / "docs" / "add_a_method.md").read_text()
 FILES = dict(re.findall(r"`(my_[a-z_/.]+)`[^`]*?:\n\n```[a-z]+\n(.*?)```", PAGE, re.S))
@@ -19,14 +17,8 @@ def check(folder, method):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     words = ["--config-dir", "my_conf", "method=sdedit", "method.num_steps=5", "method.start=2"]
-    return subprocess.run(
-        [sys.executable, "-m", "fsig_bench", "check", *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    return cli("check", *words, cwd=folder, env={"PYTHONPATH": path}, check=False)
 
 
 def lines_of(text):

@@ -192,9 +192,14 @@ def test_every_class_of_conf_is_locked():
     assert not unlocked, "run: fsig-bench check accept=true"
 
 
+@pytest.fixture(scope="module")
+def golden():
+    return {case.label: case for case in all_cases()}
+
+
 @pytest.mark.parametrize("label", ["method copy", "method source", "metric fd", "dataset babies"])
-def test_golden_cases_give_their_bytes(label):
-    (case,) = [c for c in all_cases() if c.label == label]
+def test_golden_cases_give_their_bytes(label, golden):
+    case = golden[label]
     known = fingerprint.read_locks(fingerprint.lock_file(case.classes[0]))["golden"][label]
     if known["made_on"] != made_on():
         pytest.skip(f"the golden bytes are of {known['made_on']}, here is {made_on()}")

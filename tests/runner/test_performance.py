@@ -10,7 +10,7 @@ from functools import cached_property
 
 import pytest
 import torch
-from helpers import ROOT, build, cli, make_cell, records
+from helpers import BRIEF, ROOT, build, cli, make_cell, records
 
 from baselines.common.data_parallel import shard_groups
 from fsig_bench.api.images import to_float
@@ -22,8 +22,8 @@ from fsig_bench.runner.preflight import check_memory, memory_floor_gib, remainin
 from fsig_bench.runner.settings import Place
 from fsig_bench.store.store import Store
 
-SMALL = ["dataset=babies", "k=4", "controls=[]", "num_images=20", "suite.shard_size=10"]
-SMALL += ["batch_size=10", "dataset.n_ref=150", "figures.tsne_points=40"]
+SMALL = [*BRIEF, "dataset=babies", "k=4", "controls=[]", "num_images=8", "suite.shard_size=4"]
+SMALL += ["batch_size=4", "dataset.n_ref=100", "figures.tsne_points=16"]
 TUNED = ["method=finetune", "method.iterations=2", "method.groups=2", "method.sample.num_steps=3"]
 STUDIO = ["method=domainstudio", *TUNED[1:]]
 
@@ -174,10 +174,10 @@ def test_a_team_leaves_one_record_of_the_same_images(tmp_path):
     assert one.keys() == two.keys() and len(one) == 2
     for key in one:
         assert one[key]["run_id"] == two[key]["run_id"]
-    drawn = ("source", "babies", 20, 0)
+    drawn = ("source", "babies", 8, 0)
     assert one[drawn]["pixels_sha256"] == two[drawn]["pixels_sha256"]
     key = make_cell(*args).sample_key  # DomainStudio adds its groups in another order
-    a, b = (Store(tmp_path / n).load_shard(key, 10, 20)[0].float() for n in ("one", "two"))
+    a, b = (Store(tmp_path / n).load_shard(key, 4, 8)[0].float() for n in ("one", "two"))
     assert (a - b).abs().mean() < 2 < (a - a.flip(0)).abs().mean()  # grey levels
 
 
@@ -186,16 +186,16 @@ def test_what_is_left_to_do_is_counted(tmp_path):
     cell, store = make_cell(*words), Store(tmp_path)
     method = build(cell)
     before = remaining(cell, method, store)
-    assert (before.nfe_adapt, before.images_done, before.images) == (4 * 2 * 15, 0, 20)
+    assert (before.nfe_adapt, before.images_done, before.images) == (4 * 2 * 15, 0, 8)
     assert not before.adapted and before.nfe_per_image == method.nfe_per_image
     state = method.adapt(to_float(cell.dataset.shots(4, 0)), seed=0, progress=NoProgress())
     assert state.nfe_adapt == before.nfe_adapt
     store.save_state(cell.adapt_key, state, 1.0)
-    store.save_shard(cell.sample_key, 0, torch.zeros(10, 3, 64, 64, dtype=torch.uint8), 1.0)
+    store.save_shard(cell.sample_key, 0, torch.zeros(4, 3, 64, 64, dtype=torch.uint8), 1.0)
     after = remaining(cell, method, store)
-    assert after.adapted and after.images_done == 10
-    left = f"{10 * method.nfe_per_image:,.0f} network evaluations to go"
-    assert "10 of 20 images drawn" in str(after) and left in str(after)
+    assert after.adapted and after.images_done == 4
+    left = f"{4 * method.nfe_per_image:,.0f} network evaluations to go"
+    assert "4 of 8 images drawn" in str(after) and left in str(after)
 
 
 def test_a_warm_up_extrapolates_and_keeps_nothing(tmp_path):

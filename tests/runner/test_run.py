@@ -8,20 +8,22 @@ import time
 
 import pytest
 import torch
-from helpers import ROOT, cli, command, make_cell, records
+from helpers import BRIEF, ROOT, cli, command, make_cell, records
 
 from fsig_bench.api import NoProgress
-from fsig_bench.api.images import to_float
+from fsig_bench.api.images import pixels_sha256, to_float
 from fsig_bench.runner.build import build_method
 from fsig_bench.runner.sample import make_shard, sample
+from fsig_bench.runner.score import score
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
 
-SMALL = ["dataset=babies", "k=3", "dataset.n_ref=150", "suite.shard_size=10", "num_images=30"]
-SMALL += ["batch_size=10", "figures.tsne_points=40", "controls=[]", "method=crdi"]
+SMALL = ["dataset=babies", "k=3", "dataset.n_ref=100", "suite.shard_size=5", "num_images=15"]
+SMALL += ["batch_size=5", "figures.tsne_points=20", "controls=[]", "method=crdi"]
+SMALL += ["method.num_steps=12", "method.t_start=2", "method.t_end=8", "method.segments=6"]
 SMALL += ["method.draws=2", "method.card.reconstruct_sweep=null"]
-KEY = ("crdi", "babies", 30, 0)
+KEY = ("crdi", "babies", 15, 0)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +46,11 @@ def test_a_run_leaves_what_it_promises(whole):
     assert set(record["metrics"]) == names
     for metric in record["metrics"].values():
         assert metric["value"] is not None and metric["extractor"] == "faceworld-reader"
-        assert metric["n_fake"] == 30 and metric["n_real"] == 150
+        assert metric["n_fake"] == 15 and metric["n_real"] == 100
         assert metric["protocol_hash"] == record["protocol_hash"]
     assert set(record["timing_s"]) == {"adapt", "sample", "score"}
-    assert record["nfe_per_image"] == 20 and record["nfe_adapt"] == 3 * 15 * 2
-    assert record["trained_params"] == 3 * 15 * 3 * 64 * 64
+    assert record["nfe_per_image"] == 8 and record["nfe_adapt"] == 3 * 6 * 2
+    assert record["trained_params"] == 3 * 6 * 3 * 64 * 64
     assert 0 < record["peak_mem_gib"] < 8
     assert str(ROOT) not in str(record["config"])
     assert "CRDI" in out and str(path) in out
@@ -67,10 +69,10 @@ def test_more_images_reuse_the_shards(whole, tmp_path):
     shutil.copytree(folder, tmp_path / "r")
     shards = sorted((tmp_path / "r" / "store" / "sample").glob("*/*.safetensors"))
     stamps = [p.stat().st_mtime_ns for p in shards]
-    cli(*SMALL, f"results_dir={tmp_path / 'r'}", "num_images=40")
+    cli(*SMALL, f"results_dir={tmp_path / 'r'}", "num_images=20")
     found = records(tmp_path / "r")
     assert [p.stat().st_mtime_ns for p in shards] == stamps
-    more = found[("crdi", "babies", 40, 0)]
+    more = found[("crdi", "babies", 20, 0)]
     assert more["timing_s"]["adapt"] == record["timing_s"]["adapt"]
     assert more["pixels_sha256"] != record["pixels_sha256"]
 
@@ -80,18 +82,18 @@ def test_exported_pngs_score_to_the_same_numbers(whole, tmp_path):
     shutil.copytree(folder, tmp_path / "r")
     out = cli(*SMALL, f"results_dir={tmp_path / 'r'}", "png=true").stdout
     png = next((tmp_path / "r").glob("runs/mini/crdi/babies/*/png"))
-    assert "30 PNG files" in out and len(list(png.glob("*.png"))) == 30
+    assert "15 PNG files" in out and len(list(png.glob("*.png"))) == 15
     shared = [word for word in SMALL if not word.startswith("method")]
     cli(
         *shared, "method=from_folder", f"method.images.files={png}", f"results_dir={tmp_path / 'r'}"
     )
-    again = records(tmp_path / "r")[("from_folder", "babies", 30, 0)]
+    again = records(tmp_path / "r")[("from_folder", "babies", 15, 0)]
     assert again["pixels_sha256"] == record["pixels_sha256"]
     assert again["metrics"] == record["metrics"]
     few = cli(
-        *shared, "method=from_folder", f"method.images.files={png}", "num_images=31", check=False
+        *shared, "method=from_folder", f"method.images.files={png}", "num_images=16", check=False
     )
-    assert few.returncode and "holds 30 images" in few.stderr + few.stdout
+    assert few.returncode and "holds 15 images" in few.stderr + few.stdout
 
 
 def test_workers_give_the_same_bytes(whole, tmp_path):
@@ -137,24 +139,21 @@ def test_killed_while_sampling_it_continues_to_the_same_bytes(whole, tmp_path):
 
 def test_other_batch_sizes_change_rounding_only(whole, tmp_path):
     folder, record, _ = whole
-    base = make_cell(*SMALL, f"results_dir={folder}")
-    ranges = [(0, 10), (10, 20), (20, 30)]
-
-    def pixels(root):
-        shards = [Store(root).load_shard(base.sample_key, *r)[0] for r in ranges]
-        return torch.cat(shards).int()
-
-    for size in (1, 7, 64):
-        root = tmp_path / str(size)
-        shutil.copytree(folder / "store" / "adapt", root / "store" / "adapt")
-        cli(*SMALL, f"results_dir={root}", f"batch_size={size}")
-        gap = (pixels(root) - pixels(folder)).abs()
+    first = Store(folder)
+    drawn = {}
+    for size in (5, 1, 3, 64):
+        cell = make_cell(*SMALL, f"batch_size={size}", "device=cpu")
+        store, method = Store(tmp_path / str(size)), build_method(cell.method, cell.place)
+        state, _ = first.load_state(cell.adapt_key)
+        drawn[size] = sample(cell, method, state, store)[0].int()
+        gap = (drawn[size] - drawn[5]).abs()
         assert gap.max() <= 1 and (gap > 0).float().mean() <= 1e-3, size
-        other = records(root)[KEY]
-        for name, metric in record["metrics"].items():
-            assert other["metrics"][name]["value"] == pytest.approx(
-                metric["value"], rel=2e-3, abs=1e-4
-            )
+    assert pixels_sha256(drawn[5].to(torch.uint8)) == record["pixels_sha256"]
+    assert any(not torch.equal(drawn[5], other) for other in drawn.values())  # else: too small
+    cell = make_cell(*SMALL, "batch_size=1", "device=cpu")
+    values, _ = score(cell, drawn[1].to(torch.uint8), Store(tmp_path / "score"))
+    for name, metric in record["metrics"].items():
+        assert values[name]["value"] == pytest.approx(metric["value"], rel=2e-3, abs=1e-4), name
 
 
 def test_a_damaged_shard_is_named(whole, tmp_path):
@@ -209,7 +208,14 @@ def test_a_sweep_may_choose_methods_and_datasets(tmp_path):
 
 
 def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_path):
-    shared = ["-m", "dataset=babies", "dataset.n_ref=150", "num_images=10", "suite.shard_size=10"]
+    shared = [
+        "-m",
+        *BRIEF,
+        "dataset=babies",
+        "dataset.n_ref=100",
+        "num_images=10",
+        "suite.shard_size=10",
+    ]
     shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
     first = cli(*shared, "method=crdy,copy,real", check=False)
     assert first.returncode == 1
@@ -232,7 +238,14 @@ def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_pa
 
 
 def test_a_cell_that_breaks_while_running_is_named_at_the_end(tmp_path):
-    shared = ["-m", "dataset=babies", "dataset.n_ref=150", "num_images=10", "suite.shard_size=10"]
+    shared = [
+        "-m",
+        *BRIEF,
+        "dataset=babies",
+        "dataset.n_ref=100",
+        "num_images=10",
+        "suite.shard_size=10",
+    ]
     shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
     done = cli(*shared, "method=copy,real", check=False)
     assert done.returncode == 0
@@ -250,14 +263,14 @@ def test_a_cell_that_breaks_while_running_is_named_at_the_end(tmp_path):
 def test_preflight_only_does_no_work(tmp_path):
     words = [w for w in SMALL if w != "controls=[]"]
     done = cli(*words, "preflight=only", f"results_dir={tmp_path}")
-    assert done.stdout.count("to do: ") == 4 and "to adapt (90 network evaluations)" in done.stdout
+    assert done.stdout.count("to do: ") == 4 and "to adapt (36 network evaluations)" in done.stdout
     assert done.stdout.count("time     adapt 0 s") == 3 and "warm-up peaked at" in done.stdout
     assert not (tmp_path / "runs").exists() and not (tmp_path / "store").exists()
 
 
 def test_help_is_quick_and_needs_no_torch():
     began = time.perf_counter()
-    done = cli("--help")
+    done = cli("--help", warm=False)
     assert time.perf_counter() - began < 2
     for word in ("method=", "babies", "crdi", "record.json", "-m"):
         assert word in done.stdout

@@ -303,7 +303,7 @@ def test_a_lock_that_was_freed_under_its_holder_is_reported(tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_crowds_make_everything_once_with_flock_and_without():
-    script = [sys.executable, "tests/bench/crowd.py", "3", "4"]
+    script = [sys.executable, "tests/bench/crowd.py", "2", "4"]
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("| 0 made twice, 0 lost, 0 damaged, 0 errors |") == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, cli, command, make_cell, records
+from helpers import BRIEF, ROOT, cli, command, make_cell, records
 from safetensors.torch import save_file
 
 from fsig_bench import runs
@@ -25,7 +25,7 @@ from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store
 from fsig_bench.sweep.plan_cache import PlanCache
 
-TINY = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
+TINY = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 TINY += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
 DRAWN = [*TINY, "method=source", "method.num_steps=2"]
 
@@ -386,9 +386,9 @@ def write_fast(path: Path, record):
 
 @pytest.mark.slow
 def test_kills_and_crowds_lose_nothing_and_make_everything_once():
-    script = [sys.executable, "tests/bench/kills.py", "8", "3", "4"]
+    script = [sys.executable, "tests/bench/kills.py", "4", "2", "4"]
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert "8 kills over " in done.stdout and "nothing lost" in done.stdout
+    assert "4 kills over " in done.stdout and "nothing lost" in done.stdout
     # Four runs of four states, and two shards each.
     assert "16 runs, states and shards" in done.stdout and "at most 1 time(s)" in done.stdout

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import make_cell
+from helpers import BRIEF, make_cell
 
 from fsig_bench.api.files import append_line, make_folder, write_json
 from fsig_bench.runner.run import run
 from fsig_bench.store.lock import is_held, locked
 from fsig_bench.store.store import Store
 
-CELL = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
+CELL = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 CELL += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
 CELL += ["method=source", "method.num_steps=2"]
 FIRST, SECOND, GROUP = 4001, 4002, 4100  # numbers are enough: nobody need have a name

@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, command
+from helpers import BRIEF, ROOT, command
 
 from fsig_bench.api.stopping import REQUEST, stop_if_asked
 from fsig_bench.store.lock import Busy
 from fsig_bench.store.status import read_status, record_status
 
-TINY = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "batch_size=2"]
+TINY = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "batch_size=2"]
 TINY += ["figures.tsne_points=12", "controls=[]"]
 
 

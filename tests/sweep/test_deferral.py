@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from helpers import ROOT, command, make_cell
+from helpers import BRIEF, ROOT, command, make_cell
 
 from fsig_bench import runs
 from fsig_bench.runner.run import run
@@ -13,7 +13,7 @@ from fsig_bench.store.lock import Busy, locked
 from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store
 
-CELL = ["dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
+CELL = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 CELL += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
 CELL += ["method=source", "method.num_steps=2"]
 SPAWN = multiprocessing.get_context("spawn")

@@ -3,13 +3,21 @@
 from pathlib import Path
 
 import pytest
-from helpers import cli, records
+from helpers import BRIEF, cli, records
 
 from fsig_bench.api.assets import Asset
 from fsig_bench.sweep.fetching import fetch_absent
 from fsig_bench.sweep.planner import Job
 
-SMALL = ["-m", "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
+SMALL = [
+    "-m",
+    *BRIEF,
+    "dataset=babies",
+    "k=2",
+    "dataset.n_ref=100",
+    "suite.shard_size=4",
+    "num_images=8",
+]
 SMALL += ["batch_size=4", "figures.tsne_points=12", "controls=[]", "method=copy", "seed=0,1"]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, command, records
+from helpers import BRIEF, ROOT, command, records
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,7 +25,14 @@ from fsig_bench.runner.device import resolve_device
 from fsig_bench.store.status import read_status
 from fsig_bench.sweep import jobs as sweep_jobs
 
-SMALL = ["dataset=babies", "k=3", "dataset.n_ref=100", "suite.shard_size=10", "num_images=20"]
+SMALL = [
+    *BRIEF,
+    "dataset=babies",
+    "k=3",
+    "dataset.n_ref=100",
+    "suite.shard_size=10",
+    "num_images=20",
+]
 SMALL += ["batch_size=10", "figures.tsne_points=20", "controls=[]"]
 SOURCE = [*SMALL, "method=source", "method.num_steps=3", "draw=${seed}"]
 CRDI = [*SMALL, "method=crdi", "method.draws=2", "method.card.reconstruct_sweep=null"]

@@ -1,8 +1,16 @@
 """What a sweep prints: a number for each cell, a line for each finished one, a matrix."""
 
-from helpers import cli
+from helpers import BRIEF, cli
 
-SMALL = ["-m", "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
+SMALL = [
+    "-m",
+    *BRIEF,
+    "dataset=babies",
+    "k=2",
+    "dataset.n_ref=100",
+    "suite.shard_size=4",
+    "num_images=8",
+]
 SMALL += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
 
 
@@ -16,7 +24,7 @@ def test_cells_are_numbered_and_summed_up_and_finished_ones_count(tmp_path):
     assert "cell 2 of 4: copy on babies, seed 1" in lines and "cell 1 of 4" not in out
     (done,) = [line for line in lines if line.startswith("cell 2 of 4 done: copy on babies")]
     assert "Frechet distance" in done and done.endswith(" s)")
-    assert "protocol ours, 2 shots, 8 images: mean ± standard deviation over seeds 0, 1" in out
+    assert "protocol brief, 2 shots, 8 images: mean ± standard deviation over seeds 0, 1" in out
     (row,) = [line for line in lines if line.startswith("| copy") and "0.000" not in line]
     assert "±" in row
     assert out.index("| copy") < out.index("2 of 4 cells failed")
