@@ -6,9 +6,11 @@ import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.places import CONF
 from fsig_bench.console import existing_folder, printable
 from fsig_bench.store.index import entries as index_entries
 from fsig_bench.store.records import read_record
@@ -16,6 +18,18 @@ from fsig_bench.store.records import read_record
 Record = dict[str, Any]
 KINDS = {"method": 0, "control": 1}  # in the order of rows
 MOST_NAMED = 20  # files that are left out
+
+
+@cache
+def method_cards() -> Mapping[str, Mapping[str, Any]]:
+    """The cards in conf/method by the method's name, as their files have them, in a fixed order."""
+    import yaml
+
+    found = {}
+    for path in sorted((CONF / "method").glob("*.yaml")):
+        card = (yaml.safe_load(path.read_text()) or {}).get("card", {})
+        found[card.get("name", path.stem)] = card
+    return found
 
 
 def record_folders(typed: Sequence[str]) -> list[Path]:
@@ -62,11 +76,20 @@ def load(folders: Iterable[Path], *, short: bool = False) -> list[Record]:
             if found.setdefault(key, record)["metrics"] != record["metrics"]:
                 problems.append(f"{path} has other numbers than another record of {key[1]}")
     _name_problems(sorted(problems))
+    _label_as_today(found.values())
     if not found:
         where = ", ".join(map(str, folders)) or "results"
         left = f" that can be used ({len(problems)} files are named above)" if problems else ""
         raise ValueError(f"there is no record{left} below {where}; run a method first")
     return [found[key] for key in sorted(found)]
+
+
+def _label_as_today(records: Iterable[Record]) -> None:
+    """Gives methods of the repository the labels of today's cards: an old name may mislead."""
+    for record in records:
+        card = record["config"]["method"]["card"]
+        if record["method"] in (here := method_cards()):
+            card["label"] = here[record["method"]]["label"]
 
 
 def _read_folder(folder: Path, *, short: bool) -> Iterator[tuple[Path, str, Record | None]]:

@@ -392,20 +392,44 @@ OFFICIAL_YAML = {
         ("crdi_official", {}),
         ("crdi_log", {"anneal_scale": 0.0}),
         ("crdi_yaml", OFFICIAL_YAML),
-        ("crdi_metfaces", {"t_end": 15, "segments": 10, "solver": "closed_form"}),
         ("paper_crdi_log", {"anneal_scale": 0.0}),
-        *((f"paper_crdi_{k}shot", {"solver": "closed_form"}) for k in (1, 5, 10)),
+        *((f"paper_crdi_{k}shot", {}) for k in (1, 5, 10)),
     ],
 )
-def test_presets_hold_the_official_values(name, changes):
-    config = composed("method=crdi", "dataset=babies", f"experiment={name}")
+def test_presets_hold_the_official_run(name, changes):
+    config = composed("dataset=babies", f"experiment={name}")
     found = {**config.method, **config.method.sample}
     assert {key: found[key] for key in MAIN_SH} == MAIN_SH | changes
-    if name.startswith("paper"):
-        assert (config.suite.name, config.protocol.name) == ("paper", "crdi2024")
-        assert config.num_images == 5000 and f"_{config.k}shot" in name + "_10shot"
-        # The official code reads the shots with torchvision's default, as its reference is read.
-        assert config.dataset.resize == config.protocol.reference_read == "squash_pil_bilinear"
+    assert config.method.card.name == "crdi_official" and config.method.card.label == "CRDI"
+    assert (config.suite.name, config.protocol.name) == ("paper", "crdi2024")
+    assert config.num_images == 5000 and f"_{config.k}shot" in name + "_10shot"
+    cluster_size = 100 if name == "crdi_yaml" else 50
+    assert config.protocol.metrics.intra_lpips.cluster_size == cluster_size
+    # The official code reads the shots with torchvision's default, as its reference is read.
+    assert config.dataset.shots_resize == config.protocol.reference_read == "squash_pil_bilinear"
+
+
+@pytest.mark.parametrize("word", ["method.card.name=crdi_official", "experiment=crdi_metfaces"])
+def test_the_rows_of_both_solvers_have_their_own_names(word):
+    assert composed("method=crdi", "dataset=babies", word).method.solver == "closed_form"
+    assert composed("method=crdi", "dataset=babies").method.card.label == "CRDI (closed form)"
+    official = composed("method=crdi_official", "dataset=babies", word)
+    assert {**official.method}["solver"] == "adam"
+
+
+def test_every_command_on_a_prepared_set_reads_shots_as_the_authors_do():
+    """Also the ones without an experiment, such as those that `report table=` prints."""
+    words = ["suite=paper", "dataset=babies", "protocol=crdi2024"]
+    for method, read in {
+        "crdi_official": "squash_pil_bilinear",
+        "crdi": "squash_pil_bilinear",
+        "domainstudio": "center_halved_bicubic",
+        "finetune": "center_halved_bicubic",
+        "rs_imle": "squash_pil_bilinear",
+        "gan_inversion": None,
+    }.items():
+        dataset = composed(*words, f"method={method}").dataset
+        assert dataset.shots_resize == read and dataset.resize == "squash_pil_bicubic"
 
 
 @pytest.mark.parametrize(

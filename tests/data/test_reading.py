@@ -8,7 +8,7 @@ from helpers import ROOT, cli
 from PIL import Image
 
 from fsig_bench.data.folder import ImageFolder
-from fsig_bench.data.reading import list_images, read_images
+from fsig_bench.data.reading import list_images, read_images, read_pixels
 
 RED, GREY = (200, 30, 40), 120
 
@@ -104,7 +104,7 @@ def test_files_are_listed_in_natural_order(tmp_path):
 
 def folder(path, **changes):
     values = {"name": "f", "path": str(path), "reference": None, "n_ref": None, "resolution": 8}
-    values |= {"resize": "center_pil_box", "shots_list": None}
+    values |= {"resize": "center_pil_box", "shots_resize": None, "shots_list": None}
     return ImageFolder(**(values | changes))
 
 
@@ -161,6 +161,35 @@ def test_fingerprints_follow_content_and_recipe_not_time(ten):
 
 
 REAL = os.environ.get("FSIG_FEWSHOT", str(ROOT.parent / "shared" / "data" / "fewshot"))
+
+
+def test_halving_then_bicubic_is_what_guided_diffusion_does(tmp_path):
+    """By hand: 62 x 30 px is halved once to 31 x 15, then brought to 17 x 8, then cropped."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 62, 3), np.uint8))
+    picture.save(tmp_path / "a.png")
+    values = np.asarray(picture, dtype=np.float64).reshape(15, 2, 31, 2, 3).mean((1, 3))
+    half = Image.fromarray((values + 0.5).astype(np.uint8))
+    expected = np.asarray(half.resize((17, 8), Image.Resampling.BICUBIC))[:, 4:12]
+    got = read_pixels([tmp_path / "a.png"], resolution=8, resize="center_halved_bicubic")[0]
+    assert np.array_equal(got, expected)
+
+
+def test_shots_may_be_read_otherwise_than_the_reference(tmp_path):
+    for n in range(4):
+        pixels = np.random.default_rng(n).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{n}.png")
+    both = {"reference": str(tmp_path), "resize": "squash_pil_bicubic"}
+    plain, other = (folder(tmp_path, **both, shots_resize=r) for r in (None, "squash_pil_bilinear"))
+    for images in (plain, other):
+        images.check(2, 0)
+        assert len(images.reference_images(2, 0)) == 2  # the shots are known however they are read
+    bilinear = read(*(tmp_path / f"{n}.png" for n in (0, 1)), resize="squash_pil_bilinear")
+    assert torch.equal(other.shots(2, 0), bilinear) and not torch.equal(plain.shots(2, 0), bilinear)
+    assert other.fingerprint(2, 0) != plain.fingerprint(2, 0)
+    assert other.reference_fingerprint() == plain.reference_fingerprint()
+    assert torch.equal(other.reference_images(2, 0), plain.reference_images(2, 0))
+    with pytest.raises(ValueError, match="squash_pil_blinear"):
+        folder(tmp_path, shots_resize="squash_pil_blinear").check(2, 0)
 
 
 @pytest.mark.skipif(not os.path.isdir(REAL), reason=f"real target images are not at {REAL}")

@@ -17,7 +17,6 @@ from fsig_bench.report.figures.pareto import quality_against
 from fsig_bench.report.figures.style import (
     GREY,
     PALETTE,
-    committed_cards,
     drawing_order,
     is_control,
     look,
@@ -26,7 +25,7 @@ from fsig_bench.report.figures.style import (
 )
 from fsig_bench.report.figures.summaries import metric, over_shots, pairs, pareto_front, wall_s
 from fsig_bench.report.figures.write import matrix, most_frequent, write_figures
-from fsig_bench.report.records import load
+from fsig_bench.report.records import load, method_cards
 from fsig_bench.store.store import Store
 
 
@@ -62,6 +61,7 @@ def test_means_and_deviations_over_runs_that_have_both_values(records):
 
 LOOKS = {  # committed figures are drawn so
     "crdi": ("#e69f00", "s"),
+    "crdi_official": ("#e69f00", "D"),
     "gan_inversion": ("#0072b2", "<"),
     "rs_imle": ("#d55e00", "p"),
     "copy": ("#808080", "x"),
@@ -69,7 +69,7 @@ LOOKS = {  # committed figures are drawn so
 
 
 def test_methods_here_have_looks_of_their_own():
-    cards = committed_cards()
+    cards = method_cards()
     looks = {m: look(m, card) for m, card in cards.items()}
     for name, pair in LOOKS.items():
         assert (looks[name].colour, looks[name].marker) == pair
@@ -87,19 +87,19 @@ def test_methods_here_have_looks_of_their_own():
 
 
 def test_a_new_method_recolours_nobody(tmp_path, monkeypatch):
-    before = {m: look(m, card) for m, card in committed_cards().items()}
+    before = {m: look(m, card) for m, card in method_cards().items()}
     shutil.copytree(ROOT / "conf" / "method", tmp_path / "method")
     for name in ("aaa", "zzz"):
         text = f"defaults: [crdi]\ncard:\n  name: {name}\n  label: {name}\n"
         (tmp_path / "method" / f"{name}.yaml").write_text(text)
-    monkeypatch.setattr("fsig_bench.report.figures.style.CONF", tmp_path)
-    committed_cards.cache_clear()
+    monkeypatch.setattr("fsig_bench.report.records.CONF", tmp_path)
+    method_cards.cache_clear()
     try:
-        cards = committed_cards()
+        cards = method_cards()
         assert len(cards) == len(before) + 2
         assert {m: look(m, cards[m]) for m in before} == before
     finally:
-        committed_cards.cache_clear()
+        method_cards.cache_clear()
 
 
 def test_a_method_from_outside_has_its_cards_look_or_one_by_its_name():
@@ -107,7 +107,7 @@ def test_a_method_from_outside_has_its_cards_look_or_one_by_its_name():
     assert one == look("a_method_of_someone_else", {"kind": "method"}) and one.colour in PALETTE
     own = look("mine", {"kind": "method", "colour": "#123456", "marker": "d"})
     assert (own.colour, own.marker) == ("#123456", "d")
-    crdi = committed_cards()["crdi"]
+    crdi = method_cards()["crdi"]
     inherited = look("like_crdi", {**crdi, "name": "like_crdi"})
     assert (inherited.colour, inherited.marker) != (crdi["colour"], crdi["marker"])
     assert look("control", {"kind": "control"}).colour == GREY

@@ -4,7 +4,7 @@ from fsig_bench.report.printed import published_lines
 
 
 def record(**changes):
-    base = {"suite": "paper", "method": "crdi", "dataset": "babies", "k": 10}
+    base = {"suite": "paper", "method": "crdi_official", "dataset": "babies", "k": 10}
     base |= {"protocol": "crdi2024", "metrics": {"fd": {"value": 50.004}}}
     return base | changes
 

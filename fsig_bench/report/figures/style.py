@@ -12,13 +12,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api.files import write_whole
-from fsig_bench.api.places import CONF
 from fsig_bench.pictures.colours import INK
+from fsig_bench.report.records import method_cards
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,18 +67,6 @@ class Look:
     control: bool
 
 
-@cache
-def committed_cards() -> Mapping[str, Mapping[str, Any]]:
-    """The cards in conf/method by the method's name, as their files have them, in a fixed order."""
-    import yaml
-
-    found = {}
-    for path in sorted((CONF / "method").glob("*.yaml")):
-        card = (yaml.safe_load(path.read_text()) or {}).get("card", {})
-        found[card.get("name", path.stem)] = card
-    return found
-
-
 def is_control(card: Mapping[str, Any]) -> bool:
     """Whether a card is a control's; a card that inherits its kind is a method's."""
     return bool(card.get("kind") == "control")
@@ -107,7 +94,7 @@ def look(method: str, card: Mapping[str, Any]) -> Look:
     Those of its card in conf/method; for a method from outside those of its own card, unless it
     has inherited them from a method here, else two that follow from its name.
     """
-    here = committed_cards()
+    here = method_cards()
     taken = {pair for name, other in here.items() if (pair := own_look(other)) and name != method}
     found = own_look(here[method]) if method in here else own_look(card)
     if found is None or (method not in here and found in taken):
@@ -122,7 +109,7 @@ def look(method: str, card: Mapping[str, Any]) -> Look:
 
 def drawing_order(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Methods before controls, each in their fixed order; `cards` by method name."""
-    place = {name: n for n, name in enumerate(committed_cards())}
+    place = {name: n for n, name in enumerate(method_cards())}
     return sorted(cards, key=lambda m: (is_control(cards[m]), place.get(m, len(place)), m))
 
 

@@ -15,6 +15,7 @@ from fsig_bench.store.records import draw_of, flat, speed_only
 from fsig_bench.store.short_records import ByIdentity
 
 IGNORED = (*NOT_IN_KEY, "path", "url")  # where things are, never what they are
+READING = ("resize", "shots_resize")  # how a dataset's files become pixels
 
 
 @cache
@@ -29,7 +30,7 @@ def compose_parts(overrides: tuple[str, ...]) -> dict[str, Any]:
     from fsig_bench.runner.compose import compose_config
 
     config = compose_config(overrides)
-    nodes = {k: config[k] for k in ("protocol", "method") if config.get(k) is not None}
+    nodes = {k: config[k] for k in ("protocol", "method", "dataset") if config.get(k) is not None}
     return {k: OmegaConf.to_container(v, resolve=True) for k, v in nodes.items()}
 
 
@@ -89,7 +90,13 @@ def method_settings(record: Record) -> str:
     ignored = {*IGNORED, *speed_only(config)}
     chosen = {k: v for k, v in flat(config).items() if not set(k.split(".")) & ignored}
     used = [record.get(field, {}) for field in ("weights", "assets")]
-    return json.dumps([chosen, *used], sort_keys=True)
+    return json.dumps([chosen, *used, reading(record["config"])], sort_keys=True)
+
+
+def reading(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How the files of a config's dataset are read; {} for a dataset without files."""
+    dataset = config.get("dataset", {})
+    return {f"dataset.{key}": dataset[key] for key in READING if key in dataset}
 
 
 # By method and dataset: the records of a cell, and sentences on those that are left out.
@@ -111,7 +118,8 @@ def most_frequent_settings(records: Sequence[Record]) -> tuple[list[Record], lis
     memo = ByIdentity[str]()
 
     def way(r: Record) -> str:
-        parts = r["config"]["method"], r.get("weights"), r.get("assets")
+        config = r["config"]
+        parts = config["method"], config.get("dataset"), r.get("weights"), r.get("assets")
         return memo(parts, lambda: method_settings(r))
 
     ways = Counter(map(way, records))
@@ -134,9 +142,10 @@ def method_changes(record: Record) -> list[str]:
 
     words = (f"suite={record['suite']}", f"method={record['method']}")
     try:
-        expected = compose_parts((*words, f"dataset={record['dataset']}"))["method"]
+        committed = compose_parts((*words, f"dataset={record['dataset']}"))
     except (HydraException, OmegaConfBaseException):
         return []  # a method or domain of somebody else's
-    own = record["config"]["method"]
+    own, expected = record["config"]["method"], committed["method"]
     ignored = *speed_only(own), *speed_only(expected)
-    return differences(record["config"]["method"], expected, ignored)
+    read = differences(reading(record["config"]), reading(committed))
+    return [*differences(own, expected, ignored), *read]
