@@ -52,6 +52,7 @@ class CRDI:
     penalty_weight: float
     fresh_noise: bool
     draws: int  # closed_form: noise draws per shot and index
+    residual: float  # closed_form: sd of the noise that is added to each embedding
     init: Literal["randn", "zeros"]  # adam
     lr: float
     epochs: int
@@ -71,6 +72,8 @@ class CRDI:
             raise ValueError(
                 f"segments={self.segments}, draws={self.draws}, epochs={self.epochs}: all need >= 1"
             )
+        if self.residual < 0 or (self.residual and self.solver == "adam"):
+            raise ValueError(f"residual={self.residual}: needs 0 or more and solver=closed_form")
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -107,8 +110,7 @@ class CRDI:
         sge, nfe = fit(x0, seed, progress)
         if not torch.isfinite(sge).all():
             raise FloatingPointError(
-                f"SGEs are not finite after solver={self.solver}; check the source model, and "
-                f"lower lr={self.lr} if the solver is adam"
+                f"SGEs are not finite under solver={self.solver}; check the source or lower lr"
             )
         return State(
             tensors={"sge": sge.cpu(), "shots": shots},
@@ -142,7 +144,9 @@ class CRDI:
             optimum(pull[:, j], self.weight(segment), self.penalty_weight)
             for j, segment in enumerate(self.windows)
         ]
-        return torch.stack(fitted, 1), self.planned_nfe(len(x0)) or 0
+        sge = torch.stack(fitted, 1)
+        sge += self.residual * noise_for(sge, seed, "residual") if self.residual else 0
+        return sge, self.planned_nfe(len(x0)) or 0
 
     def _adam(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
         """The official loop: segment by segment, `epochs` Adam steps each."""

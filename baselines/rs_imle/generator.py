@@ -109,6 +109,7 @@ class Generator(nn.Module):
         gain = math.sqrt(1 / len(plan))  # keeps the residual sum's scale, whatever the depth
         self.blocks = nn.ModuleList(Block(arch, side, up, gain) for side, up in plan)
         self.head = nn.Conv2d(arch.width, 3, 1)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         self.gain = nn.Parameter(torch.ones(1, 3, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 

@@ -153,7 +153,7 @@ class RSIMLE:
         new = new + (self.perturb * torch.randn(new.shape, generator=g)).to(self.device)
         pairs.z[due[found]] = new[found]
         pairs.used[due[found]], pairs.age[due] = number, 0
-        if self.adaptive is not None and epoch > 0:
+        if self.adaptive is not None:
             pairs.tau[due] = (1 - self.adaptive.change) * pairs.loss[due]
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
@@ -175,6 +175,8 @@ class RSIMLE:
             x = shots.to(self.device)
             project = self.projection.drawn(self.perceptual, x, seed)
             targets = project(x)
+            if self.adaptive is not None and not first:  # the first thresholds follow from these
+                pairs.loss = self.losses(net(pairs.z), x).float()
         epochs, limit = self.epochs, self.max_iterations
         if limit is not None:
             epochs = min(epochs, -(-limit // -(-n // self.batch)))

@@ -6,7 +6,7 @@ Shape legend: n images, k shots, d features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
@@ -23,6 +23,7 @@ from fsig_bench.networks.base import FactorReading, LazyImages, in_batches
 # What a metric imports of its room; see also `fsig_bench.api`.
 __all__ = [
     "Evidence",
+    "Fed",
     "Metric",
     "block_error",
     "in_batches",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 Network = Literal["features", "perceptual", "both"]
+Fed = Literal["signed", "unit", "bytes"]
 T = TypeVar("T")
 REDRAWN = 64  # batches of images that are drawn again at a time
 
@@ -86,6 +88,10 @@ class Evidence:
     source_domain: str | None
     disk_cache: DiskCache | None = None
     _memo: dict[str, Any] = field(default_factory=dict)
+
+    def through(self, extractor: Any, disk_cache: DiskCache | None = None) -> Evidence:
+        """The same images, with features of another network."""
+        return replace(self, extractor=extractor, disk_cache=disk_cache, _memo={})
 
     def images(self, role: str) -> Any:
         """uint8 [n, 3, h, w] of a role: shots, fake or real; the latter may be `LazyImages`."""
@@ -165,13 +171,13 @@ class Evidence:
         return both[:, :count], both[:, count:]
 
     @torch.no_grad()
-    def perceive(self, images: Tensor, *, unit_range: bool = False) -> Tensor:
+    def perceive(self, images: Tensor, *, fed: Fed = "signed") -> Tensor:
         """Rows [n, e] of uint8 images: their squared distances are LPIPS.
 
-        `unit_range` hands the network [0, 1], which it does not expect: some evaluators do.
+        `fed`: the range handed to the network; unit [0, 1] and bytes [0, 255] are evaluators' slips.
         """
-        x = images.float() / 255
-        rows: Tensor = self.perceptual.perceive(x if unit_range else 2 * x - 1)
+        x = images.float() if fed == "bytes" else images.float() / 255
+        rows: Tensor = self.perceptual.perceive(2 * x - 1 if fed == "signed" else x)
         return rows
 
     def shot_distances(self, role: str) -> Tensor:
@@ -196,12 +202,9 @@ class Evidence:
             size, gaps = self.batch_size * REDRAWN, []
             for images, own in zip(self.images(role).split(size), factors.split(size), strict=True):
                 drawn = self.extractor.redraw(own, domain)
-                pairs = zip(
-                    images.split(self.batch_size), drawn.split(self.batch_size), strict=True
-                )
-                gaps += [
-                    (self.perceive(a) - self.perceive(b)).square().sum(1).cpu() for a, b in pairs
-                ]
+                halves = images.split(self.batch_size), drawn.split(self.batch_size)
+                for a, b in zip(*halves, strict=True):
+                    gaps.append((self.perceive(a) - self.perceive(b)).square().sum(1).cpu())
             return torch.cat(gaps)
 
         return self.cached(role, f"redraw_gaps/{domain}", "both", compute)

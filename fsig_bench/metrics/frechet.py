@@ -143,22 +143,44 @@ class FrechetInfinity:
     """`fd_infinity`: the distance for infinitely many samples, by extrapolation in 1 / n.
 
     Chong & Forsyth, "Effectively Unbiased FID and Inception Score", CVPR 2020, arXiv:1911.07023.
-    The bias of the reference's own size stays.
+    The bias of the reference's own size stays. Through sizes with fewer samples than dimensions the
+    line is not straight, and the value is too high: a warning says so.
     """
 
     points: int  # sizes, from `smallest` of the samples to all of them
     smallest: float
+    draws: int  # of the subsets; the value is the mean of as many extrapolations
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
-        """Subsets without replacement, drawn from (seed, size)."""
+        """Subsets without replacement, drawn from (seed, size, draw); the draws' standard error."""
         real, fake = evidence.features("real"), evidence.features("fake")
         shares = torch.linspace(self.smallest, 1, self.points).tolist()
         sizes = [max(2, round(share * len(fake))) for share in shares]
-        values = []
-        for n in sizes:
-            order = torch.randperm(len(fake), generator=generator(evidence.seed, "fd_infinity", n))
-            values.append(frechet_distance(real=real, fake=fake[order[:n]]))
-        intercept, slope = extrapolated(sizes, values)
-        return {"value": intercept, **evidence.counts(), "slope": slope, "sizes": sizes}
+
+        def value(n: int, draw: int) -> float:
+            g = generator(evidence.seed, "fd_infinity", n, draw)
+            return frechet_distance(
+                real=real, fake=fake[torch.randperm(len(fake), generator=g)[:n]]
+            )
+
+        whole = frechet_distance(real=real, fake=fake)  # the same in every draw
+        lines = torch.tensor(
+            [
+                extrapolated(sizes, [whole if n == len(fake) else value(n, draw) for n in sizes])
+                for draw in range(self.draws)
+            ],
+            dtype=torch.float64,
+        )
+        d, least = real.shape[1], min(sizes[0], len(real))
+        low = f"from {least} images on, for {d} dimensions: biased upwards" if least <= d else None
+        error = float(lines[:, 0].std()) / self.draws**0.5 if self.draws > 1 else None
+        return {
+            "value": float(lines[:, 0].mean()),
+            **evidence.counts(),
+            "slope": float(lines[:, 1].mean()),
+            "sizes": sizes,
+            "rank_warning": low,
+            "error": None if error is None else {"draws": self.draws, "standard_error": error},
+        }

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fsig_bench.metrics.base import (
     Evidence,
+    Fed,
     mean_pairwise,
     mean_pairwise_of_parts,
     shuffled,
@@ -45,6 +46,8 @@ class IntraLPIPS:
     empty: Literal["drop", "zero"]  # clusters with fewer than two members
     fake_range: Literal["signed", "unit"]  # unit: samples reach the trunk in [0, 1], as in CRDI
     compare: Literal["pairs", "shot"]  # shot: members against their shot (Phasic's text)
+    # What shots are fed as where samples are assigned to them; bytes: 0 to 255, as in WeditGAN.
+    shots_range: Fed = "signed"
 
     needs: ClassVar[frozenset[str]] = frozenset({"shots", "perceptual"})
 
@@ -52,16 +55,15 @@ class IntraLPIPS:
         """Also the clusters' sizes and means, their spread, and B-LPIPS."""
 
         def rows(part: Tensor) -> Tensor:
-            return evidence.perceive(part, unit_range=unit)
+            return evidence.perceive(part, fed=self.fake_range)
 
-        unit = self.fake_range == "unit"
         fake, k = evidence.fake, len(evidence.shots)
         order = torch.arange(len(fake))
         if self.pick == "random":
             order = shuffled(fake, evidence.seed)
         order = order[: self.max_assigned]
-        if unit:
-            z = evidence.perceive(evidence.shots)
+        if (self.fake_range, self.shots_range) != ("signed", "signed"):
+            z = evidence.perceive(evidence.shots, fed=self.shots_range)
             parts = (fake[part] for part in order.split(evidence.batch_size))
             nearest = torch.cat([squared_distances(rows(p), z) for p in parts]).argmin(1)
         else:

@@ -2,15 +2,16 @@
 
 Kynkaanniemi et al., NeurIPS 2019, arXiv:1904.06991; Naeem et al., ICML 2020, arXiv:2002.09797.
 A ball around each image reaches its k-th nearest neighbour in its own set (itself not counted);
-inside means distance <= radius. Precision: fakes inside some real ball. Recall: reals inside some
-fake ball. Density: real balls a fake lies in, over k (can pass 1). Coverage: real balls that hold a
+inside means distance <= radius, as in torch-fidelity, or < with `ties="outside"`, as in prdc: it
+matters where images repeat. Precision: fakes inside some real ball. Recall: reals inside some fake
+ball. Density: real balls a fake lies in, over k (can pass 1). Coverage: real balls that hold a
 fake. A collapsed cloud has high precision and low recall.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -34,7 +35,10 @@ def radii(x: Tensor, k: int) -> Tensor:
     return torch.cat(parts)
 
 
-def prdc(*, real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
+Ties = Literal["inside", "outside"]
+
+
+def prdc(*, real: Tensor, fake: Tensor, k: int, ties: Ties = "inside") -> dict[str, float]:
     """The four values for features real [m, d], fake [n, d].
 
     Raises:
@@ -51,13 +55,14 @@ def prdc(*, real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
     recalled = torch.zeros(len(x), dtype=torch.bool)
     covered = torch.zeros(len(x), dtype=torch.bool)
     block = block_of(len(y))
+    within = torch.le if ties == "inside" else torch.lt
     for start in range(0, len(x), block):
         rows = slice(start, start + block)
         d = torch.cdist(x[rows], y)
-        inside = d <= real_radii[rows, None]
+        inside = within(d, real_radii[rows, None])
         in_real += inside.sum(0)
         covered[rows] = inside.any(1)
-        recalled[rows] = (d <= fake_radii[None, :]).any(1)
+        recalled[rows] = within(d, fake_radii[None, :]).any(1)
     return {
         "precision": float((in_real > 0).double().mean()),
         "recall": float(recalled.double().mean()),
@@ -72,6 +77,7 @@ class PRDC:
 
     which: str
     k: int
+    ties: Ties = "inside"  # the reference holds the shots: a copied one lies on its ball's edge
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
@@ -79,7 +85,8 @@ class PRDC:
         """Also k."""
 
         def compute() -> dict[str, float]:
-            return prdc(real=evidence.features("real"), fake=evidence.features("fake"), k=self.k)
+            real, fake = evidence.features("real"), evidence.features("fake")
+            return prdc(real=real, fake=fake, k=self.k, ties=self.ties)
 
-        values = evidence.memoised(f"prdc/{self.k}", compute)
+        values = evidence.memoised(f"prdc/{self.k}/{self.ties}", compute)
         return {"value": values[self.which], **evidence.counts(), "k": self.k}

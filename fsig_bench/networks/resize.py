@@ -19,15 +19,20 @@ PIL_FILTERS = {
     "pil_bilinear": Image.Resampling.BILINEAR,
     "pil_lanczos": Image.Resampling.LANCZOS,
 }
+BYTE_FILTERS = {
+    "pil_bilinear_bytes": Image.Resampling.BILINEAR,  # torchvision's Resize of a PIL image
+}
 TORCH_FILTERS = {
     "torch_bilinear": False,  # pytorch-fid; clean-fid's "legacy_pytorch"
     "torch_bilinear_corners": True,  # align_corners, as WeditGAN's evaluation
 }
-RECIPES = (*PIL_FILTERS, *TORCH_FILTERS, "none")
+RECIPES = (*PIL_FILTERS, *BYTE_FILTERS, *TORCH_FILTERS, "none")
 
 
 def resize(images: Tensor, *, side: int, recipe: str) -> Tensor:
-    """uint8 [n, 3, h, w] -> float32 [n, 3, s, s] in [0, 255], on the CPU and not quantised.
+    """uint8 [n, 3, h, w] -> float32 [n, 3, s, s] in [0, 255], on the CPU.
+
+    Not quantised, but for the recipes whose name ends in _bytes.
 
     Raises:
         ValueError: an unknown recipe.
@@ -41,6 +46,10 @@ def resize(images: Tensor, *, side: int, recipe: str) -> Tensor:
         return F.interpolate(
             images.float(), (side, side), mode="bilinear", align_corners=corners
         ).clamp(0, 255)
+    if recipe in BYTE_FILTERS:
+        pictures = [Image.fromarray(x) for x in images.permute(0, 2, 3, 1).contiguous().numpy()]
+        small = [np.array(p.resize((side, side), BYTE_FILTERS[recipe])) for p in pictures]
+        return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float()
     chosen = PIL_FILTERS[recipe]
     # Channel by channel in float: PIL resizes 8-bit RGB with rounding, which clean-fid avoids.
     planes = images.float().numpy().reshape(-1, *images.shape[-2:])

@@ -9,22 +9,43 @@ Shape legend: n images, d features.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fsig_bench.api.assets import Asset
 from fsig_bench.networks.resize import resize
 
+POSITIONS = "embeddings.position_embeddings"  # of DINOv2, in the layout of transformers
 # Mean and standard deviation of inputs in [0, 1], by family.
 NORMS = {
     "dinov2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
+
+
+def positions_at(table: Tensor, patches: int, *, offset: float = 0.1) -> Tensor:
+    """DINOv2's position table [1, 1 + m^2, d] for images of `patches` x `patches`, as Meta's code.
+
+    Its bicubic interpolation is told a scale of (patches + offset) / m, not the size, so that the
+    grid is sampled a little more densely than transformers samples it.
+    """
+    rows = table.shape[1] - 1
+    m = math.isqrt(rows)
+    if rows != m * m:
+        raise ValueError(f"a position table of {rows} patches is no square")
+    if m == patches:
+        return table
+    grid = table[:, 1:].reshape(1, m, m, -1).permute(0, 3, 1, 2)
+    scale = (patches + offset) / m
+    grid = F.interpolate(grid, scale_factor=(scale, scale), mode="bicubic", antialias=False)
+    return torch.cat([table[:, :1], grid.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +78,12 @@ class VisionTransformer:
             config.vision_config.projection_dim = config.projection_dim
             net: Any = CLIPVisionModelWithProjection(config.vision_config)
         else:
+            config.image_size = self.side  # the network then takes the table as it is
             net = Dinov2Model(config)
         state = load_file(str(Path(self.weights.get())))
+        if self.family == "dinov2" and POSITIONS in state:
+            patches = self.side // config.patch_size
+            state[POSITIONS] = positions_at(state[POSITIONS].float(), patches)
         wanted = net.state_dict()
         if absent := sorted(set(wanted) - set(state)):
             raise ValueError(f"{self.weights.target} lacks {absent[:3]} of {self.name}")

@@ -153,13 +153,18 @@ class Cell:
             seed=self.seed,
             draw=self.draw,
             borrowed_by=marks(self.method.spec) if self.borrowed and code else [],
+            precision=self.precision.score,
             code=code,
         )
 
     @cached_property
     def protocol_hash(self) -> str:
         """Names everything that a number depends on besides samples, shots and reference."""
-        return keys.protocol_hash(protocol=self.protocol.spec, num_scored=self.samples.num_scored)
+        return keys.protocol_hash(
+            protocol=self.protocol.spec,
+            num_scored=self.samples.num_scored,
+            precision=self.precision.score,
+        )
 
     @property
     def folder(self) -> str:

@@ -19,7 +19,11 @@ Config = Mapping[str, Any]  # a composed config as plain YAML values
 
 REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared with
 READS = ("dataset", "native", *RECIPES)  # how the reference is read
-PRECISIONS = {"adapt": ("fp32", "tf32", "bf16"), "sample": ("fp32", "tf32", "bf16", "fp16")}
+PRECISIONS = {
+    "adapt": ("fp32", "tf32", "bf16"),
+    "sample": ("fp32", "tf32", "bf16", "fp16"),
+    "score": ("fp32", "tf32"),
+}
 COMPILE = (None, "default", "reduce-overhead", "max-autotune")
 LEAST = {"k": 1, "num_images": 2, "batch_size": 1, "workers": 1, "seed": 0, "subset": 0, "draw": 0}
 SWITCHES = ("png", "offload", "dry_run")
@@ -78,7 +82,17 @@ def check_protocol(config: Config) -> None:
                 f"protocol.{field}={protocol[field]}: choose one of {', '.join(known)}"
             )
     for name, metric in protocol["metrics"].items():
+        if metric is None:
+            raise ValueError(
+                f"protocol.metrics.{name}=null is no metric; leave it out with "
+                f"~protocol.metrics.{name}"
+            )
         check_card(name, metric.get("card"))
+    if strangers := sorted({*protocol.get("networks", {})} - {*protocol["metrics"]}):
+        raise ValueError(
+            f"protocol.networks.{strangers[0]}: the protocol has no metric of that name; "
+            f"it has {', '.join(protocol['metrics'])}"
+        )
     needed, there = samples_to_score(config), config["num_images"]
     check_sample_limits(config, needed)
     if there < needed:

@@ -183,11 +183,13 @@ def run_id(
     seed: int,
     draw: int,
     borrowed_by: list[list[str]],
+    precision: str = "fp32",
     code: bool = True,
 ) -> str:
     """The ten digits that name a record.
 
-    `borrowed_by` holds the marks of the method's classes where other code made its samples.
+    `borrowed_by` holds the marks of the method's classes where other code made its samples,
+    `precision` the policy of scoring.
     """
     scored = {
         "num_images": num_images,
@@ -200,9 +202,9 @@ def run_id(
         "draw": draw,
         "borrowed_by": borrowed_by,
     }
-    return digest([STAGE_VERSION, sample_key, scored])[:10]
+    return digest([STAGE_VERSION, sample_key, scored, *precision_part(precision)])[:10]
 
 
-def protocol_hash(*, protocol: Mapping[str, Any], num_scored: int) -> str:
-    """The eight digits that name the rules of a number."""
-    return digest([key_content(protocol), num_scored])[:8]
+def protocol_hash(*, protocol: Mapping[str, Any], num_scored: int, precision: str = "fp32") -> str:
+    """The eight digits that name the rules of a number; `precision` is the policy of scoring."""
+    return digest([key_content(protocol), num_scored, *precision_part(precision)])[:8]

@@ -68,6 +68,7 @@ def reconstruct(
     from fsig_bench.pictures.reconstruction import reconstruction_panel
     from fsig_bench.runner.adapt import adapt
     from fsig_bench.runner.build import build_method
+    from fsig_bench.runner.device import precision_policy, resolve_device
 
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     rebuilt, errors, out = {}, {}, {}
@@ -75,7 +76,8 @@ def reconstruct(
         method = build_method(variant.method, variant.place)
         assert isinstance(method, Reconstructs)
         state, _ = adapt(variant, method, store, key=key, wait=wait)
-        images = to_uint8(method.reconstruct(state))
+        with precision_policy(cell.precision.sample, resolve_device(cell.place.device)):
+            images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
         lpips = paired_distances(
             real=evidence.perceive(shots), fake=evidence.perceive(images)

@@ -60,6 +60,7 @@ def protocol_settings(node: dict[str, Any]) -> settings.ProtocolSettings:
         reference_read=node["reference_read"],
         features=node["features"],
         perceptual=node["perceptual"],
+        networks=node.get("networks", {}),
         metrics={
             name: {key: value for key, value in metric.items() if key != "card"}
             for name, metric in node["metrics"].items()

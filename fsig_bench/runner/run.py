@@ -18,7 +18,7 @@ from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import peak_mem_gib
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.sample import sample
-from fsig_bench.runner.score import score
+from fsig_bench.runner.score import build_metrics, score
 from fsig_bench.store.records import read_record, recorded_settings, write_record
 from fsig_bench.store.status import record_status, typed_command
 from fsig_bench.store.store import Store
@@ -78,6 +78,7 @@ def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) ->
     from fsig_bench.runner.source_distance import source_distance
 
     method = build_method(cell.method, cell.place)
+    build_metrics(cell.protocol.metrics)  # a wrong setting is named before hours of work
     far = source_distance(cell, store) if process.rank() == 0 else None
     if far and "remark" in far:
         console.print(f"note: {far['remark']}", markup=False)

@@ -15,11 +15,11 @@ from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.api.types import Perceptual
 from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
-from fsig_bench.metrics.base import Evidence, Metric, unmet_need
+from fsig_bench.metrics.base import DiskCache, Evidence, Metric, unmet_need
 from fsig_bench.networks.base import Extractor, LazyImages
 from fsig_bench.runner.build import with_device
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.fingerprint import code_of
 from fsig_bench.runner.keys import key_content
 from fsig_bench.runner.settings import ProtocolSettings, Spec
@@ -40,18 +40,37 @@ def build_metrics(specs: Mapping[str, Spec]) -> dict[str, Metric]:
     return {name: instantiate(spec, _convert_="all") for name, spec in specs.items()}
 
 
-def apply_metrics(
-    metrics: Mapping[str, Metric], evidence: Evidence, *, title: str
-) -> dict[str, dict[str, Any]]:  # plain JSON values
-    """What every metric makes of one body of evidence, by the metric's name.
+def own_extractors(protocol: ProtocolSettings, device: str) -> dict[str, Extractor]:
+    """The networks of metrics that do not use the protocol's, by the metric's name."""
+    specs = protocol.networks.items()
+    return {name: instantiate(with_device(s, device), _convert_="all") for name, s in specs}
 
-    A result holds at least `value`: None, with a `reason`, where the metric needs what the evidence
-    lacks or is not defined for it.
+
+def apply_metrics(
+    metrics: Mapping[str, Metric],
+    evidence: Evidence,
+    *,
+    own: Mapping[str, Evidence] | None = None,
+    title: str,
+) -> dict[str, dict[str, Any]]:  # plain JSON values
+    """What every metric makes of the evidence, by the metric's name.
+
+    Args:
+        metrics: by name.
+        evidence: what they look at.
+        own: the same images through a metric's own network, by the metric's name.
+        title: of the progress bar.
+
+    Returns:
+        A result for each. It holds at least `value`: None, with a `reason`, where the metric
+        needs what the evidence lacks or is not defined for it.
     """
     values: dict[str, dict[str, Any]] = {}
+    whole, own = evidence, own or {}
     with Bar(title, len(metrics), "metrics") as bar:
         for n, (name, metric) in enumerate(metrics.items()):
             stop_if_asked()
+            evidence = own.get(name, whole)
             if reason := unmet_need(metric, evidence):
                 values[name] = {"value": None, "reason": reason}
             else:
@@ -94,22 +113,34 @@ def content_digest(images: Tensor | LazyImages) -> str:
 def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evidence]:
     """Every metric of the protocol, and the evidence for the pictures."""
     protocol = cell.protocol
-    extractor, perceptual = build_networks(protocol, resolve_device(cell.place.device))
+    device = resolve_device(cell.place.device)
+    extractor, perceptual = build_networks(protocol, device)
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     real = reference_images(cell, shots)
     images = {"shots": shots, "fake": fake, "real": real}
     digests: dict[str, str] = {}
     code = code_of("fsig_bench.metrics.base.Evidence").fingerprint  # it computes what is kept
 
-    def disk_cache(
-        compute: Callable[[], Tensor], *, what: str, roles: Sequence[str], networks: Sequence[str]
-    ) -> Tensor:
-        for role in roles:
-            if role not in digests:
-                digests[role] = content_digest(images[role])
-        used = [key_content(getattr(protocol, network)) for network in networks]
-        key = [STAGE_VERSION, "float32", what, [digests[role] for role in roles], used, code]
-        return store.cached_features(digest(key), compute)
+    policy = "float32" if cell.precision.score == "fp32" else cell.precision.score
+
+    def disk_cache_of(features: Spec) -> DiskCache:
+        specs = {"features": features, "perceptual": protocol.perceptual}
+
+        def disk_cache(
+            compute: Callable[[], Tensor],
+            *,
+            what: str,
+            roles: Sequence[str],
+            networks: Sequence[str],
+        ) -> Tensor:
+            for role in roles:
+                if role not in digests:
+                    digests[role] = content_digest(images[role])
+            used = [key_content(specs[network]) for network in networks]
+            key = [STAGE_VERSION, policy, what, [digests[role] for role in roles], used, code]
+            return store.cached_features(digest(key), compute)
+
+        return disk_cache
 
     evidence = Evidence(
         shots=shots,
@@ -120,8 +151,13 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
         seed=cell.seed,
         batch_size=cell.place.batch_size,
         source_domain=cell.dataset.source_domain,
-        disk_cache=disk_cache,
+        disk_cache=disk_cache_of(protocol.features),
     )
+    own = {
+        name: evidence.through(network, disk_cache_of(protocol.networks[name]))
+        for name, network in own_extractors(protocol, device).items()
+    }
     metrics = build_metrics(protocol.metrics)
-    values = apply_metrics(metrics, evidence, title=f"score {cell.label}")
+    with precision_policy(cell.precision.score, device):
+        values = apply_metrics(metrics, evidence, own=own, title=f"score {cell.label}")
     return {n: v | {"protocol_hash": cell.protocol_hash} for n, v in values.items()}, evidence

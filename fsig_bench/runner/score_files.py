@@ -34,7 +34,7 @@ from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.device import resolve_device
 from fsig_bench.runner.make import fetch_asset
 from fsig_bench.runner.resolve import protocol_settings
-from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks
+from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks, own_extractors
 from fsig_bench.runner.settings import ProtocolSettings
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ def score_images(
         source_domain=config["source_domain"],
     )
     fetch_networks(settings, {n: m for n, m in built.items() if not unmet_need(m, evidence)})
-    values = apply_metrics(built, evidence, title=f"score under {protocol}, {suite}")
+    networks = own_extractors(settings, resolve_device(device))
+    own = {name: evidence.through(network) for name, network in networks.items()}
+    values = apply_metrics(built, evidence, own=own, title=f"score under {protocol}, {suite}")
     name = known_hash(settings, count)
     return {metric: value | {"protocol_hash": name} for metric, value in values.items()}
 

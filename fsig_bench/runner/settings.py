@@ -73,6 +73,7 @@ class ProtocolSettings:
     reference_read: str  # dataset | native | a recipe of data.reading
     features: Spec
     perceptual: Spec
+    networks: Mapping[str, Spec]  # a metric's own network of features, by the metric's name
     metrics: Mapping[str, Spec]
     spec: Spec  # all of the above as the YAML has it
 
@@ -95,10 +96,11 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """The floating-point policy of each stage; part of its key unless fp32."""
+    """The floating-point policy of each stage; part of its key, or of the rules, unless fp32."""
 
     adapt: str
     sample: str
+    score: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ def make(source, **changes) -> CRDI:
         "penalty_weight": 1.0,
         "fresh_noise": True,
         "draws": 4,
+        "residual": 0.0,
         "init": "randn",
         "lr": 0.05,
         "epochs": 3,
@@ -438,6 +439,19 @@ def test_every_command_on_a_prepared_set_reads_shots_as_the_authors_do():
 def test_impossible_settings_are_refused(toy_source, wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         make(toy_source, **wrong)
+
+
+def test_a_residual_is_noise_of_its_deviation_on_the_optimum(toy_source, shots):
+    plain, noisy, other = (
+        make(toy_source, residual=r).adapt(shots, seed=s, progress=NoProgress()).tensors["sge"]
+        for r, s in ((0.0, 0), (0.3, 0), (0.3, 1))
+    )
+    noise = noisy - plain
+    assert float(noise.std()) == pytest.approx(0.3, rel=0.05) and abs(float(noise.mean())) < 0.02
+    assert not torch.equal(noisy, other)
+    for wrong in ({"residual": -0.1}, {"residual": 0.3, "solver": "adam"}):
+        with pytest.raises(ValueError, match=r"residual=.*solver=closed_form"):
+            make(toy_source, **wrong)
 
 
 def test_misspelt_choices_are_refused_with_the_choices(toy_source):

@@ -38,6 +38,12 @@ def images(n: int, *purpose: str) -> torch.Tensor:
 def test_respacing_is_that_of_guided_diffusion():
     assert respaced_timesteps(25) == TIMESTEPS_25
     assert respaced_timesteps(1000) == list(range(1000))
+    # The stride is added up: 10 * 49.95 is 499.5, and ten additions give a little less or more.
+    place, added = 0.0, []
+    for _ in range(21):
+        added.append(round(place))
+        place += 999 / 20
+    assert respaced_timesteps(21) == added != [round(i * 999 / 20) for i in range(21)]
     with pytest.raises(ValueError, match="1 sampling steps"):
         respaced_timesteps(1)
 

@@ -20,7 +20,7 @@ from baselines.rs_imle import (
     Sampling,
 )
 from baselines.rs_imle.assignments import Assignments
-from baselines.rs_imle.generator import parse_blocks
+from baselines.rs_imle.generator import new_generator, parse_blocks
 from baselines.rs_imle.search import (
     distances,
     layer_widths,
@@ -29,6 +29,7 @@ from baselines.rs_imle.search import (
     random_matrix,
     random_rows,
 )
+from fsig_bench.api.seeding import derive
 from fsig_bench.api.types import NoProgress
 from fsig_bench.metrics.prdc import prdc
 from fsig_bench.networks.random_trunk import RandomTrunk
@@ -418,6 +419,24 @@ def test_adaptive_shots_move_on_their_own():
     m.assign(Generator(SMALL), pairs, m.due(3, pairs), targets, project, 0, 3)
     assert pairs.tau.tolist() == pytest.approx([1.0, 0.45, 1.0, 1.8])
     assert pairs.age.tolist() == [1, 0, 4, 0]
+
+
+def test_first_thresholds_follow_from_the_loss_before_any_code():
+    """As in Adaptive IMLE's code: (1 - change) times the loss of the codes that it starts from."""
+    m = method(adaptive=Adaptive(tau=1.0, change=0.1, staleness=2), max_iterations=1)
+    kept = {}
+    watch = Watch()
+    watch.save = lambda done, tensors: kept.update(tensors)
+    m.adapt(shots(), seed=0, progress=watch)
+    net = new_generator(SMALL, derive(0, "rs_imle", "weights"))
+    with torch.no_grad():
+        first = m.losses(net(torch.zeros(len(shots()), SMALL.latent_dim)), shots())
+    torch.testing.assert_close(kept["book/tau"], 0.9 * first, rtol=1e-4, atol=1e-5)
+
+
+def test_the_generators_output_starts_without_an_offset():
+    net = new_generator(SMALL, 0)
+    assert not net.head.bias.any() and net.head.weight.any()
 
 
 def test_loss_counts_decodes():

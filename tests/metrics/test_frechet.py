@@ -165,6 +165,11 @@ def test_extrapolation_takes_the_bias_of_few_samples_away():
         def counts(self):
             return {}
 
-    result = FrechetInfinity(points=15, smallest=0.1)(Toy())
+    result = FrechetInfinity(points=15, smallest=0.1, draws=5)(Toy())
+    assert result["rank_warning"] is None and 0 < result["error"]["standard_error"] < raw
+    once = FrechetInfinity(points=15, smallest=0.1, draws=1)(Toy())
+    assert once["error"] is None and once["value"] != result["value"]
+    deficient = FrechetInfinity(points=15, smallest=0.01, draws=5)(Toy())
+    assert "biased upwards" in deficient["rank_warning"]
     assert raw > 1 and abs(result["value"]) < 0.35 * raw and result["slope"] > 0
     assert (result["sizes"][0], result["sizes"][-1]) == (40, 400)

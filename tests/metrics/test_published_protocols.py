@@ -3,18 +3,25 @@
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, make_cell
+from helpers import ROOT, composed, make_cell
 from PIL import Image
 
 from fsig_bench.data.native import NativeImages
+from fsig_bench.metrics.base import Evidence
 from fsig_bench.metrics.frechet import frechet_distance
+from fsig_bench.metrics.kernel import KIDSubsets
 from fsig_bench.networks.random_trunk import RandomTrunk
 from fsig_bench.runner.run import run
 from fsig_bench.store.store import Store
 
-PUBLISHED = ("cdc2021", "crdi2024", "adam2022", "rsimle2024", "lowshot100")
+PUBLISHED = ("cdc2021", "crdi2024", "adam2022", "rsimle2024", "lowshot100", "unidad2025")
 TRUNK = RandomTrunk(seed=0, width=16)
 NETWORKS = [f"network@protocol.{role}=random_trunk" for role in ("features", "perceptual")]
+OWN = {"adam2022": ("kid",), "rsimle2024": ("precision", "recall")}
+OWN["lowshot100"] = OWN["rsimle2024"]
+
+
+OTHER = "+network@protocol.networks.vendi=random_trunk"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,9 @@ def photos(tmp_path_factory):
 def cell_of(photos, *words):
     folders = [f"dataset.path={photos / 'shots'}", f"dataset.reference={photos / 'all'}"]
     fixed = ["method=copy", "dataset=folder", *folders, "k=4", "device=cpu", "controls=[]"]
-    networks = [] if "protocol=ours" in words else NETWORKS
+    (protocol,) = (word.removeprefix("protocol=") for word in words if "protocol=" in word)
+    own = [f"network@protocol.networks.{m}=random_trunk" for m in OWN.get(protocol, ())]
+    networks = [] if protocol == "ours" else [*NETWORKS, *own]
     return make_cell(*fixed, *networks, *words)
 
 
@@ -69,6 +78,7 @@ def fd_of(photos, tmp_path_factory):
         ("adam2022", range(12), 64, Image.Resampling.LANCZOS),
         ("rsimle2024", range(4), None, None),
         ("lowshot100", range(4), None, None),
+        ("unidad2025", range(12), 64, Image.Resampling.BILINEAR),
     ],
 )
 def test_the_distance_is_to_the_stated_reference_read_as_stated(
@@ -96,6 +106,66 @@ def test_the_published_distances_differ_on_one_set_of_samples(fd_of):
         assert all(abs(a - b) > 0.01 * abs(a) for b in values[i + 1 :])
 
 
+def test_a_metric_may_have_a_network_of_its_own(photos, tmp_path):
+    """AdAM's KID: another scaling than its FID's, so another network."""
+    wide = "protocol.networks.kid.width=24"
+    cell = cell_of(photos, "protocol=adam2022", "num_images=30", "protocol.samples=30", wide)
+    record, _ = run(cell, Store(tmp_path / "results"))
+    shots = cell.dataset.shots(4, 0)
+    fake = torch.stack([shots[i % 4] for i in range(30)])
+    files = [f"{n:02d}.png" for n in range(12)]
+    real = torch.stack(opened(photos / "all", files, 64, Image.Resampling.LANCZOS))
+    size = {"subset_size": 12, "subsets": 100, "max_images": 2000, "degree": 3, "coef": 1.0}
+    evidence = Evidence(
+        shots=shots,
+        fake=fake,
+        real=real,
+        extractor=RandomTrunk(seed=0, width=24),
+        perceptual=None,
+        seed=0,
+        batch_size=50,
+        source_domain=None,
+    )
+    expected = KIDSubsets(**size)(evidence)["value"]
+    assert record["metrics"]["kid"]["value"] == pytest.approx(expected, rel=1e-4)
+    evidence = evidence.through(TRUNK)
+    assert abs(KIDSubsets(**size)(evidence)["value"] - expected) > 0.01 * abs(expected)
+    plain = cell_of(photos, "protocol=adam2022", "num_images=30", "protocol.samples=30")
+    assert plain.protocol_hash != cell.protocol_hash
+    with pytest.raises(ValueError, match=r"networks.vendi: the protocol has no metric"):
+        cell_of(photos, "protocol=adam2022", "num_images=5000", OTHER)
+
+
+def test_adams_kid_and_rs_imles_precision_are_fed_as_their_code_feeds_them():
+    adam, imle, low, uni = (
+        composed("suite=paper", "method=copy", "dataset=babies", f"protocol={name}").protocol
+        for name in ("adam2022", "rsimle2024", "lowshot100", "unidad2025")
+    )
+    assert (adam.features.scale, adam.networks.kid.scale) == ("torchvision_old_signed", "unit")
+    for rules in (imle, low):
+        assert rules.networks.precision == rules.networks.recall
+        assert rules.networks.recall.name == "vgg16-fc2"
+        for metric in (rules.metrics.precision, rules.metrics.recall):
+            assert (metric.k, metric.ties) == (3, "outside")
+    assert uni.metrics.intra_lpips.cluster_size == 100
+
+
+def test_the_policy_of_scoring_is_part_of_the_rules(photos):
+    cells = [
+        cell_of(photos, "protocol=ours", "num_images=30", f"precision.score={policy}")
+        for policy in ("fp32", "tf32")
+    ]
+    assert cells[0].protocol_hash != cells[1].protocol_hash
+    assert cells[0].run_id != cells[1].run_id and cells[0].sample_key == cells[1].sample_key
+    with pytest.raises(ValueError, match=r"precision.score=bf16: choose one of fp32, tf32"):
+        cell_of(photos, "protocol=ours", "precision.score=bf16")
+
+
+def test_a_metric_that_is_null_is_refused_before_any_work(photos):
+    with pytest.raises(ValueError, match=r"metrics.kid=null is no metric; leave it out with ~prot"):
+        cell_of(photos, "protocol=ours", "num_images=30", "protocol.metrics.kid=null")
+
+
 def test_ours_leaves_the_shots_out_of_the_reference(photos, tmp_path):
     cell = cell_of(photos, "num_images=20", "protocol=ours")
     record, _ = run(cell, Store(tmp_path / "results"))
@@ -110,7 +180,8 @@ def test_every_field_is_stated_and_too_few_samples_are_refused(protocol, photos)
     rules = cell.protocol.spec
     fields = {"name", "version", "features", "perceptual", "reference", "reference_read"}
     fields |= {"samples", "checkpoint", "aggregation", "metrics"}
-    assert set(rules) == fields and rules["name"] == protocol
+    assert set(rules) - {"networks"} == fields and rules["name"] == protocol
+    assert tuple(rules.get("networks", {})) == OWN.get(protocol, ())
     wanted = cell.samples.num_scored
     assert wanted == (20 if protocol == "rsimle2024" else 5000)
     with pytest.raises(ValueError, match=rf"{protocol} scores {wanted} samples .*set num_images"):
@@ -138,7 +209,8 @@ def test_absent_weights_are_named_before_any_sampling(protocol, photos, tmp_path
     folders = [f"dataset.path={photos / 'shots'}", f"dataset.reference={photos / 'all'}"]
     cell = make_cell("method=copy", "dataset=folder", *folders, "k=4", *words)
     networks = sorted(a.file for a in cell.assets)
-    inception = {"cdc2021": "pt_inception", "crdi2024": "pt_inception", "adam2022": "inception_v3"}
+    inception = dict.fromkeys(("cdc2021", "crdi2024", "unidad2025"), "pt_inception")
+    inception["adam2022"] = "inception_v3"
     assert networks[0].startswith(inception.get(protocol, "inception-2015"))
     assert networks[-1] == "vgg16-397923af.pth"
 

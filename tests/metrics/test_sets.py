@@ -73,6 +73,18 @@ def test_prdc_by_brute_force():
     assert prdc(real=x, fake=y, k=3) == pytest.approx(expected)
 
 
+def test_ties_count_as_named():
+    """On a line at 0, 1, 2, 3 with k = 1 every ball reaches 1; the fakes lie on balls' edges."""
+    real = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    fake = torch.tensor([[-1.0], [4.0], [5.0]])  # balls of 5, 1 and 1
+    inside, outside = (prdc(real=real, fake=fake, k=1, ties=t) for t in ("inside", "outside"))
+    assert inside["precision"] == pytest.approx(2 / 3) and outside["precision"] == 0
+    assert inside["coverage"] == 1 / 2 and outside["coverage"] == 0
+    assert inside["density"] == pytest.approx(2 / 3) and outside["density"] == 0
+    # The first fake's ball reaches 4 and holds all reals, the second's holds 3 on its edge.
+    assert inside["recall"] == outside["recall"] == 1
+
+
 @pytest.mark.parametrize("k", [3, 5])
 def test_prdc_agrees_with_the_prdc_package(k):
     """They count a distance equal to the radius as outside; continuous features have no ties."""

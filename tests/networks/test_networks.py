@@ -16,6 +16,8 @@ from fsig_bench.metrics.lpips import mean_pairwise, squared_distances
 from fsig_bench.networks.inception import Inception, ScriptedInception, fid_inception, scaled
 from fsig_bench.networks.perceptual import ENDS, LPIPS
 from fsig_bench.networks.resize import resize
+from fsig_bench.networks.vgg import VGGFc2
+from fsig_bench.networks.vision import NORMS, POSITIONS, VisionTransformer, positions_at
 
 torchvision = pytest.importorskip("torchvision", exc_type=ImportError)
 
@@ -234,8 +236,6 @@ def test_vision_transformers_are_those_of_transformers(family, tmp_path):
     transformers = pytest.importorskip("transformers", exc_type=ImportError)
     from safetensors.torch import save_file
 
-    from fsig_bench.networks.vision import NORMS, VisionTransformer
-
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28}
     torch.manual_seed(0)
     if family == "clip":
@@ -271,6 +271,96 @@ def test_vision_transformers_are_those_of_transformers(family, tmp_path):
         else:
             expected = model(pixel_values=(x - mean) / sd).last_hidden_state[:, 0]
     torch.testing.assert_close(network.features(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fc2_is_that_of_torchvision_behind_its_resize(tmp_path):
+    """Random weights; PIL's 8-bit bilinear filter, as torchvision's Resize of PIL images."""
+    from PIL import Image
+    from torchvision import transforms
+
+    torch.manual_seed(0)
+    model = torchvision.models.vgg16(weights=None).eval()
+    torch.save(model.state_dict(), tmp_path / "vgg.pth")
+    network = VGGFc2(
+        name="fc2",
+        weights=asset(tmp_path / "vgg.pth"),
+        resize="pil_bilinear_bytes",
+        device="cpu",
+    )
+    images = pictures(2, 64)
+    read = transforms.Compose(
+        [
+            transforms.Resize([224, 224]),
+            transforms.ToTensor(),
+            transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+        ]
+    )
+    x = torch.stack([read(Image.fromarray(i.permute(1, 2, 0).numpy())) for i in images])
+    with torch.no_grad():
+        expected = model.classifier[:4](model.features(x).flatten(1))
+    got = network.features(images)
+    assert got.shape == (2, 4096) and expected.std() > 0
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("patches", [2, 4, 16])
+def test_positions_of_dinov2_are_interpolated_as_meta_does(patches):
+    """Each output place of a linear ramp is known: (i + 1/2) m / (patches + 0.1) - 1/2."""
+    m, offset = 37, 0.1
+    ramp = torch.arange(m, dtype=torch.float64)
+    table = torch.cat(
+        [
+            torch.zeros(1, 1, 2, dtype=torch.float64),
+            torch.stack([ramp[:, None].expand(m, m), ramp[None, :].expand(m, m)], -1).reshape(
+                1, m * m, 2
+            ),
+        ],
+        1,
+    )
+    got = positions_at(table, patches)[0, 1:].reshape(patches, patches, 2)
+    expected = (torch.arange(patches) + 0.5) * m / (patches + offset) - 0.5
+    inner = (expected > 1) & (expected < m - 3)  # bicubic keeps a ramp but for its edges
+    assert inner.any()
+    # Torch's cubic keeps a ramp to 0.06; without the offset it would lie 0.1 and more away.
+    near = {"rtol": 0, "atol": 0.06}
+    torch.testing.assert_close(got[:, 0, 0][inner], expected.double()[inner], **near)
+    torch.testing.assert_close(got[0, :, 1][inner], expected.double()[inner], **near)
+    assert torch.equal(positions_at(table, m), table)
+
+
+def test_dinov2_sees_interpolated_positions(tmp_path):
+    """A network trained at 42 px reads 28 px: its table is Meta's, not that of transformers."""
+    transformers = pytest.importorskip("transformers", exc_type=ImportError)
+    from safetensors.torch import save_file
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    trained = transformers.Dinov2Config(**sizes, patch_size=14, image_size=42)
+    model = transformers.Dinov2Model(trained).eval()
+    trained.save_pretrained(tmp_path)
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
+    network = VisionTransformer(
+        name="tiny",
+        family="dinov2",
+        weights=asset(tmp_path / "w.safetensors"),
+        settings=asset(tmp_path / "config.json"),
+        resize="none",
+        side=28,
+        device="cpu",
+    )
+    images = pictures(3, 28)
+    mean, sd = (torch.tensor(v)[:, None, None] for v in NORMS["dinov2"])
+    x = (images.float() / 255 - mean) / sd
+    small = transformers.Dinov2Model(
+        transformers.Dinov2Config(**sizes, patch_size=14, image_size=28)
+    ).eval()
+    small.load_state_dict(state | {POSITIONS: positions_at(state[POSITIONS], 2)})
+    with torch.no_grad():
+        expected = small(pixel_values=x).pooler_output
+        theirs = model(pixel_values=x).pooler_output
+    torch.testing.assert_close(network.features(images), expected, rtol=1e-4, atol=1e-5)
+    assert (network.features(images) - theirs).abs().max() > 1e-3
 
 
 def cached(name):
