@@ -4,7 +4,7 @@ import time
 
 import pytest
 import yaml
-from helpers import ROOT, composed, make_cell
+from helpers import BRIEF, ROOT, composed, make_cell
 
 import fsig_bench
 
@@ -54,6 +54,6 @@ def test_a_smoke_run_takes_less_than_a_minute(name, tmp_path):
     """The quicker half, scored on less, in processor time; all were measured by hand."""
     began = time.process_time()
     words = [f"method={name}", "dataset=babies", "experiment=smoke", f"results_dir={tmp_path}"]
-    record = fsig_bench.run(*words, "dataset.n_ref=100", "figures.tsne_points=20")
+    record = fsig_bench.run(*BRIEF, *words, "dataset.n_ref=100", "figures.tsne_points=20")
     assert time.process_time() - began < 60
     assert record["metrics"]["fd"]["value"] > 0 and record["num_images"] == 24

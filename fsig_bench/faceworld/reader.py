@@ -195,9 +195,12 @@ class FactorReader:
         texture = torch.full((len(factors), TEXTURE_DRAWS), 0.5)
         low, high = torch.tensor([SCALE[name] for name in FACTORS]).float().T
         clipped = factors.float().clamp(low, high)
-        parts = zip(clipped.split(CHUNK), texture.split(CHUNK), strict=True)
-        drawn = [paint_factors(f, t, creature=kind.creature, medium=kind.medium) for f, t in parts]
-        return torch.cat(drawn)
+        # Into place at once: small images that stay between large planes would scatter the memory.
+        drawn = torch.empty(len(factors), 3, 64, 64, dtype=torch.uint8)
+        parts = zip(*(x.split(CHUNK) for x in (drawn, clipped, texture)), strict=True)
+        for place, f, t in parts:
+            place.copy_(paint_factors(f, t, creature=kind.creature, medium=kind.medium))
+        return drawn
 
 
 def _prepare(images: Tensor) -> Tensor:

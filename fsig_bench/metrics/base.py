@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Network = Literal["features", "perceptual", "both"]
-Fed = Literal["signed", "unit", "bytes"]
+Fed = Literal["signed", "unit", "bytes"]  # [-1, 1]; some evaluators hand LPIPS [0, 1], [0, 255]
 T = TypeVar("T")
 REDRAWN = 64  # batches of images that are drawn again at a time
 
@@ -172,10 +172,7 @@ class Evidence:
 
     @torch.no_grad()
     def perceive(self, images: Tensor, *, fed: Fed = "signed") -> Tensor:
-        """Rows [n, e] of uint8 images: their squared distances are LPIPS.
-
-        `fed`: the range handed to the network; unit [0, 1] and bytes [0, 255] are evaluators' slips.
-        """
+        """Rows [n, e] of uint8 images: their squared distances are LPIPS; `fed` in which range."""
         x = images.float() if fed == "bytes" else images.float() / 255
         rows: Tensor = self.perceptual.perceive(2 * x - 1 if fed == "signed" else x)
         return rows
@@ -199,13 +196,14 @@ class Evidence:
 
         def compute() -> Tensor:
             # A multiple of the batch and of what a painter draws at once: no edge moves by it.
-            size, gaps = self.batch_size * REDRAWN, []
-            for images, own in zip(self.images(role).split(size), factors.split(size), strict=True):
+            size, gaps = self.batch_size * REDRAWN, torch.empty(len(factors))
+            wholes = (self.images(role), factors, gaps)
+            for images, own, place in zip(*(x.split(size) for x in wholes), strict=True):
                 drawn = self.extractor.redraw(own, domain)
-                halves = images.split(self.batch_size), drawn.split(self.batch_size)
-                for a, b in zip(*halves, strict=True):
-                    gaps.append((self.perceive(a) - self.perceive(b)).square().sum(1).cpu())
-            return torch.cat(gaps)
+                triples = (x.split(self.batch_size) for x in (images, drawn, place))
+                for a, b, out in zip(*triples, strict=True):
+                    out.copy_((self.perceive(a) - self.perceive(b)).square().sum(1))
+            return gaps
 
         return self.cached(role, f"redraw_gaps/{domain}", "both", compute)
 
