@@ -4,6 +4,7 @@ from helpers import ROOT
 
 METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
 SMALL = {"crdi": ["method.draws=1", "method.t_end=8", "method.num_steps=12"]}
+SMALL["crdi_official"] = [*SMALL["crdi"], "method.epochs=4", "method.segments=2"]
 SMALL["source"] = ["method.num_steps=3"]
 SMALL["domainstudio"] = ["method.iterations=3", "method.groups=1", "method.sample.num_steps=4"]
 SMALL["finetune"] = SMALL["domainstudio"]
