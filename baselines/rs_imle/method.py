@@ -126,10 +126,8 @@ class RSIMLE:
         seed: int,
         epoch: int,
     ) -> None:
-        """New codes for the shots `due`: the nearest pool member outside every eps-ball.
-
-        Only codes are drawn on the host; the pool stays on the device, as rows of the search space.
-        """
+        """New codes for the shots `due`: the nearest pool member outside every eps-ball."""
+        # Only codes are drawn on the host; the pool stays on the device, as rows of its space.
         m = pool_size(len(targets), self.pool_factor, self.pool_round_to)
         stale = self.adaptive is None or bool((pairs.used[due] == pairs.counts[0]).any())
         if stale or not len(pairs.rows):
