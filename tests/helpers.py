@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Two quick metrics and a quick picture, where a test is about neither.
 BRIEF = [f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "protocol=brief"]
 BRIEF += ["figures.embedding=pca"]
+# A sweep of the smallest cells, as the command takes it.
+SWEEP = ["-m", *BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4"]
+SWEEP += ["num_images=8", "batch_size=4", "figures.tsne_points=12", "controls=[]"]
 PIPES = {"capture_output": True, "text": True}
 
 

@@ -52,7 +52,7 @@ def serve() -> None:
 
 
 def run_forked(request: dict) -> None:
-    """In the forked process: takes on streams, folder and environment, runs, and never returns."""
+    """In the forked process: takes on streams, folder and environment, runs, and leaves."""
     for descriptor, name, mode in ((0, os.devnull, os.O_RDONLY), (1, request["out"], os.O_WRONLY)):
         os.dup2(os.open(name, mode), descriptor)
     os.dup2(os.open(request["err"], os.O_WRONLY), 2)
@@ -64,34 +64,8 @@ def run_forked(request: dict) -> None:
     more = request["env"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:1] = [request["cwd"], *filter(None, more)]
     sys.argv = ["-m", *request["words"]]
-    code = 1
-    try:
-        runpy.run_module("fsig_bench", run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as leave:
-        given = leave.code
-        code = given if isinstance(given, int) else int(given is not None)
-        if isinstance(given, str):
-            print(given, file=sys.stderr)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        finish(code)
-
-
-def finish(code: int) -> None:
-    """Ends the process as the interpreter would: after other threads and exit functions."""
-    import threading
-
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    runpy.run_module("fsig_bench", run_name="__main__", alter_sys=True)
+    raise SystemExit(0)
 
 
 @cache

@@ -144,9 +144,8 @@ class CRDI:
             optimum(pull[:, j], self.weight(segment), self.penalty_weight)
             for j, segment in enumerate(self.windows)
         ]
-        sge = torch.stack(fitted, 1)
-        sge += self.residual * noise_for(sge, seed, "residual") if self.residual else 0
-        return sge, self.planned_nfe(len(x0)) or 0
+        noise = self.residual * noise_for(pull, seed, "residual")
+        return torch.stack(fitted, 1) + noise, self.planned_nfe(len(x0)) or 0
 
     def _adam(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
         """The official loop: segment by segment, `epochs` Adam steps each."""

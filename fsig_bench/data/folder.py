@@ -48,7 +48,7 @@ class ImageFolder:
     source_domain: ClassVar[None] = None
 
     @property
-    def _of_shots(self) -> str:
+    def _shots_recipe(self) -> str:
         return self.shots_resize or self.resize
 
     @cached_property
@@ -94,7 +94,7 @@ class ImageFolder:
             ValueError: too few images, or images that cannot be read.
         """
         check_recipe(self.resize)
-        check_recipe(self._of_shots)
+        check_recipe(self._shots_recipe)
         if subset < 0:
             raise ValueError(f"subset={subset}: subsets count from 0, the canonical shot list")
         pool = self._canonical if subset == 0 else self._files
@@ -109,7 +109,7 @@ class ImageFolder:
                 f"subset={subset} would be the same {k} shots as any other: {self.path} holds no "
                 f"more than k={k} images; use subset=0, a smaller k, or add images"
             )
-        self._pixels(self._chosen(k, subset), self._of_shots)
+        self._pixels(self._chosen(k, subset), self._shots_recipe)
         self._check_reference(k, subset)
 
     def _check_reference(self, k: int, subset: int) -> None:
@@ -144,7 +144,7 @@ class ImageFolder:
 
     def shots(self, k: int, subset: int) -> Tensor:
         """uint8 [k, 3, resolution, resolution]."""
-        return to_tensor(self._pixels(self._chosen(k, subset), self._of_shots))
+        return to_tensor(self._pixels(self._chosen(k, subset), self._shots_recipe))
 
     def shot_names(self, k: int, subset: int) -> list[str]:
         """File names, without the path."""
@@ -174,7 +174,7 @@ class ImageFolder:
 
     def fingerprint(self, k: int, subset: int) -> str:
         """Digest of the shots' bytes and of how they are read."""
-        return self._digest(self._chosen(k, subset), self._of_shots)
+        return self._digest(self._chosen(k, subset), self._shots_recipe)
 
     def reference_fingerprint(self) -> str | None:
         """Digest of the reference's bytes; None without one."""

@@ -39,7 +39,7 @@ RECIPES = {
     f"{fit}_pil_{name}": (fit, f) for fit in ("center", "squash") for name, f in FILTERS.items()
 }
 # guided-diffusion's reader, which DomainStudio's code shares (its `image_datasets.py`).
-RECIPES["center_halved_bicubic"] = ("halved", Image.Resampling.BICUBIC)
+RECIPES["center_halved_bicubic"] = ("halve", Image.Resampling.BICUBIC)
 DEEP_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 TRANSPARENT = ("RGBA", "LA", "PA", "La", "RGBa")
 ALREADY_SRGB = ("sRGB IEC61966", "sRGB built-in")  # beginnings of profile descriptions
@@ -171,13 +171,13 @@ def check_headers(paths: Sequence[Path]) -> None:
     _for_each(paths, lambda image: image.size)
 
 
-def _middle(picture: Image.Image, side: int) -> Image.Image:
+def _crop_middle(picture: Image.Image, side: int) -> Image.Image:
     """The square of `side` pixels in the middle."""
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))
 
 
-def _halved(picture: Image.Image, side: int, last: Image.Resampling) -> Image.Image:
+def _halve(picture: Image.Image, side: int, last: Image.Resampling) -> Image.Image:
     """Halved by a box filter as long as that is possible, then brought to its shorter `side`."""
     while min(picture.size) >= 2 * side:
         picture = picture.resize((picture.width // 2, picture.height // 2), FILTERS["box"])
@@ -197,10 +197,10 @@ def read_pixels(paths: Sequence[Path], *, resolution: int, resize: str) -> npt.N
     def square(image: Image.Image) -> npt.NDArray[np.uint8]:
         image.load()
         picture = as_rgb(image)
-        if fit == "halved":
-            return np.asarray(_middle(_halved(picture, resolution, resample), resolution))
+        if fit == "halve":
+            return np.asarray(_crop_middle(_halve(picture, resolution, resample), resolution))
         if fit == "center":
-            picture = _middle(picture, min(picture.size))
+            picture = _crop_middle(picture, min(picture.size))
         return np.asarray(picture.resize((resolution, resolution), resample))
 
     return np.stack(_for_each(paths, square))

@@ -23,7 +23,7 @@ from fsig_bench.networks.base import FactorReading, LazyImages, in_batches
 # What a metric imports of its room; see also `fsig_bench.api`.
 __all__ = [
     "Evidence",
-    "Fed",
+    "InputRange",
     "Metric",
     "block_error",
     "in_batches",
@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 Network = Literal["features", "perceptual", "both"]
-Fed = Literal["signed", "unit", "bytes"]  # [-1, 1]; some evaluators hand LPIPS [0, 1], [0, 255]
+# What LPIPS is handed: [-1, 1], which it expects; by some evaluators [0, 1] or [0, 255].
+InputRange = Literal["signed", "unit", "bytes"]
 T = TypeVar("T")
 REDRAWN = 64  # batches of images that are drawn again at a time
 
@@ -89,7 +90,7 @@ class Evidence:
     disk_cache: DiskCache | None = None
     _memo: dict[str, Any] = field(default_factory=dict)
 
-    def through(self, extractor: Any, disk_cache: DiskCache | None = None) -> Evidence:
+    def with_extractor(self, extractor: Any, disk_cache: DiskCache | None = None) -> Evidence:
         """The same images, with features of another network."""
         return replace(self, extractor=extractor, disk_cache=disk_cache, _memo={})
 
@@ -171,10 +172,10 @@ class Evidence:
         return both[:, :count], both[:, count:]
 
     @torch.no_grad()
-    def perceive(self, images: Tensor, *, fed: Fed = "signed") -> Tensor:
-        """Rows [n, e] of uint8 images: their squared distances are LPIPS; `fed` in which range."""
-        x = images.float() if fed == "bytes" else images.float() / 255
-        rows: Tensor = self.perceptual.perceive(2 * x - 1 if fed == "signed" else x)
+    def perceive(self, images: Tensor, *, input_range: InputRange = "signed") -> Tensor:
+        """Rows [n, e] of uint8 images: their squared distances are LPIPS."""
+        x = images.float() if input_range == "bytes" else images.float() / 255
+        rows: Tensor = self.perceptual.perceive(2 * x - 1 if input_range == "signed" else x)
         return rows
 
     def shot_distances(self, role: str) -> Tensor:

@@ -166,7 +166,7 @@ class FrechetInfinity:
             )
 
         whole = frechet_distance(real=real, fake=fake)  # the same in every draw
-        lines = torch.tensor(
+        fits = torch.tensor(
             [
                 extrapolated(sizes, [whole if n == len(fake) else value(n, draw) for n in sizes])
                 for draw in range(self.draws)
@@ -174,13 +174,15 @@ class FrechetInfinity:
             dtype=torch.float64,
         )
         d, least = real.shape[1], min(sizes[0], len(real))
-        low = f"from {least} images on, for {d} dimensions: biased upwards" if least <= d else None
-        error = float(lines[:, 0].std()) / self.draws**0.5 if self.draws > 1 else None
+        warning = (
+            f"from {least} images on, for {d} dimensions: biased upwards" if least <= d else None
+        )
+        error = float(fits[:, 0].std()) / self.draws**0.5 if self.draws > 1 else None
         return {
-            "value": float(lines[:, 0].mean()),
+            "value": float(fits[:, 0].mean()),
             **evidence.counts(),
-            "slope": float(lines[:, 1].mean()),
+            "slope": float(fits[:, 1].mean()),
             "sizes": sizes,
-            "rank_warning": low,
+            "rank_warning": warning,
             "error": None if error is None else {"draws": self.draws, "standard_error": error},
         }

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fsig_bench.metrics.base import (
     Evidence,
-    Fed,
+    InputRange,
     mean_pairwise,
     mean_pairwise_of_parts,
     shuffled,
@@ -46,8 +46,8 @@ class IntraLPIPS:
     empty: Literal["drop", "zero"]  # clusters with fewer than two members
     fake_range: Literal["signed", "unit"]  # unit: samples reach the trunk in [0, 1], as in CRDI
     compare: Literal["pairs", "shot"]  # shot: members against their shot (Phasic's text)
-    # What shots are fed as where samples are assigned to them; bytes: 0 to 255, as in WeditGAN.
-    shots_range: Fed = "signed"
+    # Of the shots where samples are assigned to them; WeditGAN's code hands them over as bytes.
+    shots_range: InputRange = "signed"
 
     needs: ClassVar[frozenset[str]] = frozenset({"shots", "perceptual"})
 
@@ -55,7 +55,7 @@ class IntraLPIPS:
         """Also the clusters' sizes and means, their spread, and B-LPIPS."""
 
         def rows(part: Tensor) -> Tensor:
-            return evidence.perceive(part, fed=self.fake_range)
+            return evidence.perceive(part, input_range=self.fake_range)
 
         fake, k = evidence.fake, len(evidence.shots)
         order = torch.arange(len(fake))
@@ -63,7 +63,7 @@ class IntraLPIPS:
             order = shuffled(fake, evidence.seed)
         order = order[: self.max_assigned]
         if (self.fake_range, self.shots_range) != ("signed", "signed"):
-            z = evidence.perceive(evidence.shots, fed=self.shots_range)
+            z = evidence.perceive(evidence.shots, input_range=self.shots_range)
             parts = (fake[part] for part in order.split(evidence.batch_size))
             nearest = torch.cat([squared_distances(rows(p), z) for p in parts]).argmin(1)
         else:

@@ -91,7 +91,8 @@ def check_protocol(config: Config) -> None:
     if strangers := sorted({*protocol.get("networks", {})} - {*protocol["metrics"]}):
         raise ValueError(
             f"protocol.networks.{strangers[0]}: the protocol has no metric of that name; "
-            f"it has {', '.join(protocol['metrics'])}"
+            f"it has {', '.join(protocol['metrics'])}; leave the network out with "
+            f"~protocol.networks.{strangers[0]}"
         )
     needed, there = samples_to_score(config), config["num_images"]
     check_sample_limits(config, needed)

@@ -22,6 +22,7 @@ def write_pictures(folder: Path, cell: Cell, evidence: Evidence, store: Store) -
 
     method, policy = cell.method, cell.policy
     what = f"{method.label} on {cell.dataset.name}, {cell.shots.k} shots, seed {cell.seed}"
+    what += f", draw {cell.draw}" if cell.draw else ""
     sample_grid(
         folder / "samples.png", shots=evidence.shots, samples=evidence.fake[:60], title=what
     )

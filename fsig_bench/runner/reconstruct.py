@@ -70,18 +70,19 @@ def reconstruct(
     from fsig_bench.runner.build import build_method
     from fsig_bench.runner.device import precision_policy, resolve_device
 
+    device = resolve_device(cell.place.device)
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     rebuilt, errors, out = {}, {}, {}
     for label, variant, key in variants(cell):
         method = build_method(variant.method, variant.place)
         assert isinstance(method, Reconstructs)
         state, _ = adapt(variant, method, store, key=key, wait=wait)
-        with precision_policy(cell.precision.sample, resolve_device(cell.place.device)):
+        with precision_policy(cell.precision.sample, device):
             images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
-        lpips = paired_distances(
-            real=evidence.perceive(shots), fake=evidence.perceive(images)
-        ).tolist()
+        with precision_policy(cell.precision.score, device):
+            seen = {"real": evidence.perceive(shots), "fake": evidence.perceive(images)}
+        lpips = paired_distances(**seen).tolist()
         rebuilt[label] = images
         errors[label] = list(zip(db, lpips, strict=True))
         out[label] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -40,10 +41,31 @@ def build_metrics(specs: Mapping[str, Spec]) -> dict[str, Metric]:
     return {name: instantiate(spec, _convert_="all") for name, spec in specs.items()}
 
 
-def own_extractors(protocol: ProtocolSettings, device: str) -> dict[str, Extractor]:
-    """The networks of metrics that do not use the protocol's, by the metric's name."""
-    specs = protocol.networks.items()
-    return {name: instantiate(with_device(s, device), _convert_="all") for name, s in specs}
+def own_evidence(
+    protocol: ProtocolSettings,
+    evidence: Evidence,
+    device: str,
+    disk_cache_of: Callable[[Spec], DiskCache] | None = None,
+) -> dict[str, Evidence]:
+    """The evidence through the networks of metrics that have their own, by the metric's name.
+
+    Metrics with the same network share one, and with it the features.
+
+    Args:
+        protocol: names the networks.
+        evidence: what all metrics look at.
+        device: of the networks.
+        disk_cache_of: the cache for features of a network; None: they are not kept.
+    """
+    found, by_network = {}, dict[str, Evidence]()
+    for name, spec in protocol.networks.items():
+        network = json.dumps(spec, sort_keys=True)
+        if network not in by_network:
+            extractor = instantiate(with_device(spec, device), _convert_="all")
+            kept = None if disk_cache_of is None else disk_cache_of(spec)
+            by_network[network] = evidence.with_extractor(extractor, kept)
+        found[name] = by_network[network]
+    return found
 
 
 def apply_metrics(
@@ -66,17 +88,16 @@ def apply_metrics(
         needs what the evidence lacks or is not defined for it.
     """
     values: dict[str, dict[str, Any]] = {}
-    whole, own = evidence, own or {}
     with Bar(title, len(metrics), "metrics") as bar:
         for n, (name, metric) in enumerate(metrics.items()):
             stop_if_asked()
-            evidence = own.get(name, whole)
-            if reason := unmet_need(metric, evidence):
+            seen = (own or {}).get(name, evidence)
+            if reason := unmet_need(metric, seen):
                 values[name] = {"value": None, "reason": reason}
             else:
-                values[name] = metric(evidence)
+                values[name] = metric(seen)
                 if not math.isfinite(values[name]["value"]):
-                    reason = f"not defined for these {len(evidence.fake)} samples"
+                    reason = f"not defined for these {len(seen.fake)} samples"
                     values[name] |= {"value": None, "reason": reason}
             bar.update(n + 1)
     return values
@@ -153,10 +174,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
         source_domain=cell.dataset.source_domain,
         disk_cache=disk_cache_of(protocol.features),
     )
-    own = {
-        name: evidence.through(network, disk_cache_of(protocol.networks[name]))
-        for name, network in own_extractors(protocol, device).items()
-    }
+    own = own_evidence(protocol, evidence, device, disk_cache_of)
     metrics = build_metrics(protocol.metrics)
     with precision_policy(cell.precision.score, device):
         values = apply_metrics(metrics, evidence, own=own, title=f"score {cell.label}")

@@ -31,11 +31,11 @@ from fsig_bench.metrics.base import Evidence, Metric, unmet_need
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.runner import checks, given_images, keys
 from fsig_bench.runner.compose import compose_config
-from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.make import fetch_asset
 from fsig_bench.runner.resolve import protocol_settings
-from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks, own_extractors
-from fsig_bench.runner.settings import ProtocolSettings
+from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks, own_evidence
+from fsig_bench.runner.settings import ProtocolSettings, Spec
 
 if TYPE_CHECKING:
     from fsig_bench.runner.given_images import Given
@@ -76,6 +76,22 @@ def composed_protocol(
     }
 
 
+def network_users(
+    protocol: ProtocolSettings, metrics: Mapping[str, Metric]
+) -> list[tuple[Spec, list[str]]]:
+    """Each network that metrics use, and their names; a metric's own one before the protocol's."""
+    found: list[tuple[Spec, list[str]]] = []
+    for name, metric in metrics.items():
+        own = {"features": protocol.networks.get(name, protocol.features)}
+        for network in metric.needs & {*NETWORKS}:
+            spec = own.get(network, protocol.perceptual)
+            users = next((users for known, users in found if known == spec), None)
+            if users is None:
+                found.append((spec, users := []))
+            users.append(name)
+    return found
+
+
 def fetch_networks(protocol: ProtocolSettings, metrics: Mapping[str, Metric]) -> None:
     """Brings the files of the networks that the metrics use, and of no other, into place.
 
@@ -85,11 +101,7 @@ def fetch_networks(protocol: ProtocolSettings, metrics: Mapping[str, Metric]) ->
         FileNotFoundError, OSError: a file cannot be had; the message says which metrics need it,
             its size and where it comes from.
     """
-    for network in NETWORKS:
-        users = [name for name, metric in metrics.items() if network in metric.needs]
-        if not users:
-            continue
-        spec = getattr(protocol, network)
+    for spec, users in network_users(protocol, metrics):
         assets = assets_in(spec)
         check_space([asset for asset in assets if not asset.target.exists()])
         try:
@@ -169,7 +181,8 @@ def score_images(
     settings = protocol_settings(rules)
     chosen = list(settings.metrics) if metrics is None else metrics
     built = build_metrics({name: settings.metrics[name] for name in chosen})
-    extractor, perceptual = build_networks(settings, resolve_device(device))
+    where = resolve_device(device)
+    extractor, perceptual = build_networks(settings, where)
     evidence = Evidence(
         shots=seen,
         fake=samples[:count],
@@ -181,9 +194,9 @@ def score_images(
         source_domain=config["source_domain"],
     )
     fetch_networks(settings, {n: m for n, m in built.items() if not unmet_need(m, evidence)})
-    networks = own_extractors(settings, resolve_device(device))
-    own = {name: evidence.through(network) for name, network in networks.items()}
-    values = apply_metrics(built, evidence, own=own, title=f"score under {protocol}, {suite}")
+    own, title = own_evidence(settings, evidence, where), f"score under {protocol}, {suite}"
+    with precision_policy("fp32", where):  # as records are scored
+        values = apply_metrics(built, evidence, own=own, title=title)
     name = known_hash(settings, count)
     return {metric: value | {"protocol_hash": name} for metric, value in values.items()}
 

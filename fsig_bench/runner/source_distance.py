@@ -20,7 +20,7 @@ from fsig_bench.data.prepared import PreparedFolder
 from fsig_bench.networks.base import Extractor, in_batches
 from fsig_bench.runner.build import with_device
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.keys import key_content
 from fsig_bench.store.keys import STAGE_VERSION, digest
 from fsig_bench.store.store import Store
@@ -72,9 +72,8 @@ def source_distance(cell: Cell, store: Store) -> dict[str, Any] | None:  # plain
     if len(images) < LEAST:
         return None
     network = cell.protocol.features
-    extractor: Extractor = instantiate(
-        with_device(network, resolve_device(cell.place.device)), _convert_="all"
-    )
+    device = resolve_device(cell.place.device)
+    extractor: Extractor = instantiate(with_device(network, device), _convert_="all")
 
     def features(images: Tensor) -> Tensor:
         key = [STAGE_VERSION, "source_distance", pixels_sha256(images), key_content(network)]
@@ -84,7 +83,8 @@ def source_distance(cell: Cell, store: Store) -> dict[str, Any] | None:  # plain
         )
 
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
-    beyond, ratio = shots_beyond(features(shots), features(images))
+    with precision_policy("fp32", device):
+        beyond, ratio = shots_beyond(features(shots), features(images))
     found = {
         "features": extractor.name,
         "shots_beyond": beyond,

@@ -410,12 +410,19 @@ def test_presets_hold_the_official_run(name, changes):
     assert config.dataset.shots_resize == config.protocol.reference_read == "squash_pil_bilinear"
 
 
-@pytest.mark.parametrize("word", ["method.card.name=crdi_official", "experiment=crdi_metfaces"])
-def test_the_rows_of_both_solvers_have_their_own_names(word):
-    assert composed("method=crdi", "dataset=babies", word).method.solver == "closed_form"
-    assert composed("method=crdi", "dataset=babies").method.card.label == "CRDI (closed form)"
-    official = composed("method=crdi_official", "dataset=babies", word)
-    assert {**official.method}["solver"] == "adam"
+@pytest.mark.parametrize(
+    ("method", "label", "solver"),
+    [("crdi", "CRDI (closed form)", "closed_form"), ("crdi_official", "CRDI", "adam")],
+)
+def test_the_solvers_are_rows_of_their_own_with_one_users_settings_for_metfaces(
+    method, label, solver
+):
+    plain = composed(f"method={method}", "dataset=babies").method
+    assert (plain.card.label, plain.solver) == (label, solver)
+    theirs = composed(f"method={method}", "dataset=babies", "experiment=crdi_metfaces").method
+    found = {**theirs, **theirs.sample}
+    changes = {"t_end": 15, "segments": 10, "solver": solver}
+    assert {key: found[key] for key in MAIN_SH} == MAIN_SH | changes
 
 
 def test_every_command_on_a_prepared_set_reads_shots_as_the_authors_do():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT, composed, make_cell
+from omegaconf import OmegaConf
 from PIL import Image
 
 from fsig_bench.data.native import NativeImages
@@ -11,7 +12,10 @@ from fsig_bench.metrics.base import Evidence
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.kernel import KIDSubsets
 from fsig_bench.networks.random_trunk import RandomTrunk
+from fsig_bench.runner.resolve import protocol_settings
 from fsig_bench.runner.run import run
+from fsig_bench.runner.score import build_metrics, own_evidence
+from fsig_bench.runner.score_files import network_users
 from fsig_bench.store.store import Store
 
 PUBLISHED = ("cdc2021", "crdi2024", "adam2022", "rsimle2024", "lowshot100", "unidad2025")
@@ -128,7 +132,7 @@ def test_a_metric_may_have_a_network_of_its_own(photos, tmp_path):
     )
     expected = KIDSubsets(**size)(evidence)["value"]
     assert record["metrics"]["kid"]["value"] == pytest.approx(expected, rel=1e-4)
-    evidence = evidence.through(TRUNK)
+    evidence = evidence.with_extractor(TRUNK)
     assert abs(KIDSubsets(**size)(evidence)["value"] - expected) > 0.01 * abs(expected)
     plain = cell_of(photos, "protocol=adam2022", "num_images=30", "protocol.samples=30")
     assert plain.protocol_hash != cell.protocol_hash
@@ -148,6 +152,29 @@ def test_adams_kid_and_rs_imles_precision_are_fed_as_their_code_feeds_them():
         for metric in (rules.metrics.precision, rules.metrics.recall):
             assert (metric.k, metric.ties) == (3, "outside")
     assert uni.metrics.intra_lpips.cluster_size == 100
+
+
+def test_metrics_with_one_network_share_it_and_nothing_else_is_fetched_for_them(photos):
+    cell = cell_of(photos, "protocol=rsimle2024", "num_images=20")
+    evidence = Evidence(
+        shots=cell.dataset.shots(4, 0),
+        fake=cell.dataset.shots(4, 0),
+        real=cell.dataset.shots(4, 0),
+        extractor=TRUNK,
+        perceptual=None,
+        seed=0,
+        batch_size=50,
+        source_domain=None,
+    )
+    own = own_evidence(cell.protocol, evidence, "cpu")
+    assert own["precision"] is own["recall"] is not evidence
+    rules = composed("suite=paper", "method=copy", "dataset=babies", "protocol=rsimle2024").protocol
+    settings = protocol_settings(OmegaConf.to_container(rules, resolve=True))
+    metrics = build_metrics(settings.metrics)
+    used = {spec["name"]: users for spec, users in network_users(settings, metrics)}
+    assert used == {"inception-clean": ["fd"], "vgg16-fc2": ["precision", "recall"]}
+    only = {name: metrics[name] for name in ("precision",)}
+    assert [spec["name"] for spec, _ in network_users(settings, only)] == ["vgg16-fc2"]
 
 
 def test_the_policy_of_scoring_is_part_of_the_rules(photos):

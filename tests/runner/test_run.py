@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from helpers import BRIEF, ROOT, cli, command, make_cell, records
+from helpers import ROOT, SWEEP, cli, command, make_cell, records
 
 from fsig_bench.api import NoProgress
 from fsig_bench.api.images import pixels_sha256, to_float
@@ -208,15 +208,7 @@ def test_a_sweep_may_choose_methods_and_datasets(tmp_path):
 
 
 def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_path):
-    shared = [
-        "-m",
-        *BRIEF,
-        "dataset=babies",
-        "dataset.n_ref=100",
-        "num_images=10",
-        "suite.shard_size=10",
-    ]
-    shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
+    shared = [*SWEEP, f"results_dir={tmp_path}"]
     first = cli(*shared, "method=crdy,copy,real", check=False)
     assert first.returncode == 1
     assert "3 cells: 0 finished, 2 to run" in first.stdout
@@ -238,15 +230,7 @@ def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_pa
 
 
 def test_a_cell_that_breaks_while_running_is_named_at_the_end(tmp_path):
-    shared = [
-        "-m",
-        *BRIEF,
-        "dataset=babies",
-        "dataset.n_ref=100",
-        "num_images=10",
-        "suite.shard_size=10",
-    ]
-    shared += ["controls=[]", "figures.tsne_points=20", "k=3", f"results_dir={tmp_path}"]
+    shared = [*SWEEP, f"results_dir={tmp_path}"]
     done = cli(*shared, "method=copy,real", check=False)
     assert done.returncode == 0
     store = tmp_path / "store" / "sample"

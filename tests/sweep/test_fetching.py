@@ -3,22 +3,13 @@
 from pathlib import Path
 
 import pytest
-from helpers import BRIEF, cli, records
+from helpers import SWEEP, cli, records
 
 from fsig_bench.api.assets import Asset
 from fsig_bench.sweep.fetching import fetch_absent
 from fsig_bench.sweep.planner import Job
 
-SMALL = [
-    "-m",
-    *BRIEF,
-    "dataset=babies",
-    "k=2",
-    "dataset.n_ref=100",
-    "suite.shard_size=4",
-    "num_images=8",
-]
-SMALL += ["batch_size=4", "figures.tsne_points=12", "controls=[]", "method=copy", "seed=0,1"]
+SMALL = [*SWEEP, "method=copy", "seed=0,1"]
 
 
 def asset(server, file, way="plain", **changes):

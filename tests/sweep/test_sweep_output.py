@@ -1,21 +1,10 @@
 """What a sweep prints: a number for each cell, a line for each finished one, a matrix."""
 
-from helpers import BRIEF, cli
-
-SMALL = [
-    "-m",
-    *BRIEF,
-    "dataset=babies",
-    "k=2",
-    "dataset.n_ref=100",
-    "suite.shard_size=4",
-    "num_images=8",
-]
-SMALL += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
+from helpers import SWEEP, cli
 
 
 def test_cells_are_numbered_and_summed_up_and_finished_ones_count(tmp_path):
-    words = [*SMALL, f"results_dir={tmp_path}"]
+    words = [*SWEEP, f"results_dir={tmp_path}"]
     first = cli(*words, "method=copy", "seed=0").stdout
     assert "cell 1 of 1: copy on babies, seed 0\n" in first
     assert "adapt copy" not in first and "record " not in first  # one line a cell

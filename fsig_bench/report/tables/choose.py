@@ -90,10 +90,10 @@ def method_settings(record: Record) -> str:
     ignored = {*IGNORED, *speed_only(config)}
     chosen = {k: v for k, v in flat(config).items() if not set(k.split(".")) & ignored}
     used = [record.get(field, {}) for field in ("weights", "assets")]
-    return json.dumps([chosen, *used, reading(record["config"])], sort_keys=True)
+    return json.dumps([chosen, *used, reading_of(record["config"])], sort_keys=True)
 
 
-def reading(config: Mapping[str, Any]) -> dict[str, Any]:
+def reading_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """How the files of a config's dataset are read; {} for a dataset without files."""
     dataset = config.get("dataset", {})
     return {f"dataset.{key}": dataset[key] for key in READING if key in dataset}
@@ -147,5 +147,5 @@ def method_changes(record: Record) -> list[str]:
         return []  # a method or domain of somebody else's
     own, expected = record["config"]["method"], committed["method"]
     ignored = *speed_only(own), *speed_only(expected)
-    read = differences(reading(record["config"]), reading(committed))
+    read = differences(reading_of(record["config"]), reading_of(committed))
     return [*differences(own, expected, ignored), *read]
