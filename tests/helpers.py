@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from warm_process import run_warm
+from warm_process import WarmProcess, run_warm
 
 from fsig_bench.runner.build import build_method
 from fsig_bench.runner.compose import compose_config
@@ -36,6 +36,12 @@ def build(cell):
 
 def command(*overrides):
     return [sys.executable, "-m", "fsig_bench", *overrides]
+
+
+def start(*overrides, env=None, cwd=ROOT, new_session=False):
+    """The command with these words, under way; its standard output and error are kept apart."""
+    own = os.environ | {"COLUMNS": "200"} | (env or {})
+    return WarmProcess(overrides, cwd=cwd, env=own, new_session=new_session)
 
 
 def cli(*overrides, check=True, env=None, warm=True, cwd=ROOT):
