@@ -48,7 +48,7 @@ class LDMBackend:
     most_spread: float  # the prior's latents may spread so many times as far as encoded images
     device: str
 
-    def _built(self, kind: str, weights: Asset, config: Asset) -> Any:
+    def _built(self, kind: str, weights: Asset, config: Asset) -> Any:  # Any: of diffusers
         import diffusers
 
         settings = json.loads(config.get().read_text())
@@ -57,11 +57,11 @@ class LDMBackend:
         return net.eval().requires_grad_(False).to(self.device)
 
     @cached_property
-    def _autoencoder(self) -> Any:
+    def _autoencoder(self) -> Any:  # Any: of diffusers, without types
         return self._built("VQModel", self.autoencoder, self.autoencoder_config)
 
     @cached_property
-    def _prior(self) -> Any:
+    def _prior(self) -> Any:  # Any: of diffusers, without types
         return self._built("UNet2DModel", self.prior, self.prior_config)
 
     @property
