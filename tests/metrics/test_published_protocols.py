@@ -48,6 +48,7 @@ def photos(tmp_path_factory):
 def cell_of(photos, *words):
     folders = [f"dataset.path={photos / 'shots'}", f"dataset.reference={photos / 'all'}"]
     fixed = ["method=copy", "dataset=folder", *folders, "k=4", "device=cpu", "controls=[]"]
+    fixed += ["figures.embedding=pca", "figures.tsne_points=12"]
     (protocol,) = (word.removeprefix("protocol=") for word in words if "protocol=" in word)
     own = [f"network@protocol.networks.{m}=random_trunk" for m in OWN.get(protocol, ())]
     networks = [] if protocol == "ours" else [*NETWORKS, *own]

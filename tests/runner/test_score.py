@@ -1,5 +1,6 @@
 """Networks look at each set of images once, whoever asks again and whatever was asked before."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -62,6 +63,20 @@ def test_the_reference_is_read_once_for_all_methods(tmp_path, looked):
     assert looked["features"] - seen == 24  # these samples; neither the reference nor the shots
 
 
+@pytest.fixture(scope="module")
+def scored_once(tmp_path_factory):
+    """A store after `cell_of()` was scored, and the values."""
+    folder = tmp_path_factory.mktemp("scored")
+    return folder, score(cell_of(), samples(cell_of()), Store(folder))[0]
+
+
+@pytest.fixture
+def scored(scored_once, tmp_path):
+    """The same in a folder of the test's own."""
+    shutil.copytree(scored_once[0], tmp_path / "scored")
+    return Store(tmp_path / "scored"), scored_once[1]
+
+
 @pytest.mark.parametrize(
     ("word", "again"),
     [
@@ -72,17 +87,16 @@ def test_the_reference_is_read_once_for_all_methods(tmp_path, looked):
         ("seed=1", set()),
     ],
 )
-def test_what_is_kept_is_keyed_by_all_that_decides_it(word, again, tmp_path, looked):
-    store = Store(tmp_path)
-    score(cell_of(), samples(cell_of()), store)
-    kept = {p.name for p in (tmp_path / "store" / "features").iterdir()}
+def test_what_is_kept_is_keyed_by_all_that_decides_it(word, again, scored, looked):
+    store, _ = scored
+    kept = {p.name for p in (store.root / "store" / "features").iterdir()}
     before = dict(looked)
     changed = cell_of(word)
     score(changed, samples(cell_of()), store)
     looks = {w for w in ("features", "read") if looked[w] - before[w] >= 100}
     assert looks == again
     # Distances to the shots and drawings depend on the shots and on the perceptual network.
-    new = {p.name for p in (tmp_path / "store" / "features").iterdir()} - kept
+    new = {p.name for p in (store.root / "store" / "features").iterdir()} - kept
     assert bool(new) == (word != "seed=1")
 
 

@@ -70,7 +70,7 @@ def children_of(pid):
 
 @pytest.mark.slow
 def test_sampling_processes_end_with_the_run(tmp_path):
-    words = [*TINY, "method=source", "num_images=400", "method.num_steps=50", "workers=2"]
+    words = [*TINY, "method=source", "num_images=4000", "method.num_steps=4", "workers=2"]
     process = start(*words, f"results_dir={tmp_path}")
     deadline = time.time() + 120
     while not list(tmp_path.glob("store/sample/*/*.safetensors")):

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import BRIEF, ROOT, command, records
+from helpers import BRIEF, ROOT, records
+from helpers import start as start_command
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -46,30 +47,24 @@ def needs(package, extra):
 JOBLIB = needs("hydra_plugins.hydra_joblib_launcher", "joblib")
 SUBMITIT, RAY = needs("submitit", "submitit"), needs("ray", "ray")
 PRESETS = ROOT / "conf" / "hydra" / "launcher"
-SWEEPS: list[subprocess.Popen] = []
+SWEEPS = []
 TWO = {"side_by_side": "n_jobs=2", "slurm_local": "at_once=2", "ray_here": "at_once=2"}
 
 
 def start(launcher, *words, path=""):
     """A sweep under way, with one thread a job."""
-    env = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
-    env["PATH"] = f"{path}{os.pathsep}{env['PATH']}" if path else env["PATH"]
+    env = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+    if path:
+        env["PATH"] = f"{path}{os.pathsep}{os.environ['PATH']}"
     two = [f"hydra.launcher.{TWO[launcher]}"] if launcher in TWO else []
-    sweep = subprocess.Popen(
-        command("-m", f"hydra/launcher={launcher}", *two, *words),
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    sweep = start_command("-m", f"hydra/launcher={launcher}", *two, *words, env=env)
     SWEEPS.append(sweep)
     return sweep
 
 
 def ended(sweep, timeout=200):
-    out, _ = sweep.communicate(timeout=timeout)
-    return sweep.returncode, out
+    out, err = sweep.communicate(timeout=timeout)
+    return sweep.returncode, out + err
 
 
 def pixels(folder):
