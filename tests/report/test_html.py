@@ -5,9 +5,10 @@ import shlex
 
 import numpy as np
 import pytest
-from helpers import make_cell
+from helpers import composed, make_cell
 from html_helpers import Page, altered, leave, reference, tree
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.pictures.tsne import tsne_coordinates, tsne_figure
@@ -262,6 +263,15 @@ class TestCommand:
         cell = make_cell("method=copy", "k=2", *words)
         record = altered(reference("copy"), config=cell.config, dataset="mine", k=2)
         assert make_cell(*rerun_command(record).words).run_id == cell.run_id
+
+    def test_only_policies_that_are_not_the_suites_own_are_said(self, tmp_path):
+        said = []
+        for words in ([], ["precision.adapt=fp32", "precision.score=tf32"]):
+            folder = ["dataset=folder", f"dataset.path={tmp_path}", "suite=paper"]
+            config = OmegaConf.to_container(composed("method=copy", *folder, *words), resolve=True)
+            record = altered(reference("copy"), config=config, dataset="folder", suite="paper")
+            said.append([w for w in rerun_command(record).words if w.startswith("precision.")])
+        assert said == [[], words]
 
     def test_an_old_protocol_is_said_and_points_to_its_commit(self):
         record = reference("copy")

@@ -75,6 +75,24 @@ def test_precision_is_part_of_the_keys_it_can_change():
         assert make_cell(*SMALL, "method=source", word).run_id == plain.run_id
 
 
+def test_the_paper_suite_computes_as_published_code_does_on_a_gpu():
+    images = ["dataset=folder", f"dataset.path={ROOT / 'docs'}", "k=1", "method=copy"]
+    keys = {}
+    for words in (
+        ["suite=paper"],
+        ["suite=paper", "precision.adapt=fp32", "precision.sample=fp32"],
+        ["suite=paper", "device=cpu"],
+        ["suite=mini"],
+    ):
+        cell = make_cell(*images, *words)
+        keys[words[-1]] = cell.adapt_key, cell.precision
+    policy = keys["suite=paper"][1]
+    assert (policy.adapt, policy.sample, policy.score) == ("torch_default", "torch_default", "fp32")
+    assert keys["device=cpu"] == keys["suite=paper"]  # named whatever the device
+    assert keys["precision.sample=fp32"][0] != keys["suite=paper"][0]
+    assert {*vars(keys["suite=mini"][1]).values()} == {"fp32"}
+
+
 def test_a_policy_is_in_force_inside_and_gone_outside():
     x = torch.randn(8, 8)
     before = torch.backends.cudnn.allow_tf32
@@ -82,8 +100,16 @@ def test_a_policy_is_in_force_inside_and_gone_outside():
         assert (x @ x).dtype == torch.bfloat16
     with precision_policy("fp32", "cpu"):
         assert (x @ x).dtype == torch.float32 and not torch.backends.cudnn.allow_tf32
-    with precision_policy("tf32", "cpu"):
-        assert torch.backends.cudnn.allow_tf32
+    flags = {}
+    for name in ("fp32", "torch_default", "tf32", "bf16"):
+        with precision_policy(name, "cpu"):
+            flags[name] = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    assert flags == {
+        "fp32": (False, False),
+        "torch_default": (True, False),  # what torch itself starts with
+        "tf32": (True, True),
+        "bf16": (False, False),
+    }
     assert torch.backends.cudnn.allow_tf32 == before
 
 
