@@ -30,6 +30,7 @@ from fsig_bench.api import (
     Progress,
     Sampler,
     State,
+    compiled,
     derive,
     generator,
     upload,
@@ -152,7 +153,7 @@ class RSIMLE:
         """Trains a generator from scratch on the shots alone."""
         n, d = len(shots), self.architecture.latent_dim
         net = new_generator(self.architecture, derive(seed, "rs_imle", "weights"))
-        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = compiled(net.to(self.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
         average = Average.of(net)
         betas = self.betas[0], self.betas[1]
         adam = torch.optim.AdamW(net.parameters(), self.lr, betas, weight_decay=self.weight_decay)
@@ -241,4 +242,4 @@ class RSIMLE:
         own = {k[len(head) :]: v for k, v in state.tensors.items() if k.startswith(head)}
         net.load_state_dict(own)
         net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return net.eval()
+        return compiled(net.eval())

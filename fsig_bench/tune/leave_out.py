@@ -151,8 +151,8 @@ def leave_out(
             state = method.adapt(
                 to_float(shots[kept]), seed=seed, progress=progress or NoProgress()
             )
-        sampler = sampler_of(method, state, draw=draw, shared=shared)
         with stage("sample"):
+            sampler = sampler_of(method, state, draw=draw, shared=shared)
             parts = [
                 sampler(range(a, min(a + batch_size, samples))).float()
                 for a in range(0, samples, batch_size)
@@ -200,11 +200,10 @@ def leave_out_cell(
     cell: Cell, store: Store, *, splits: Sequence[Sequence[int]], samples: int
 ) -> Iterator[Fold]:
     """`leave_out` for a cell; of the dataset only its shots are read."""
-    from fsig_bench.runner.build import build_method
-    from fsig_bench.runner.device import precision_policy, resolve_device
+    from fsig_bench.runner.build import build_method, computing
     from fsig_bench.runner.fingerprint import marks
 
-    device, code = resolve_device(cell.place.device), marks(cell.method.spec)
+    code = marks(cell.method.spec)
     policies = {"adapt": cell.precision.adapt, "sample": cell.precision.sample}
     yield from leave_out(
         build_method(cell.method, cell.place),
@@ -217,5 +216,5 @@ def leave_out_cell(
         batch_size=cell.place.batch_size,
         progress=SharingProgress(store, policies["adapt"], code),
         shared=SharedWork(store, policies["sample"], code),
-        stage=lambda name: precision_policy(policies[name], device),
+        stage=lambda name: computing(cell.place, policies[name]),
     )

@@ -1,0 +1,143 @@
+"""Which sampler is the cheapest that keeps DomainStudio's number, at the mini suite's scale?
+
+    python tests/bench/domainstudio_samplers.py [--work DIR] [--images 60] [--minutes 20] [--docs]
+
+Adapts once, then draws the same images (same starting noise) with several samplers and numbers of
+steps, and scores each: Frechet distance, KID and Intra-LPIPS. The paper's own sampler comes first.
+Two draws of some samplers show the spread. What is done is kept in --work, so that a stopped run
+continues; no further row begins once the process has used --minutes of processor time. Networks
+run in bf16 autocast, which halves the time on CPUs that have it, adaptation in fp32. Prints the
+table; --docs writes it into docs/methods/domainstudio.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from helpers import ROOT, build, make_cell
+
+from baselines.domainstudio import Sampling
+from fsig_bench.api.images import to_uint8
+from fsig_bench.metrics.base import Evidence
+from fsig_bench.runner.adapt import adapt
+from fsig_bench.runner.device import precision_policy
+from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks, reference_images
+from fsig_bench.store.store import Store
+
+PAGE = ROOT / "docs" / "methods" / "domainstudio.md"
+BEGIN, END = "<!-- samplers -->", "<!-- end of samplers -->"
+METRICS = {"fd": "Frechet distance", "kid": "KID", "intra_lpips": "Intra-LPIPS"}
+PLAN = (
+    *(("ancestral", 1000, 0), ("ancestral", 250, 0), ("ancestral", 100, 0), ("ddim", 100, 0)),
+    *(("ddim", 50, 0), ("ddim", 25, 0), ("ancestral", 50, 0), ("ancestral", 25, 0)),
+    *(("ddim", 10, 0), ("ddim", 25, 1), ("ancestral", 50, 1), ("ddim", 100, 1)),
+    ("ancestral", 100, 1),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One sampler's scores."""
+
+    kind: str
+    steps: int
+    draw: int
+    values: dict[str, float]
+    processor_s: float  # of drawing
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return self.kind, self.steps, self.draw
+
+
+def known_rows(file: Path) -> list[Row]:
+    """What an earlier call has measured."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [Row(**json.loads(line)) for line in lines]
+
+
+def markdown(rows: list[Row], images: int) -> str:
+    """The table, cheapest first within each kind."""
+    lines = [
+        f"| sampler | evaluations an image | {' | '.join(METRICS.values())} | processor time |",
+        "|---|--:|" + "--:|" * (len(METRICS) + 1),
+    ]
+    steps = sorted({(r.kind, r.steps) for r in rows}, key=lambda s: (s[0], -s[1]))
+    for kind, count in steps:
+        own = sorted((r for r in rows if (r.kind, r.steps) == (kind, count)), key=lambda r: r.draw)
+        cells = [" and ".join(f"{r.values[name]:.3g}" for r in own) for name in METRICS]
+        spent = sum(r.processor_s for r in own) / len(own)
+        lines.append(f"| {kind} | {count:,} | {' | '.join(cells)} | {spent:.0f} s |")
+    lines.append("")
+    lines.append(f"{images} images of each; where two numbers stand, of two draws.")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures what is not measured yet and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("results/samplers"))
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--docs", action="store_true")
+    given = parser.parse_args()
+    file = given.work / f"rows-{given.images}.jsonl"
+    rows = known_rows(file)
+    if left := [place for place in PLAN if place not in {r.place for r in rows}]:
+        measure(left, rows, given, file)
+    text = markdown(rows, given.images)
+    print(text)
+    if given.docs:
+        page = PAGE.read_text()
+        before, rest = page.split(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+
+
+def measure(left: list[tuple[str, int, int]], rows: list[Row], given: Any, file: Path) -> None:
+    """Adds the missing rows, to the list and to the file."""
+    cell = make_cell("method=domainstudio", "dataset=babies", "device=cpu")
+    method = build(cell)
+    state, _ = adapt(cell, method, Store(given.work))
+    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
+    features, perceptual = build_networks(cell.protocol, "cpu")
+    metrics = build_metrics({n: cell.protocol.metrics[n] for n in METRICS})
+    for kind, steps, draw in left:
+        if time.process_time() > 60 * given.minutes:
+            print(f"{given.minutes:g} minutes are used up; {kind} {steps} and later are left out")
+            return
+        began, parts = time.process_time(), []
+        sampling = Sampling(kind=kind, num_steps=steps)
+        with precision_policy("bf16", "cpu"):
+            draws = replace(method, sample=sampling).sampler(state, draw=draw)
+            for start in range(0, given.images, 25):
+                parts.append(draws(range(start, min(start + 25, given.images))).float())
+        evidence = Evidence(
+            shots=shots,
+            fake=to_uint8(torch.cat(parts)),
+            real=reference_images(cell, shots),
+            extractor=features,
+            perceptual=perceptual,
+            seed=cell.seed,
+            batch_size=50,
+            source_domain=cell.dataset.source_domain,
+        )
+        spent = time.process_time() - began
+        found = apply_metrics(metrics, evidence, title=f"{kind} {steps}")
+        values = {n: v["value"] for n, v in found.items()}
+        row = Row(kind=kind, steps=steps, draw=draw, values=values, processor_s=spent)
+        rows.append(row)
+        with file.open("a") as out:
+            out.write(json.dumps(vars(row)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
