@@ -141,16 +141,10 @@ class GenDA:
     def learners(self) -> Learners:
         """Room for the networks of `episodes_at_once` episodes."""
         d, device = self.generator.net.arch.style_dim, self.generator.device
-        critic, count = (
-            load_critic(*self.generator.critic_parts()).to(device),
-            self.episodes_at_once,
-        )
-        return Learners(
-            mapper=compiled(Together(LatentNet(d).to(device), count)),
-            critic=compiled(Together(critic, count)),
-            source_critic=critic.state_dict(),
-            d=d,
-        )
+        critic = load_critic(*self.generator.critic_parts()).to(device)
+        nets = LatentNet(d).to(device), critic
+        mapper, critics = (compiled(Together(net, self.episodes_at_once)) for net in nets)
+        return Learners(mapper=mapper, critic=critics, source_critic=critic.state_dict(), d=d)
 
     def noise(self, n: int, generators: Sequence[torch.Generator]) -> list[Tensor]:
         """Noise maps for n images of each episode, [e n, 1, side, side]; one upload for all."""
