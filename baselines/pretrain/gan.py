@@ -11,7 +11,6 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,7 @@ from baselines.common.critic import Critic
 from baselines.common.ema import Average
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
 from baselines.pretrain.loop import Checkpoint, ImageSource, kept, log
-from fsig_bench.api import generator, to_float
+from fsig_bench.api import JsonDict, generator, to_float
 
 
 def mixed_styles(net: StyleGenerator, n: int, probability: float, g: torch.Generator) -> Tensor:
@@ -65,7 +64,7 @@ class GanRecipe:
         """Share of the learning rates that is left after `seen` images."""
         return min(1.0, max(0.0, (1 - seen / self.num_images) / (1 - self.decay_from)))
 
-    def run(self, out: Path, work: Path) -> dict[str, Any]:
+    def run(self, out: Path, work: Path) -> JsonDict:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
         torch.manual_seed(self.seed)  # initial weights
         net, critic = StyleGenerator(self.architecture), Critic(self.architecture)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -198,7 +197,7 @@ class RSIMLE:
         self,
         net: Generator,
         average: Average,
-        adam: Any,
+        adam: torch.optim.Optimizer,
         pairs: Assignments,
         goals: Goals,
         seed: int,

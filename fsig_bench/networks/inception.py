@@ -32,6 +32,7 @@ LAYERS = (
     *("Conv2d_4a_3x3", "maxpool2", "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b"),
     *("Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c"),
 )
+Block = Any  # of torchvision's Inception: its layers are attributes without types
 Scale = Literal["unit", "tensorflow", "torchvision_old", "torchvision_old_signed"]
 
 
@@ -54,13 +55,13 @@ def scaled(x: Tensor, scale: str) -> Tensor:
     return x * (sd / 0.5) + (mean - 0.5) / 0.5
 
 
-def _forward_a(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _forward_a(block: Block, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     double = block.branch3x3dbl_3(block.branch3x3dbl_2(block.branch3x3dbl_1(x)))
     five = block.branch5x5_2(block.branch5x5_1(x))
     return torch.cat([block.branch1x1(x), five, double, block.branch_pool(pool(x))], 1)
 
 
-def _forward_c(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _forward_c(block: Block, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     seven = block.branch7x7_3(block.branch7x7_2(block.branch7x7_1(x)))
     double = x
     for part in range(1, 6):
@@ -68,7 +69,7 @@ def _forward_c(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tenso
     return torch.cat([block.branch1x1(x), seven, double, block.branch_pool(pool(x))], 1)
 
 
-def _forward_e(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _forward_e(block: Block, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     three = block.branch3x3_1(x)
     double = block.branch3x3dbl_2(block.branch3x3dbl_1(x))
     return torch.cat(
@@ -100,7 +101,12 @@ def fid_inception() -> nn.Module:
     return net
 
 
-def _patch(net: Any, name: str, forward: Any, pool: Callable[[Tensor], Tensor]) -> None:
+def _patch(
+    net: nn.Module,
+    name: str,
+    forward: Callable[[Block, Callable[[Tensor], Tensor], Tensor], Tensor],
+    pool: Callable[[Tensor], Tensor],
+) -> None:
     block = getattr(net, f"Mixed_{name}")
     block.forward = partial(forward, block, pool)
 
@@ -168,7 +174,7 @@ class ScriptedInception:
         return self.weights.digest
 
     @cached_property
-    def _net(self) -> Any:
+    def _net(self) -> Any:  # Any: a TorchScript module, whose methods have no types
         with warnings.catch_warnings():
             # Deprecated, but it is the format that this network is published in.
             warnings.simplefilter("ignore", FutureWarning)

@@ -66,7 +66,7 @@ class VisionTransformer:
         return self.weights.digest
 
     @cached_property
-    def _net(self) -> Any:
+    def _net(self) -> Any:  # Any: transformers builds it, with outputs without types
         try:
             from safetensors.torch import load_file
             from transformers import AutoConfig, CLIPVisionModelWithProjection, Dinov2Model

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.tune.space import Dimension, fitted, parse
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def asked(words: Sequence[str]) -> Asked:
     return Asked(space=tuple(space), fixed=tuple(fixed), **options)
 
 
-def settings_of(config: Any, above: str = "") -> dict[str, Any]:
+def settings_of(config: Json, above: str = "") -> JsonDict:
     """Every key of nested mappings with its value, those of mappings too."""
-    out: dict[str, Any] = {}
+    out: JsonDict = {}
     for key, value in config.items():
         out[above + key] = value
         if isinstance(value, Mapping):
@@ -92,7 +93,7 @@ def composed(words: Sequence[str]) -> DictConfig:
         raise ValueError(str(error).split("\n\nConfig search path")[0]) from error
 
 
-def without_reference(words: Sequence[str]) -> tuple[list[str], Any]:
+def without_reference(words: Sequence[str]) -> tuple[list[str], DictConfig]:
     """Overrides that leave the dataset its shots only, and the config before that.
 
     Raises:
@@ -111,15 +112,15 @@ def without_reference(words: Sequence[str]) -> tuple[list[str], Any]:
     return [*words, *less], cfg
 
 
-def present(cfg: Any) -> dict[str, Any]:
+def present(cfg: DictConfig) -> JsonDict:
     """The method's settings with references filled in, by full key."""
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(OmegaConf.create({"method": cfg.method}, parent=None))
+    plain: Any = OmegaConf.to_container(OmegaConf.create({"method": cfg.method}, parent=None))
     return settings_of(plain)
 
 
-def checked(asked: Asked, cfg: Any) -> tuple[Dimension, ...]:
+def checked(asked: Asked, cfg: DictConfig) -> tuple[Dimension, ...]:
     """The space, with every key looked up and every range in the setting's kind.
 
     Raises:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.types import NoProgress, no_sharing
 from fsig_bench.runner.build import sampler_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
 
-Stage = Callable[[str], AbstractContextManager[Any]]  # "adapt" or "sample" -> its precision
+Stage = Callable[[str], AbstractContextManager[object]]  # "adapt" or "sample" -> its precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class SharingProgress(NoProgress):
     def __init__(self, store: Store, precision: str, code: Sequence[Sequence[str]]) -> None:
         self.work = SharedWork(store, precision, code)
 
-    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+    def shared(self, key: Sequence[object], compute: Callable[[], Tensor]) -> Tensor:
         return self.work(key, compute)
 
 

@@ -17,12 +17,15 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
+from fsig_bench.api.plain import Json
+
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 REAL = re.compile(rf"(log|lin)\(\s*({NUMBER})\s*,\s*({NUMBER})\s*\)")
 WHOLE = re.compile(r"([+-]?\d+):([+-]?\d+)(?::(\d+))?")
 DIGITS = 4  # of a real setting: short enough to type, and what is run is what is printed
 
-Point = Mapping[str, Any]  # key -> float, int, or the text of a choice
+Value = float | str  # a number, or a choice as typed
+Point = Mapping[str, Value]  # by key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +48,14 @@ class Dimension:
         return len(self.choices) or int(self.high - self.low) // self.step + 1
 
     @property
-    def values(self) -> tuple[Any, ...]:
+    def values(self) -> tuple[Value, ...]:
         """All values, or the ends of a continuum."""
         if self.kind == "real":
             return (self.low, self.high)
         return self.choices or tuple(range(int(self.low), int(self.high) + 1, self.step))
 
     @property
-    def ends(self) -> tuple[Any, ...]:
+    def ends(self) -> tuple[Value, ...]:
         """What to try before any work: every choice, or both ends."""
         return self.choices or (self.values[0], self.values[-1])
 
@@ -63,7 +66,7 @@ class Dimension:
             return f"{'log' if self.log else 'lin'}({self.low},{self.high})"
         return f"{self.low}:{self.high}:{self.step}"
 
-    def text(self, value: Any) -> str:
+    def text(self, value: Value) -> str:
         """A value as one would type it; reals are rounded to `DIGITS` digits, inside the ends."""
         if self.kind != "real":
             return str(value)
@@ -135,7 +138,7 @@ def parse(word: str) -> Dimension | None:
     return made
 
 
-def fitted(dimension: Dimension, present: Any) -> Dimension:
+def fitted(dimension: Dimension, present: object) -> Dimension:
     """The dimension as the setting's present value asks for it: whole numbers stay whole.
 
     Raises:
@@ -168,7 +171,7 @@ def probes(space: Sequence[Dimension]) -> list[dict[str, str]]:
     return [{d.key: d.text(d.ends[min(n, len(d.ends) - 1)]) for d in space} for n in range(width)]
 
 
-def whole_grid(space: Sequence[Dimension], at_most: int) -> list[dict[str, Any]] | None:
+def whole_grid(space: Sequence[Dimension], at_most: int) -> list[dict[str, Value]] | None:
     """Every point of a space with no more than `at_most`; None for larger ones."""
     total = 1
     for d in space:
@@ -177,15 +180,15 @@ def whole_grid(space: Sequence[Dimension], at_most: int) -> list[dict[str, Any]]
     return [dict(zip([d.key for d in space], p, strict=True)) for p in product(*_values(space))]
 
 
-def _values(space: Sequence[Dimension]) -> list[tuple[Any, ...]]:
+def _values(space: Sequence[Dimension]) -> list[tuple[Value, ...]]:
     return [d.values for d in space]
 
 
-def present_point(space: Sequence[Dimension], present: Mapping[str, Any]) -> dict[str, Any] | None:
+def present_point(space: Sequence[Dimension], present: Json) -> Point | None:
     """The settings as they are without a search, where they lie in the space."""
-    point: dict[str, Any] = {}
+    point: dict[str, Value] = {}
     for d in space:
-        value = present.get(d.key)
+        value: Any = present.get(d.key)
         if d.kind == "choice":
             value = {None: "null", True: "true", False: "false"}.get(value, str(value))
             inside = value in d.choices

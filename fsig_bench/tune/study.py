@@ -10,15 +10,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.api.seeding import derive
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.store import Store
 from fsig_bench.tune.leave_out import Fold, objective
-from fsig_bench.tune.space import Dimension, texts, whole_grid
+from fsig_bench.tune.space import Dimension, Point, Value, texts, whole_grid
 from fsig_bench.tune.trials import Tried, folds_of, ranked, tried
+
+if TYPE_CHECKING:
+    from optuna import Study as OptunaStudy
+    from optuna import Trial
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+    Distributions = dict[str, BaseDistribution]  # by key
 
 IN_A_ROW = 100  # suggestions that were tried before; then the space counts as searched through
 
@@ -26,7 +36,7 @@ IN_A_ROW = 100  # suggestions that were tried before; then the space counts as s
 Evaluate = Callable[[Mapping[str, str], int], Iterator[Fold]]
 
 
-def optuna_package() -> Any:
+def optuna_package() -> ModuleType:
     """Optuna, quiet.
 
     Raises:
@@ -43,7 +53,7 @@ def optuna_package() -> Any:
     return optuna
 
 
-def placed_tpe(seed: int) -> Any:
+def placed_tpe(seed: int) -> BaseSampler:
     """TPE that draws from (seed, how many trials came before); those that were lost do not count.
 
     A sampler of Optuna's own starts its random numbers anew with every process.
@@ -52,28 +62,36 @@ def placed_tpe(seed: int) -> Any:
     lost, base = optuna.trial.TrialState.FAIL, optuna.samplers.BaseSampler
 
     class PlacedTPE(base):  # type: ignore[misc,valid-type]
-        def _at(self, study: Any, trial: Any, *more: str) -> Any:
+        def _at(self, study: OptunaStudy, trial: FrozenTrial, *more: str) -> BaseSampler:
             before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
             place = sum(t.state != lost for t in before)
             drawn = derive(seed, "tune", place, *more) % 2**32
             return optuna.samplers.TPESampler(seed=drawn)
 
-        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+        def infer_relative_search_space(
+            self, study: OptunaStudy, trial: FrozenTrial
+        ) -> Distributions:
             return self._at(study, trial).infer_relative_search_space(study, trial)
 
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+        def sample_relative(
+            self, study: OptunaStudy, trial: FrozenTrial, search_space: Distributions
+        ) -> dict[str, Value]:
             return self._at(study, trial).sample_relative(study, trial, search_space)
 
         def sample_independent(
-            self, study: Any, trial: Any, param_name: str, param_distribution: Any
-        ) -> Any:
+            self,
+            study: OptunaStudy,
+            trial: FrozenTrial,
+            param_name: str,
+            param_distribution: BaseDistribution,
+        ) -> Value:
             sampler = self._at(study, trial, param_name)
             return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     return PlacedTPE()
 
 
-def distribution(d: Dimension) -> Any:
+def distribution(d: Dimension) -> BaseDistribution:
     """A dimension as Optuna has it."""
     kinds = optuna_package().distributions
     if d.kind == "choice":
@@ -89,7 +107,7 @@ class Study:
 
     name: str
     space: tuple[Dimension, ...]
-    first: Mapping[str, Any] | None  # a point to begin with
+    first: Point | None  # a point to begin with
     steps: int  # folds of a trial
     seed: int
     store: Store
@@ -99,7 +117,7 @@ class Study:
         """The file that holds every trial."""
         return self.store.root / "tune" / f"{self.name}.journal"
 
-    def opened(self) -> Any:
+    def opened(self) -> OptunaStudy:
         """Optuna's study, made or continued."""
         optuna = optuna_package()
         make_folder(self.journal.parent)
@@ -119,7 +137,7 @@ class Study:
         return f"tune-{self.name}-{number}"
 
     @contextmanager
-    def _asked(self, study: Any, trials: int) -> Iterator[Any]:
+    def _asked(self, study: OptunaStudy, trials: int) -> Iterator[Trial | None]:
         """The next trial, locked for as long as it is worked on; None when enough are there.
 
         A trial under way whose lock nobody holds belonged to a process that was killed.
@@ -145,7 +163,7 @@ class Study:
         with holding:
             yield trial
 
-    def texts(self, point: Mapping[str, Any]) -> dict[str, str]:
+    def texts(self, point: Point) -> dict[str, str]:
         """A point as overrides."""
         return texts(self.space, point)
 
@@ -178,7 +196,7 @@ class Study:
                 report(tried(study.trials[trial.number]))
         return False
 
-    def _evaluated(self, study: Any, trial: Any, evaluate: Evaluate) -> None:
+    def _evaluated(self, study: OptunaStudy, trial: Trial, evaluate: Evaluate) -> None:
         import torch
 
         states = optuna_package().trial.TrialState

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.tune.leave_out import Fold, objective, train_distance
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
     from rich.table import Table
 
 
@@ -34,13 +36,13 @@ class Tried:
         return train_distance(self.folds) if self.folds else None
 
 
-def folds_of(trial: Any) -> tuple[Fold, ...]:
+def folds_of(trial: FrozenTrial) -> tuple[Fold, ...]:
     """The folds that a trial of Optuna's holds, finished or not."""
     found = trial.user_attrs.get("folds", [])
     return tuple(Fold(held=tuple(h), held_out=out, train=train) for h, out, train in found)
 
 
-def tried(trial: Any) -> Tried:
+def tried(trial: FrozenTrial) -> Tried:
     """A finished trial of Optuna's as a plain value."""
     found = trial.user_attrs
     return Tried(
@@ -49,7 +51,7 @@ def tried(trial: Any) -> Tried:
         words=dict(found["words"]),
         folds=folds_of(trial),
         reason=found.get("said", ""),
-        seconds=trial.duration.total_seconds(),
+        seconds=trial.duration.total_seconds() if trial.duration else 0.0,
     )
 
 
@@ -104,7 +106,7 @@ def trials_table(title: str, trials: Sequence[Tried]) -> Table:
     return table
 
 
-def plain(trial: Tried) -> dict[str, Any]:
+def plain(trial: Tried) -> JsonDict:
     """For JSON; no clock in it."""
     return {
         "number": trial.number,

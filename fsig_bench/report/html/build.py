@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import write_bytes
+from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.pictures.tsne import NAMES
 from fsig_bench.report.html import run_page as content
@@ -27,9 +28,8 @@ from fsig_bench.report.html.pictures import (
 from fsig_bench.report.html.plots import HEIGHT, WIDTH, curves
 from fsig_bench.report.html.rows import Row, rows, settings
 from fsig_bench.report.html.side_by_side import groups
-from fsig_bench.report.html.tsne import plot, sheet_maker
+from fsig_bench.report.html.tsne import MakeSheet, plot, sheet_maker
 from fsig_bench.report.html.unfinished import unfinished
-from fsig_bench.report.records import Record
 from fsig_bench.report.rerun import rerun_command
 from fsig_bench.store.curve import read_curve
 from fsig_bench.store.store import Store
@@ -84,8 +84,12 @@ def is_first_file(path: Path) -> bool:
 
 
 def evidence(
-    record: Record, results: Path, write: Writer, make: Any, known: dict[str, Sheet | str | None]
-) -> dict[str, Any]:
+    record: Record,
+    results: Path,
+    write: Writer,
+    make: MakeSheet,
+    known: dict[str, Sheet | str | None],
+) -> JsonDict:
     """What the run left on disk: figures, sheet of samples, plot, curves; or why it is missing."""
     store, missing = Store(results), []
     folder = store.run_folder(record)
@@ -116,7 +120,7 @@ def embedding_name(record: Record) -> str:
     return NAMES.get(embedding, embedding)
 
 
-def run_view(record: Record, row: Row, found: Mapping[str, Any]) -> dict[str, Any]:
+def run_view(record: Record, row: Row, found: Json) -> JsonDict:
     """All that the run's template shows."""
     return {
         "record": record,
@@ -151,7 +155,7 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
     if not (out / "index.html").exists():  # first of all, so that a report that is killed is one
         write_bytes(out / "index.html", BEGUN.encode())
 
-    def page(name: str, template: str, **values: Any) -> None:
+    def page(name: str, template: str, **values: object) -> None:
         root = "../" * name.count("/")
         text = pages.get_template(template).render(root=root, here=name, **values)
         write(name, text.encode())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import write_whole
+from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.report.html.links import short_digest
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Sheet:
     columns: int
     tile: int  # pixels
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> JsonDict:
         """For the page's script."""
         return {"path": self.path, "count": self.count, "columns": self.columns, "tile": self.tile}
 
@@ -145,7 +146,7 @@ def sheet(images: Tensor, write: Writer) -> Sheet:
     return Sheet(path=path, count=count, columns=columns, tile=tile)
 
 
-def first_samples(results: Path, record: Mapping[str, Any]) -> Tensor | None:
+def first_samples(results: Path, record: Record) -> Tensor | None:
     """The first samples of a run, uint8 [n <= SHEET, 3, h, w]; None where the store has none.
 
     Raises:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from fsig_bench.api.plain import Json
 from fsig_bench.pictures.tsne import ORDER
 
 WIDTH, HEIGHT = 300, 130  # a curve's plane, in SVG units
@@ -42,7 +42,7 @@ class Point:
     tile: int | None
 
 
-def curves(points: Sequence[Mapping[str, Any]]) -> list[Curve]:
+def curves(points: Sequence[Json]) -> list[Curve]:
     """The curves of the points of a curve.jsonl; values that are not finite are left out."""
     series: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for entry in points:
@@ -54,9 +54,10 @@ def curves(points: Sequence[Mapping[str, Any]]) -> list[Curve]:
     return [curve(name, pairs) for name, pairs in series.items() if len(pairs) > 1]
 
 
-def _finite(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+def _finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
 def curve(name: str, pairs: Sequence[tuple[float, float]]) -> Curve:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_names
 from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
 from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import KINDS, Record, comparable_setting, mean_std
+from fsig_bench.report.records import KINDS, comparable_setting, mean_std
 from fsig_bench.report.variants import main_variant, protocol_differences, variants
 
 TELLING = ("version", "num_images", "reference")  # differences of protocols to be named first
@@ -65,7 +65,7 @@ def number(records: Sequence[Record], metric: str, card: MetricCard, page: str) 
 
 def rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row]:
     """One row a cell: methods before controls, then by dataset."""
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for r in records:
         groups[(setting_id(r), r["method"], r["dataset"])].append(r)
     out = []
@@ -96,7 +96,7 @@ def rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row
     return sorted(out, key=row_order)
 
 
-def row_order(row: Row) -> tuple[Any, ...]:
+def row_order(row: Row) -> tuple[object, ...]:
     """Newest protocol first within a suite; methods before controls."""
     version = row.records[0]["config"].get("protocol", {}).get("version") or 0
     head = (row.suite, row.records[0]["protocol"], -version, row.setting, row.dataset)
@@ -129,7 +129,7 @@ def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str
     return out
 
 
-def settings(records: Sequence[Record], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def settings(records: Sequence[Record], metrics: Sequence[str]) -> list[JsonDict]:
     """The settings that a pivot table may have, the one with the most runs first."""
     count = Counter(setting_id(r) for r in records)
     groups = {s: [r for r in records if setting_id(r) == s] for s in count}

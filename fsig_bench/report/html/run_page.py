@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_card, metric_cards
-from fsig_bench.report.records import Record
 
 SHOWN = ("value", "extractor", "n_real", "n_fake", "error", "reason", "protocol_hash")
 STAGES = (("adapt", "adapting"), ("sample", "sampling"), ("score", "scoring"))
@@ -38,7 +37,7 @@ class Metric:
     series: tuple[Series, ...]
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """A value as a reader expects it: at most six figures, a dash for nothing."""
     if value is None:
         return "-"
@@ -49,11 +48,11 @@ def plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def series(name: str, node: Any) -> Series | None:
+def series(name: str, node: object) -> Series | None:
     """A list or mapping of numbers as rows; None for anything else."""
     pairs = list(node.items()) if isinstance(node, Mapping) else None
     if isinstance(node, list | tuple):
@@ -67,7 +66,7 @@ def series(name: str, node: Any) -> Series | None:
     )
 
 
-def metric(name: str, card: MetricCard, node: Mapping[str, Any]) -> Metric:
+def metric(name: str, card: MetricCard, node: Json) -> Metric:
     """One metric with everything that its record holds."""
     value, error = node.get("value"), node.get("error") or {}
     se = error.get("standard_error")
@@ -149,7 +148,7 @@ def notes(record: Record) -> list[tuple[str, str]]:
     return [(k.replace("_", " "), plain(v)) for k, v in own.items() if k != "warning"]
 
 
-def provenance(record: Record) -> dict[str, Any]:
+def provenance(record: Record) -> JsonDict:
     """Names and digests of what went in."""
     fields = ("shots", "weights", "assets", "stages", "pixels_sha256")
     return {k: record[k] for k in fields if record.get(k)}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.report.html.links import run_page
 from fsig_bench.report.html.pictures import Sheet
 from fsig_bench.report.html.rows import Row
 
 
-def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[dict[str, Any]]:
+def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[JsonDict]:
     """For the page's script: groups of runs with samples, each sample set named once.
 
     `sheets` are by run page. Runs that were scored twice from the same samples stand once.
     """
-    found: dict[tuple[Any, ...], dict[tuple[str, int], dict[str, Any]]] = defaultdict(dict)
+    found: dict[tuple[str, str, int, int], dict[tuple[str, int], JsonDict]] = defaultdict(dict)
     for row in rows:
         for r in row.records:
             page = run_page(r)
@@ -43,7 +43,7 @@ def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[dict[str, A
     return [g for g in out if len(g["runs"]) > 1]
 
 
-def _apart(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _apart(runs: Sequence[JsonDict]) -> list[JsonDict]:
     """Labels that occur twice carry the page's name."""
     labels = [e["label"] for e in runs]
     return [

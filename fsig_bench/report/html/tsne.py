@@ -6,14 +6,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import Record
 from fsig_bench.pictures.tsne import ORDER
 from fsig_bench.report.html.pictures import Sheet, Writer, sheet
 from fsig_bench.report.html.plots import PLANE, Point, fit_to_plane, tsne_points
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# (role, indices, record) -> the sheet of these images, or why there is none
+MakeSheet = Callable[[str, Sequence[int], Record], Sheet | str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class Plot:
         return {r: n for r in ORDER if (n := sum(p.role == r for p in self.points))}
 
 
-def images_of(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> Tensor:
+def images_of(role: str, indices: Sequence[int], record: Record) -> Tensor:
     """Images of a role by index, made or read as the run made or read them.
 
     Raises:
@@ -64,13 +68,13 @@ def images_of(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> T
     return reference[list(indices)]
 
 
-def sheet_maker(write: Writer) -> Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str]:
+def sheet_maker(write: Writer) -> MakeSheet:
     """Sheets of shots, source and target images, each made once; a reason where it cannot be."""
     from hydra.errors import HydraException
 
     known: dict[str, Sheet | str] = {}
 
-    def make(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> Sheet | str:
+    def make(role: str, indices: Sequence[int], record: Record) -> Sheet | str:
         config = record["config"]
         what = config["suite"].get("source_images") if role == "source" else config["dataset"]
         names = None if role == "source" else [record["k"], record["subset"], record["shots"]]
@@ -88,9 +92,9 @@ def sheet_maker(write: Writer) -> Callable[[str, Sequence[int], Mapping[str, Any
 
 def plot(
     folder: Path,
-    record: Mapping[str, Any],
+    record: Record,
     generated: Sheet | None,
-    make: Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str],
+    make: MakeSheet,
 ) -> Plot | None:
     """The plot of a run whose coordinates and samples are on disk; None otherwise."""
     path = folder / "tsne.csv"
