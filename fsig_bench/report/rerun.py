@@ -146,10 +146,10 @@ def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
     return Command(words=(*head, *tail, *words), note=note)
 
 
-def _policy_words(config: Mapping[str, Any], head: tuple[str, ...]) -> list[str]:
+def _policy_words(config: Json, head: tuple[str, ...]) -> list[str]:
     """The floating-point policies of a record that are not its suite's own."""
     try:
-        own: Mapping[str, str] = compose_parts(head)["precision"]
+        own: Json = compose_parts(head)["precision"]
     except ValueError:  # said elsewhere
         own = {}
     policy = config.get("precision", {}).items()

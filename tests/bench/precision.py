@@ -48,9 +48,9 @@ def rounded(x: Any) -> Any:  # Any: whatever an operation takes
     """A float32 tensor to the nearest numbers of ten bits of mantissa, ties to even; else as is."""
     if not isinstance(x, Tensor) or x.dtype != torch.float32:
         return x
-    bits = x.contiguous().view(torch.int32)
+    bits = x.view(torch.int32)
     tie = (bits >> 13) & 1
-    return ((bits + 0x0FFF + tie) & ~0x1FFF).view(torch.float32).as_strided(x.shape, x.stride())
+    return ((bits + 0x0FFF + tie) & ~0x1FFF).view(torch.float32)
 
 
 class TF32(TorchDispatchMode):
