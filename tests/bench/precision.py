@@ -1,6 +1,6 @@
 """What do the floating-point policies do to distance and diversity, at the mini suite's scale?
 
-    python tests/bench/precision.py [--work DIR] [--images 100] [--minutes 20] [--docs]
+    python tests/bench/precision.py [--work DIR] [--images 40] [--minutes 20] [--docs]
 
 Runs methods on Babies, seed 0, under fp32, torch_default, tf32 and bf16, adapting and sampling, and
 scores all in fp32. bf16 is autocast on the CPU. A CPU has no TF32: inputs of convolutions (and for
@@ -38,7 +38,7 @@ PAGE = ROOT / "docs" / "paper_suite.md"
 BEGIN, END = "<!-- precision -->", "<!-- end of precision -->"
 METRICS = {"fd": "Frechet distance", "intra_lpips": "Intra-LPIPS"}
 POLICIES = ("fp32", "torch_default", "tf32", "bf16")
-METHODS = {"crdi": [], "finetune": ["method.iterations=60"]}
+METHODS = {"crdi": [], "finetune": ["method.iterations=30"]}
 PLAN = [(m, p, 0) for m in METHODS for p in POLICIES] + [(m, "fp32", 1) for m in METHODS]
 CONVOLUTIONS = ("convolution", "convolution_backward")
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product_flash_attention_for_cpu")
@@ -123,7 +123,7 @@ def main() -> None:
     """Measures what is not measured yet and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("results/precision"))
-    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--docs", action="store_true")
     given = parser.parse_args()
