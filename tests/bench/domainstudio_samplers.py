@@ -5,8 +5,8 @@
 Adapts once, then draws the same images (same starting noise) with several samplers and numbers of
 steps, and scores each: Frechet distance, KID and Intra-LPIPS. The paper's own sampler comes last.
 Two draws of some samplers show the spread. What is done is kept in --work, so that a stopped run
-continues; no further row begins once the process has used --minutes of processor time. Networks
-run in bf16 autocast, which halves the time on CPUs that have it, adaptation in fp32. Prints the
+continues; no further row begins once the process has used --minutes of processor time
+(0: none, only the table is made). Networks run in bf16 autocast, which halves the time on CPUs that have it, adaptation in fp32. Prints the
 table; --docs writes it into docs/methods/domainstudio.md.
 """
 
@@ -94,7 +94,8 @@ def main() -> None:
     given = parser.parse_args()
     file = given.work / f"rows-{given.images}.jsonl"
     rows = known_rows(file)
-    if left := [place for place in PLAN if place not in {r.place for r in rows}]:
+    left = [place for place in PLAN if place not in {r.place for r in rows}]
+    if left and given.minutes > 0:
         measure(left, rows, given, file)
     text = markdown(rows, given.images)
     print(text)
