@@ -1,17 +1,18 @@
 r"""`fsig-bench tune`: settings chosen on the shots alone, never on the reference.
 
     fsig-bench tune method=domainstudio dataset=babies \
-        'method.lr=log(1e-5,1e-3)' 'method.iterations=50:400:50' trials=20
+        'method.lr=tag(log,interval(1e-5,1e-3))' 'method.iterations=range(50,401,50)' trials=20
 
-    method.KEY=log(LOW,HIGH)      a real number, uniform in its logarithm; lin(LOW,HIGH): uniform
-    method.KEY=LOW:HIGH:STEP      a whole number, both ends included; LOW:HIGH: every one
-    method.KEY=[A,B,...]          one of these; method/GROUP=[A,B]: one of a group's presets
-    trials=20                     settings tried in all, those of earlier calls included
-    samples=40                    drawn in each fold
-    held=2                        shots left out in each fold
+    method.KEY=interval(LOW,HIGH)        a real number, uniform between the ends
+    method.KEY=tag(log,interval(L,H))    a real number, uniform in its logarithm
+    method.KEY=range(START,STOP,STEP)    a whole number below STOP, as in Python
+    method.KEY=choice(A,B)               one of these; method/GROUP=choice(A,B): one of its presets
+    trials=20                            settings tried in all, those of earlier calls included
+    samples=40                           drawn in each fold
+    held=2                               shots left out in each fold
 
-Everything else is an override as of `fsig-bench`. A candidate is the better the nearer
-its samples come to shots that it has not seen (fsig_bench.tune.leave_out; docs/tuning.md).
+Ranges are written as Hydra writes them. Everything else is an override as of `fsig-bench`. Settings
+are the better, the nearer the samples come to shots that the method has not seen (docs/tuning.md).
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def main(words: Sequence[str]) -> int:
     from fsig_bench.store.store import Store
     from fsig_bench.tune.candidates import composed
     from fsig_bench.tune.leave_out import copying_score, folds, leave_out_cell, perceptual_of
+    from fsig_bench.tune.ranges import outdated
     from fsig_bench.tune.study import optuna_package
     from fsig_bench.tune.trials import best_of, line, plain, trials_table
 
@@ -111,6 +113,8 @@ def main(words: Sequence[str]) -> int:
     if config_dir is not None:
         overrides.append(search_path(config_dir))
     wanted = asked(overrides)
+    for word, now in outdated(overrides):
+        console.print(f"{word}: write {now}; the next version reads no older form", markup=False)
     version = optuna_package().__version__
     store = Store(composed(wanted.fixed).results_dir)
     wanted, fixed, study = prepared(wanted, store)

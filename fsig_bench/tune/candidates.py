@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api.plain import Json, JsonDict
-from fsig_bench.tune.space import Dimension, fitted, parse
+from fsig_bench.tune.ranges import parse
+from fsig_bench.tune.space import Dimension, fitted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,7 +54,7 @@ def asked(words: Sequence[str]) -> Asked:
         else:
             fixed.append(word)
     if not space:
-        raise ValueError("nothing to search: give a range, as in 'method.lr=log(1e-5,1e-3)'")
+        raise ValueError("nothing to search: give a range, as in 'method.lr=interval(1e-5,1e-3)'")
     keys = [d.key for d in space] + [w.partition("=")[0] for w in fixed]
     if twice := sorted({k for k in keys if keys.count(k) > 1}):
         raise ValueError(f"{twice[0]} is given more than once")
