@@ -8,6 +8,7 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from fsig_bench.api import Asset, Json, JsonDict, cache_folder, check_at_rest, write_safetensors
 
+# Tensors in plain containers, nested as whoever wrote the file liked.
+Checkpoint = Mapping[str, Any]
 CONVERSION = 1  # raise when a change of a converter changes what it makes
 
 
@@ -34,7 +37,7 @@ def read_weights(path: Path) -> tuple[JsonDict, dict[str, Tensor]]:
     return dict(json.loads(metadata["architecture"])), single
 
 
-def read_plain(asset: Asset) -> JsonDict:
+def read_plain(asset: Asset) -> Checkpoint:
     """A checkpoint as tensors and plain containers; nothing in it is executed.
 
     Raises:
@@ -56,7 +59,7 @@ def converted(
     asset: Asset,
     recipe: str,
     architecture: Json,
-    convert: Callable[[JsonDict], Mapping[str, Tensor]],
+    convert: Callable[[Checkpoint], Mapping[str, Tensor]],
 ) -> Path:
     """Safetensors made once, in the cache, from a checkpoint in somebody else's layout.
 

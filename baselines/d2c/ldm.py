@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,7 +28,7 @@ from fsig_bench.api import Asset, ImageGenerators, upload
 FORMERLY = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Attention layers under today's names."""
     old = re.compile(rf"(?<=\.)({'|'.join(FORMERLY)})(?=\.(?:weight|bias)$)")
     return {old.sub(lambda m: FORMERLY[m[1]], name): t for name, t in tensors.items()}
