@@ -69,7 +69,7 @@ class Dimension:
         return repr(min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high))
 
 
-def fitted(dimension: Dimension, present: object) -> Dimension:
+def fit_to_setting(dimension: Dimension, present: object) -> Dimension:
     """The dimension as the setting's present value asks for it: whole numbers stay whole.
 
     Raises:
@@ -98,12 +98,12 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def texts(space: Sequence[Dimension], point: Point) -> dict[str, str]:
+def typed_values(space: Sequence[Dimension], point: Point) -> dict[str, str]:
     """A point as overrides: key -> value as typed."""
     return {d.key: d.text(point[d.key]) for d in space}
 
 
-def probes(space: Sequence[Dimension]) -> list[dict[str, str]]:
+def end_points(space: Sequence[Dimension]) -> list[dict[str, str]]:
     """Points that show every end and every choice at least once, as overrides."""
     width = max((len(d.ends) for d in space), default=0)
     return [{d.key: d.text(d.ends[min(n, len(d.ends) - 1)]) for d in space} for n in range(width)]

@@ -22,10 +22,10 @@ from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
 from fsig_bench.tune import __main__ as tune
 from fsig_bench.tune.candidates import (
-    asked,
-    candidate,
-    checked,
-    present,
+    candidate_cell,
+    check_space,
+    parse_request,
+    present_settings,
     study_name,
     without_reference,
 )
@@ -35,17 +35,17 @@ from fsig_bench.tune.leave_out import (
     copying_score,
     folds,
     leave_out,
+    mean_kept_distance,
     mean_nearest,
     objective,
-    train_distance,
 )
 from fsig_bench.tune.ranges import in_present_words, outdated, parse
 from fsig_bench.tune.space import (
     Dimension,
-    fitted,
+    end_points,
+    fit_to_setting,
     present_point,
-    probes,
-    texts,
+    typed_values,
     whole_grid,
 )
 from fsig_bench.tune.study import Study
@@ -155,24 +155,24 @@ class TestSpace:
         assert d.text(float(text)) == text
 
     def test_whole_settings_stay_whole_and_lists_stay_lists(self):
-        d = fitted(parse("method.n=tag(log,interval(50,400))"), 150)
+        d = fit_to_setting(parse("method.n=tag(log,interval(50,400))"), 150)
         assert (d.kind, d.low, d.high, d.log, d.text(77)) == ("whole", 50, 400, True, "77")
-        assert fitted(parse("method.n=tag(log,interval(50,400))"), 1.5).kind == "real"
-        assert fitted(parse("method.flag=interval(0,1)"), True).kind == "real"
+        assert fit_to_setting(parse("method.n=tag(log,interval(50,400))"), 1.5).kind == "real"
+        assert fit_to_setting(parse("method.flag=interval(0,1)"), True).kind == "real"
         with pytest.raises(ValueError, match="whole number"):
-            fitted(parse("method.n=interval(0.5,4)"), 150)
+            fit_to_setting(parse("method.n=interval(0.5,4)"), 150)
         with pytest.raises(ValueError, match="method.n=x: it is a number"):
-            fitted(parse("method.n=2,null,x"), 150)
+            fit_to_setting(parse("method.n=2,null,x"), 150)
         with pytest.raises(ValueError, match="choice"):
-            fitted(parse("method.betas=0.9,0.5"), [0.9, 0.9])
+            fit_to_setting(parse("method.betas=0.9,0.5"), [0.9, 0.9])
         listed = parse("method.betas=choice([0.9,0.5],[0.9,0.9])")
-        assert fitted(listed, [0.9, 0.9]) == listed
+        assert fit_to_setting(listed, [0.9, 0.9]) == listed
 
     def test_points(self):
         space = [parse("method.n=range(1,4)"), parse("method.a=x,null")]
         assert len(whole_grid(space, 6)) == 6 and whole_grid(space, 5) is None
         assert whole_grid([*space, parse("method.l=interval(0,1)")], 10**6) is None
-        seen = [(p["method.n"], p["method.a"]) for p in probes(space)]
+        seen = [(p["method.n"], p["method.a"]) for p in end_points(space)]
         assert {n for n, _ in seen} == {"1", "3"} and {a for _, a in seen} == {"x", "null"}
         assert present_point(space, {"method.n": 2, "method.a": None}) == {
             "method.n": 2,
@@ -180,7 +180,10 @@ class TestSpace:
         }
         assert present_point(space, {"method.n": 9, "method.a": None}) is None
         assert present_point(space, {"method.n": "${k}", "method.a": None}) is None
-        assert texts(space, {"method.n": 2, "method.a": "x"}) == {"method.n": "2", "method.a": "x"}
+        assert typed_values(space, {"method.n": 2, "method.a": "x"}) == {
+            "method.n": "2",
+            "method.a": "x",
+        }
 
 
 class Flat:
@@ -257,9 +260,9 @@ class TestObjective:
         )
         assert torch.equal(method.shown[0], shots[1:])
         assert torch.equal(method.shown[1], shots[[0, 2]])
-        assert seen[0].held_out == pytest.approx(0.4**2, abs=1e-6)
-        assert seen[1].held_out == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
-        assert train_distance(seen) == pytest.approx(0, abs=1e-6)
+        assert seen[0].left_out_distance == pytest.approx(0.4**2, abs=1e-6)
+        assert seen[1].left_out_distance == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
+        assert mean_kept_distance(seen) == pytest.approx(0, abs=1e-6)
         assert objective(seen) == pytest.approx((0.16 + 0.4) / 2, abs=1e-6)
 
     def test_a_replay_scores_as_it_was_foretold(self):
@@ -282,7 +285,7 @@ class TestObjective:
         by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "draw": 0, "batch_size": 7}
         spread, copies = (list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay))
         assert objective(spread) < 0.01 < objective(copies)
-        assert train_distance(copies) < 1e-6
+        assert mean_kept_distance(copies) < 1e-6
 
     def test_samples_that_are_no_images_count_as_divergence(self):
         class Broken(Replay):
@@ -351,7 +354,7 @@ class TestObjective:
 
 
 def folds_of(value, count=3):
-    return [Fold(held=(n,), held_out=value, train=value / 2) for n in range(count)]
+    return [Fold(held=(n,), left_out_distance=value, kept_distance=value / 2) for n in range(count)]
 
 
 def study_of(tmp_path, *words, first=None, seed=0):
@@ -532,8 +535,8 @@ class TestCommand:
                 for w in [*QUICK, "method.num_steps=range(2,5)"]
                 if w.partition("=")[0] not in keys
             ]
-            wanted = asked([*base, *words])
-            made = self.in_hydra(lambda: candidate(wanted.fixed, {}))
+            wanted = parse_request([*base, *words])
+            made = self.in_hydra(lambda: candidate_cell(wanted.fixed, {}))
             return study_name(made, wanted)
 
         first = name()
@@ -573,7 +576,7 @@ class TestCommand:
         words = ["method=source", "dataset=folder", f"dataset.path={tmp_path}"]
         words += ["dataset.reference=/nowhere", "k=4"]
         composed(*words)
-        with_hydra = self.in_hydra(lambda: candidate(without_reference(words)[0], {}))
+        with_hydra = self.in_hydra(lambda: candidate_cell(without_reference(words)[0], {}))
         assert with_hydra.dataset.reference is None
 
     @staticmethod
@@ -620,7 +623,7 @@ class TestCommand:
 
     def test_presets_and_whole_numbers_are_found_in_the_config(self):
         words = ["method=domainstudio", "dataset=babies", "method/objective=choice(paper,code)"]
-        wanted = asked(
+        wanted = parse_request(
             [
                 *words,
                 "method.iterations=tag(log,interval(50,400))",
@@ -630,9 +633,9 @@ class TestCommand:
 
         def look():
             fixed, cfg = without_reference(wanted.fixed)
-            space = checked(wanted, cfg)
-            made = candidate(fixed, {"method/objective": "code", "method.lr": "1e-05"})
-            return space, present(cfg), made
+            space = check_space(wanted, cfg)
+            made = candidate_cell(fixed, {"method/objective": "code", "method.lr": "1e-05"})
+            return space, present_settings(cfg), made
 
         space, now, made = self.in_hydra(look)
         assert [d.kind for d in space] == ["choice", "whole", "real"]
