@@ -5,9 +5,9 @@
 Adapts once, then draws the same images (same starting noise) with several samplers and numbers of
 steps, and scores each: Frechet distance, KID and Intra-LPIPS. The paper's own sampler comes last.
 Two draws of some samplers show the spread. What is done is kept in --work, so that a stopped run
-continues; no further row begins once the process has used --minutes of processor time
-(0: none, only the table is made). Networks run in bf16 autocast, which halves the time on CPUs that have it, adaptation in fp32. Prints the
-table; --docs writes it into docs/methods/domainstudio.md.
+continues; no further row begins once the process has used --minutes of processor time (0: only the
+table is made). Networks run in bf16 autocast, which halves the time on CPUs that have it; the
+adaptation runs in fp32. Prints the table; --docs writes it into docs/methods/domainstudio.md.
 """
 
 from __future__ import annotations
