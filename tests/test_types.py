@@ -41,7 +41,10 @@ def unexplained(text):
         if isinstance(n, ast.AnnAssign) and holds_any(n.annotation)
     ]
     found += [n.lineno for n in fields if not says_why(lines, n.lineno, n.end_lineno)]
-    found += [n.lineno for n in aliases if not says_why(lines, n.lineno, n.end_lineno, REMARK)]
+    # An alias may say it on the line above.
+    found += [
+        n.lineno for n in aliases if not says_why(lines, max(n.lineno - 1, 1), n.end_lineno, REMARK)
+    ]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             words = node.args
@@ -79,6 +82,7 @@ def test_every_kind_of_unexplained_any_is_found():
         "def f(a: Any):  # Any: of torchvision\n    pass",
         "def f(\n    a: Any,  # Any: a JSON value\n):\n    pass",
         "Json = Mapping[str, Any]  # of json.loads",
+        "# What json.loads gives.\nJson = Mapping[str, Any]",
         "def f(a: object):\n    b: Any = a",
     )
     assert not any(unexplained(text) for text in explained)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fsig_bench.api.assets import Asset
+    from fsig_bench.api.compiling import compiled
     from fsig_bench.api.digests import check_at_rest, sha256_of
     from fsig_bench.api.files import write_json, write_whole
     from fsig_bench.api.images import pixels_sha256, to_float, to_uint8, upload
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "assets": ("Asset",),
+    "compiling": ("compiled",),
     "digests": ("check_at_rest", "sha256_of"),
     "files": ("write_json", "write_whole"),
     "images": ("pixels_sha256", "to_float", "to_uint8", "upload"),
@@ -99,6 +101,7 @@ __all__ = [
     "Trunk",
     "cache_folder",
     "check_at_rest",
+    "compiled",
     "derive",
     "generator",
     "locate",

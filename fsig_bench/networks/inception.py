@@ -23,9 +23,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsig_bench.api.assets import Asset
+from fsig_bench.api.compiling import compiled
 from fsig_bench.networks.resize import resize
 
 SIDE = 299
+LAYERS = (
+    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1"),
+    *("Conv2d_4a_3x3", "maxpool2", "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b"),
+    *("Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c"),
+)
 Block = Any  # of torchvision's Inception: its layers are attributes without types
 Scale = Literal["unit", "tensorflow", "torchvision_old", "torchvision_old_signed"]
 
@@ -105,14 +111,17 @@ def _patch(
     block.forward = partial(forward, block, pool)
 
 
-def pool3(net: nn.Module, x: Tensor) -> Tensor:
-    """Average of the last maps, [n, 2048], without the classifier."""
-    for name in ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1",
-                 "Conv2d_4a_3x3", "maxpool2", "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a",
-                 "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7a", "Mixed_7b",
-                 "Mixed_7c"):  # fmt: skip
-        x = getattr(net, name)(x)
-    return x.mean((2, 3))
+class Pool3(nn.Module):
+    """Scaled images [n, 3, 299, 299] -> averages of the last maps, [n, 2048]; no classifier."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in LAYERS:
+            x = getattr(self.net, name)(x)
+        return x.mean((2, 3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +150,14 @@ class Inception:
         state = torch.load(self.weights.get(), map_location="cpu", weights_only=True)
         wanted = {k: v for k, v in state.items() if not k.startswith("AuxLogits.")}
         net.load_state_dict(wanted)
-        return net.eval().requires_grad_(False).to(self.device)
+        return compiled(Pool3(net).eval().requires_grad_(False).to(self.device))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """uint8 [n, 3, h, w] -> float32 [n, 2048]."""
         x = resize(images, side=SIDE, recipe=self.resize).to(self.device)
-        return pool3(self._net, scaled(x, self.scale)).cpu()
+        rows: Tensor = self._net(scaled(x, self.scale))
+        return rows.cpu()
 
 
 @dataclass(frozen=True, kw_only=True)

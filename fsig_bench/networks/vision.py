@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsig_bench.api.assets import Asset
+from fsig_bench.api.compiling import compiled
 from fsig_bench.networks.resize import resize
 
 POSITIONS = "embeddings.position_embeddings"  # of DINOv2, in the layout of transformers
@@ -95,7 +96,7 @@ class VisionTransformer:
         if absent := sorted(set(wanted) - set(state)):
             raise ValueError(f"{self.weights.target} lacks {absent[:3]} of {self.name}")
         net.load_state_dict({k: state[k] for k in wanted})
-        return net.eval().requires_grad_(False).to(self.device)
+        return compiled(net.eval().requires_grad_(False).to(self.device))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -136,8 +136,7 @@ def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
     head += [f"{part}={hydra_value(choice(part, record, config_dir))}" for part in PARTS]
     own = {**record, "draw": draw_of(record)}
     numbers = [f"{name}={hydra_value(own[name])}" for name in SCALARS]
-    policy = config.get("precision", {}).items()
-    numbers += [f"precision.{stage}={p}" for stage, p in policy if p != "fp32"]
+    numbers += _policy_words(config, tuple(head))
     tail = [*numbers, "controls=[]"]
     try:
         words, note = _with_departures(config, tuple(head), record)
@@ -145,6 +144,16 @@ def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         words, note = (), f"These names do not compose here ({reason}); {_elsewhere(record)}"
     return Command(words=(*head, *tail, *words), note=note)
+
+
+def _policy_words(config: Json, head: tuple[str, ...]) -> list[str]:
+    """The floating-point policies of a record that are not its suite's own."""
+    try:
+        own: Json = compose_parts(head)["precision"]
+    except ValueError:  # said elsewhere
+        own = {}
+    policy = config.get("precision", {}).items()
+    return [f"precision.{stage}={p}" for stage, p in policy if p != own.get(stage, "fp32")]
 
 
 def _with_departures(

@@ -5,7 +5,8 @@ Device, compilation and offload change nothing beyond rounding, so they enter no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 
@@ -13,9 +14,10 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
+from fsig_bench.api.compiling import compiled, compiling
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.types import Annotates, Method, Sampler, Shared, SharesWork, State
-from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.settings import MethodSettings, Place
 
 
@@ -55,8 +57,9 @@ def compile_or_offload(method: Method, place: Place) -> Method:
         ValueError: offload's package is not installed.
     """
     if place.compile is not None:
-        for net in networks(method).values():
-            net.compile(mode=place.compile)
+        with compiling(mode=place.compile):
+            for net in networks(method).values():
+                compiled(net)
     if place.offload:
         try:
             from accelerate import cpu_offload
@@ -68,6 +71,14 @@ def compile_or_offload(method: Method, place: Place) -> Method:
         for net in networks(method).values():
             cpu_offload(net, execution_device=device)
     return method
+
+
+@contextmanager
+def computing(place: Place, policy: str) -> Iterator[None]:
+    """A stage's floating-point policy; networks that are built inside compile as the place says."""
+    options = {} if place.compile is None else {"mode": place.compile}
+    with compiling(**options), precision_policy(policy, resolve_device(place.device)):
+        yield
 
 
 def build_method(settings: MethodSettings, place: Place) -> Method:

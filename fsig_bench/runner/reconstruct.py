@@ -65,20 +65,18 @@ def reconstruct(cell: Cell, store: Store, evidence: Evidence, *, wait: bool = Tr
     from fsig_bench.metrics.psnr import psnr
     from fsig_bench.pictures.reconstruction import reconstruction_panel
     from fsig_bench.runner.adapt import adapt
-    from fsig_bench.runner.build import build_method
-    from fsig_bench.runner.device import precision_policy, resolve_device
+    from fsig_bench.runner.build import build_method, computing
 
-    device = resolve_device(cell.place.device)
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     rebuilt, errors, out = {}, {}, {}
     for label, variant, key in variants(cell):
         method = build_method(variant.method, variant.place)
         assert isinstance(method, Reconstructs)
         state, _ = adapt(variant, method, store, key=key, wait=wait)
-        with precision_policy(cell.precision.sample, device):
+        with computing(cell.place, cell.precision.sample):
             images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
-        with precision_policy(cell.precision.score, device):
+        with computing(cell.place, cell.precision.score):
             seen = {"real": evidence.perceive(shots), "fake": evidence.perceive(images)}
         lpips = paired_distances(**seen).tolist()
         rebuilt[label] = images

@@ -12,9 +12,9 @@ from fsig_bench.api.plain import Json, Record
 from fsig_bench.api.types import Reconstructs
 from fsig_bench.console import stage_line
 from fsig_bench.runner.adapt import Curve, adapt
-from fsig_bench.runner.build import build_method, notes_of
+from fsig_bench.runner.build import build_method, computing, notes_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import peak_mem_gib, precision_policy, resolve_device
+from fsig_bench.runner.device import peak_mem_gib
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import build_metrics, score
@@ -100,7 +100,7 @@ def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) ->
         rebuilt = reconstruct(cell, store, evidence, wait=wait)
     folder = store.root / cell.folder
     make_folder(folder)
-    with precision_policy(cell.precision.score, resolve_device(cell.place.device)):
+    with computing(cell.place, cell.precision.score):
         pictures = write_pictures(folder, cell, evidence, store)
     notes = notes_of(method, state)
     if far:

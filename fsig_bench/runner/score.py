@@ -19,9 +19,9 @@ from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
 from fsig_bench.metrics.base import DiskCache, Evidence, Metric, unmet_need
 from fsig_bench.networks.base import Extractor, LazyImages
-from fsig_bench.runner.build import with_device
+from fsig_bench.runner.build import computing, with_device
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import precision_policy, resolve_device
+from fsig_bench.runner.device import resolve_device
 from fsig_bench.runner.fingerprint import code_of
 from fsig_bench.runner.keys import key_content
 from fsig_bench.runner.settings import ProtocolSettings, Spec
@@ -195,6 +195,6 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
     )
     own = own_evidence(protocol, evidence, device, disk_cache_of)
     metrics = build_metrics(protocol.metrics)
-    with precision_policy(cell.precision.score, device):
+    with computing(cell.place, cell.precision.score):
         values = apply_metrics(metrics, evidence, own=own, title=f"score {cell.label}")
     return {n: v | {"protocol_hash": cell.protocol_hash} for n, v in values.items()}, evidence

@@ -11,10 +11,10 @@ from fsig_bench.report.html.pictures import Sheet
 from fsig_bench.report.html.rows import Row
 
 
-def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[JsonDict]:
+def group_runs(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[JsonDict]:
     """For the page's script: groups of runs with samples, each sample set named once.
 
-    `sheets` are by run page. Runs that were scored twice from the same samples stand once.
+    `sheets` are by run page. Runs that were scored twice from the same samples are listed once.
     """
     found: dict[tuple[str, str, int, int], dict[tuple[str, int], JsonDict]] = defaultdict(dict)
     for row in rows:
@@ -28,7 +28,7 @@ def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[JsonDict]:
                 "seed": r["seed"],
                 "kind": row.kind,
                 "page": page,
-                "sheet": sheets[page].data(),
+                "sheet": sheets[page].as_json(),
             }
             key = (row.suite, row.dataset, row.k, r["subset"])
             found[key].setdefault((sheets[page].path, r["seed"]), entry)
@@ -38,13 +38,16 @@ def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[JsonDict]:
         runs = sorted(found[key].values(), key=lambda e: (e["kind"] != "method", e["label"]))
         label = f"{dataset}, {k} shots (suite {suite})"
         out.append(
-            {"label": label + (f", subset {subset}" if subset else ""), "runs": _apart(runs)}
+            {
+                "label": label + (f", subset {subset}" if subset else ""),
+                "runs": _with_distinct_labels(runs),
+            }
         )
     return [g for g in out if len(g["runs"]) > 1]
 
 
-def _apart(runs: Sequence[JsonDict]) -> list[JsonDict]:
-    """Labels that occur twice carry the page's name."""
+def _with_distinct_labels(runs: Sequence[JsonDict]) -> list[JsonDict]:
+    """The runs, with the page's name in labels that occur twice."""
     labels = [e["label"] for e in runs]
     return [
         e | {"label": f"{e['label']} ({e['page'].removeprefix('runs/').removesuffix('.html')})"}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from fsig_bench.api.plain import Record
 from fsig_bench.pictures.tsne import ORDER
-from fsig_bench.report.html.pictures import Sheet, Writer, sheet
-from fsig_bench.report.html.plots import PLANE, Point, fit_to_plane, tsne_points
+from fsig_bench.report.html.pictures import Sheet, Writer, make_sheet
+from fsig_bench.report.html.plots import PLOT_WIDTH, Point, fit_to_plane, read_points
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class Plot:
         return {r: n for r in ORDER if (n := sum(p.role == r for p in self.points))}
 
 
-def images_of(role: str, indices: Sequence[int], record: Record) -> Tensor:
+def load_images(role: str, indices: Sequence[int], record: Record) -> Tensor:
     """Images of a role by index, made or read as the run made or read them.
 
     Raises:
@@ -82,7 +82,7 @@ def sheet_maker(write: Writer) -> MakeSheet:
         key = json.dumps([role, list(indices), what, names, rule], sort_keys=True)
         if key not in known:
             try:
-                known[key] = sheet(images_of(role, indices, record), write)
+                known[key] = make_sheet(load_images(role, indices, record), write)
             except (ValueError, OSError, HydraException) as error:
                 known[key] = str(error).splitlines()[0] if str(error) else repr(error)
         return known[key]
@@ -90,7 +90,7 @@ def sheet_maker(write: Writer) -> MakeSheet:
     return make
 
 
-def plot(
+def make_plot(
     folder: Path,
     record: Record,
     generated: Sheet | None,
@@ -101,7 +101,7 @@ def plot(
     if generated is None or not path.exists():
         return None
     text = path.read_text()
-    if not (found_points := tsne_points(text)):
+    if not (found_points := read_points(text)):
         return None
     points, height = fit_to_plane(found_points)
     sheets: dict[str, Sheet] = {"generated": generated}
@@ -121,5 +121,9 @@ def plot(
             out += own
     total = max(len(text.splitlines()) - 1, 0)
     return Plot(
-        points=tuple(out), size=(PLANE, height), sheets=sheets, total=total, missing=tuple(missing)
+        points=tuple(out),
+        size=(PLOT_WIDTH, height),
+        sheets=sheets,
+        total=total,
+        missing=tuple(missing),
     )
