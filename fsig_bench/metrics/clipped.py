@@ -25,13 +25,14 @@ of unlike samples, whatever their quality, and both need a reference of many tim
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
 from fsig_bench.metrics.prdc import block_of, radii
 
@@ -124,7 +125,7 @@ class Clipped:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also k, and the error of a single run."""
         fake = evidence.features("fake")
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
 from fsig_bench.metrics.prdc import block_of
 
@@ -153,7 +154,7 @@ class Likelihood:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "two shots", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Samples and fresh images take part in equal numbers: at most half the reference."""
         fake = evidence.features("fake")
 
@@ -179,7 +180,7 @@ def _cut(value: float) -> float:
     return max(-BOUND, min(value, BOUND))
 
 
-def _gap(own: tuple[Tensor, Tensor], fresh: tuple[Tensor, Tensor]) -> dict[str, Any]:
+def _gap(own: tuple[Tensor, Tensor], fresh: tuple[Tensor, Tensor]) -> JsonDict:
     gap, fresh_gap = (float(train.mean() - test.mean()) for train, test in (own, fresh))
     apart = own[0] - fresh[0]  # of the same shots, so that what makes some unlikely cancels
     error = float(apart.std()) / len(apart) ** 0.5

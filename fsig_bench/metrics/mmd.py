@@ -8,11 +8,12 @@ V-statistic, which is biased upwards by about (1 - mean k) (1/m + 1/n); here it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
 from fsig_bench.metrics.kernels import Kernel, mmd2_to
 
@@ -39,7 +40,7 @@ class MMD:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Not multiplied by 1000. Also the kernel's width."""
         real, fake = (self._rows(evidence.features(role)) for role in ("real", "fake"))
         kernel = self.kernel.fitted(real)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from fsig_bench.api import generator
+from fsig_bench.api import derive, generator
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.metrics.kernels import Kernel, checked
 
@@ -103,7 +104,7 @@ class TwoSampleTest:
 
         The statistic is the sum over pairs, the hypothesis that each pair is alike.
         """
-        found = [self.statistics(a, b, seed + i) for i, (a, b) in enumerate(pairs)]
+        found = [self.statistics(a, b, derive(seed, "pair", i)) for i, (a, b) in enumerate(pairs)]
         whole = torch.stack([values for values, _ in found]).sum(0)
         return p_value(whole, sum(scale for _, scale in found))
 
@@ -122,7 +123,7 @@ class MMDTest(TwoSampleTest):
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the statistic, and how many standard deviations of the permuted ones it lies off."""
         fake, real = evidence.features("fake"), evidence.features("real")
         values, scale = self.statistics(fake, real, evidence.seed)
