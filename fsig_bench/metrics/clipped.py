@@ -34,7 +34,7 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
-from fsig_bench.metrics.prdc import block_of, radii
+from fsig_bench.metrics.blocks import block_of, radii
 
 Which = Literal["clipped_density", "clipped_coverage"]
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
-from fsig_bench.metrics.prdc import block_of
+from fsig_bench.metrics.blocks import block_of
 
 # The authors' code: a wide Gaussian on the shots' mean takes part in the fit, its distances shrunk;
 # Adam with this rate, until the loss stays within TOLERANCE over PATIENCE steps.
