@@ -76,6 +76,10 @@ def test_the_metric_names_its_error_and_refuses_too_few():
     )
     assert 0.5 < density["value"] <= 1 and 0.5 < coverage["value"] <= 1
     assert density["error"]["size"] == 20 and (density["k"], density["n_real"]) == (3, 60)
+    assert coverage["warning"] is None
+    many = evidence(pictures(50, 1), pictures(2, 0), pictures(12, 2))
+    warned = Clipped(which="clipped_coverage", k=3, blocks=3)(many)["warning"]
+    assert "take at most 48" in warned
     with pytest.raises(ValueError, match="fake has 5 images"):
         Balls.around(normal(20), 5).values(normal(5))
     with pytest.raises(ValueError, match="real features hold NaN"):
