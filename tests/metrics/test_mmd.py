@@ -8,8 +8,8 @@ import pytest
 import torch
 from test_perceptual import evidence, pictures
 
-from fsig_bench.metrics import kernels as kernels_file
 from fsig_bench.metrics import blocks as blocks_file
+from fsig_bench.metrics import kernels as kernels_file
 from fsig_bench.metrics.kernel import mmd2_unbiased
 from fsig_bench.metrics.kernels import Gaussian, Polynomial, median_distance, mmd2_to
 from fsig_bench.metrics.mmd import MMD
