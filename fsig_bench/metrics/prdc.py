@@ -11,29 +11,14 @@ fake. A collapsed cloud has high precision and low recall.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
-
-BLOCK = 1024  # rows of the distance matrix in memory at a time, at most
-MOST = 1 << 24  # numbers of the distance matrix in memory at a time
-
-
-def block_of(columns: int) -> int:
-    """How many rows of a distance matrix are computed at a time."""
-    return max(1, min(BLOCK, MOST // columns))
-
-
-def radii(x: Tensor, k: int) -> Tensor:
-    """Distance of each row of x [n, d] to its k-th nearest other row, [n]."""
-    parts = [
-        torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(block_of(len(x)))
-    ]
-    return torch.cat(parts)
-
+from fsig_bench.metrics.blocks import block_of, radii
 
 Ties = Literal["inside", "outside"]
 
@@ -81,7 +66,7 @@ class PRDC:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also k."""
 
         def compute() -> dict[str, float]:
