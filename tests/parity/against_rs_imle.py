@@ -19,6 +19,7 @@ from torch import Tensor
 
 from baselines.rs_imle import RSIMLE, Architecture, Generator, Projection, Rejection
 from baselines.rs_imle.assignments import Assignments
+from baselines.rs_imle.goals import Goals
 from baselines.rs_imle.search import layer_widths, random_matrix
 from fsig_bench.api.places import ROOT
 from fsig_bench.networks.perceptual import trunk_of
@@ -145,11 +146,12 @@ def losses() -> Iterator[Row]:
     torch.manual_seed(0)
     ours, theirs = method("exact", 0.1), searcher()
     real = pictures(4, SIDE, 1).float() / 127.5 - 1
+    goals = Goals.of(real, ours.perceptual, keep=True, batch=4)
     fake = 0.7 * real + 0.1 * torch.randn(real.shape)
     pairs = {}
     for name, loss in (
         ("official", lambda x: theirs.calc_loss(x, real, use_mean=False)),
-        ("ours", lambda x: ours.losses(x, real)),
+        ("ours", lambda x: ours.losses(x, goals)),
     ):
         x = fake.clone().requires_grad_()
         each = loss(x)
