@@ -13,7 +13,7 @@ test: .venv/.test lint
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy fsig_bench baselines
+	$(BIN)/mypy fsig_bench baselines tools
 	$(BIN)/lint-imports
 
 .venv/bin/python:

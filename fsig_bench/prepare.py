@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.console import console, parse_words, run_word
 from fsig_bench.data.importing import ROLES, remove_leftovers
 from fsig_bench.runner.sets import folder_of, is_prepared, prepare_set
@@ -23,7 +24,7 @@ from fsig_bench.runner.sets import folder_of, is_prepared, prepare_set
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 
 
-def described(given: Mapping[str, str], config_dir: Path | None = None) -> dict[str, Any]:
+def described(given: Mapping[str, str], config_dir: Path | None = None) -> JsonDict:
     """The dataset's part of the composed config.
 
     Raises:
@@ -43,7 +44,7 @@ def described(given: Mapping[str, str], config_dir: Path | None = None) -> dict[
     return dict(node)
 
 
-def accepted(origin: Mapping[str, Any], answer: str | None, note: Path) -> bool:
+def accepted(origin: Json, answer: str | None, note: Path) -> bool:
     """Whether the user takes the set under its licence; asked once, as `note` remembers."""
     terms = f"{origin['licence']}  ({origin['page']})"
     console.print(f"licence: {terms}", soft_wrap=True)

@@ -13,12 +13,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
 from fsig_bench.api.digests import check_at_rest, digest_for_keys
 from fsig_bench.api.fetching import Report, Say, no_report, no_words
 from fsig_bench.api.places import cache_folder
+from fsig_bench.api.plain import Json
 from fsig_bench.api.sources import bring
 
 ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")  # of weights
@@ -141,12 +142,12 @@ FIELDS = tuple(f.name for f in fields(Asset))
 NEEDED = frozenset(f.name for f in fields(Asset) if f.default is MISSING)
 
 
-def is_asset(node: Any) -> bool:
+def is_asset(node: object) -> TypeGuard[Json]:
     """Whether a YAML value describes a downloaded file."""
     return isinstance(node, Mapping) and set(node) >= NEEDED
 
 
-def assets_in(node: Any) -> list[Asset]:
+def assets_in(node: object) -> list[Asset]:
     """Every asset described in a config, at any depth."""
     if is_asset(node):
         given = {name: node[name] for name in FIELDS if name in node}

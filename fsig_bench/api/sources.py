@@ -122,7 +122,7 @@ def _with_library(way: str, wanted: Wanted, target: Path, say: Say) -> None:
         except Exception as error:  # each library raises its own kinds
             reason = " ".join(str(error).split()) or type(error).__name__
             raise OSError(f"{wanted.url} cannot be had ({reason})") from error
-        accept(part, target, wanted, length_known=way == "hub")
+        accept(part, target, wanted, length_known=True)  # both raise where bytes are missing
 
 
 def _drive(url: str, part: Path) -> None:

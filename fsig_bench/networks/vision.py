@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsig_bench.api.assets import Asset
+from fsig_bench.api.compiling import compiled
 from fsig_bench.networks.resize import resize
 
 POSITIONS = "embeddings.position_embeddings"  # of DINOv2, in the layout of transformers
@@ -65,7 +66,7 @@ class VisionTransformer:
         return self.weights.digest
 
     @cached_property
-    def _net(self) -> Any:
+    def _net(self) -> Any:  # Any: transformers builds it, with outputs without types
         try:
             from safetensors.torch import load_file
             from transformers import AutoConfig, CLIPVisionModelWithProjection, Dinov2Model
@@ -88,7 +89,7 @@ class VisionTransformer:
         if absent := sorted(set(wanted) - set(state)):
             raise ValueError(f"{self.weights.target} lacks {absent[:3]} of {self.name}")
         net.load_state_dict({k: state[k] for k in wanted})
-        return net.eval().requires_grad_(False).to(self.device)
+        return compiled(net.eval().requires_grad_(False).to(self.device))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -23,9 +23,10 @@ from typing import Any
 
 from scipy import stats
 
+from fsig_bench.api.plain import Record
 from fsig_bench.console import parse_words, run_word
 from fsig_bench.metrics.cards import metric_cards
-from fsig_bench.report.records import Record, comparable_setting, load, record_folders
+from fsig_bench.report.records import comparable_setting, load, record_folders
 from fsig_bench.report.variants import main_variant
 from fsig_bench.store.records import draw_of
 

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from fsig_bench.api.assets import assets_in
 from fsig_bench.api.images import pixels_sha256, to_uint8
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.fingerprint import targets_in
 from fsig_bench.runner.imports import is_counted
@@ -74,7 +75,7 @@ def all_cases(config_dir: str | Path | None = None) -> list[Case]:
 
 def chosen_node(
     kind: str, name: str, words: Sequence[str], config_dir: str | Path | None
-) -> dict[str, Any]:  # YAML values
+) -> JsonDict:
     """The composed node of a choice, on the mini suite.
 
     Raises:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.digests import check_at_rest
 from fsig_bench.api.files import write_json
 from fsig_bench.api.places import cache_folder
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.api.sources import bring
 from fsig_bench.console import Bar, console
 from fsig_bench.data.archives import is_archive
@@ -28,15 +28,14 @@ from fsig_bench.data.reading import Seen
 from fsig_bench.data.remarks import remarks_on, sizes
 
 DRIVE = "https://drive.google.com/file/d/"
-Node = Mapping[str, Any]  # the dataset's part of a composed config, plain YAML values
 
 
-def link(source: Mapping[str, Any]) -> str:
+def link(source: Json) -> str:
     """The address of one role's archive, or of the folder that its files lie in."""
     return str(source.get("url") or f"{DRIVE}{source['gdrive']}")
 
 
-def sources(origin: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
+def sources(origin: Json, role: str) -> list[JsonDict]:
     """The downloads of one role, in the order in which they are tried.
 
     An alternative with `files: true` is a folder that a server shows: each image has an address.
@@ -49,7 +48,7 @@ def sources(origin: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
     return found
 
 
-def by_hand(name: str, role: str, origin: Mapping[str, Any]) -> str:
+def by_hand(name: str, role: str, origin: Json) -> str:
     """What to do where no download works: every other place that is known, and the command."""
     others = [
         a["at"] + f" ({a['what']})"
@@ -64,7 +63,7 @@ def by_hand(name: str, role: str, origin: Mapping[str, Any]) -> str:
 
 
 def archive(
-    name: str, role: str, origin: Mapping[str, Any], names: Sequence[str] | None = None
+    name: str, role: str, origin: Json, names: Sequence[str] | None = None
 ) -> tuple[Path, str | None]:
     """The downloaded archive or folder of one role, and the folder in it that holds the images.
 
@@ -95,7 +94,7 @@ def archive(
     raise ValueError(f"{why}. {by_hand(name, role, origin)}")
 
 
-def downloaded(name: str, role: str, number: int, source: Mapping[str, Any]) -> Path:
+def downloaded(name: str, role: str, number: int, source: Json) -> Path:
     """Where the download of one source of a role lies in the cache."""
     url = link(source)
     # Several sets may come out of one archive of Drive.
@@ -104,7 +103,7 @@ def downloaded(name: str, role: str, number: int, source: Mapping[str, Any]) -> 
     return cache_folder() / "downloads" / file
 
 
-def fetch_archive(source: Mapping[str, Any], target: Path, what: str) -> None:
+def fetch_archive(source: Json, target: Path, what: str) -> None:
     """Brings an archive to `target`, whole or not at all."""
     with Bar(what, 1, "KiB") as bar:
         bring(
@@ -117,7 +116,7 @@ def fetch_archive(source: Mapping[str, Any], target: Path, what: str) -> None:
         )
 
 
-def fetch_files(source: Mapping[str, Any], folder: Path, names: Sequence[str], what: str) -> Path:
+def fetch_files(source: Json, folder: Path, names: Sequence[str], what: str) -> Path:
     """Brings each file of a folder that a server shows; returns the folder that they are in here.
 
     Raises:
@@ -140,12 +139,12 @@ def show_waiting(lock: Path) -> None:
     console.print(f"another process writes it; waiting until it ends (lock {lock})", markup=False)
 
 
-def folder_of(node: Node) -> Path:
+def folder_of(node: Json) -> Path:
     """Where a set is, or will be."""
     return Path(node["path"]).expanduser().parent
 
 
-def is_prepared(node: Node) -> bool:
+def is_prepared(node: Json) -> bool:
     """Whether a set is in place with every file as it was prepared.
 
     Raises:
@@ -160,7 +159,7 @@ def is_prepared(node: Node) -> bool:
     return True
 
 
-def prepare_set(node: Node, given: Mapping[str, Path] | None = None) -> Path:
+def prepare_set(node: Json, given: Mapping[str, Path] | None = None) -> Path:
     """Downloads or imports a set whose licence has been accepted; returns its folder.
 
     Args:
