@@ -177,7 +177,7 @@ def work() -> dict[str, Work]:
         own = alike[run.method, run.k]
         if run.method in KINDS and run.dataset not in own:
             own[run.dataset] = KINDS[run.method](compose_config(run.words), run.k)
-    found = {}
+    found: dict[str, Work] = {}
     for (method, k), own in alike.items():
         same = len(set(own.values())) == 1
         found |= {f"{method}-{k}" if same else f"{method}-{d}-{k}": w for d, w in own.items()}

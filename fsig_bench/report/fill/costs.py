@@ -7,6 +7,7 @@ has been measured here.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,16 @@ def read_costs(path: Path = FILE) -> Costs:
     return Costs(rates=node["rates"], share=node["share"], work=work)
 
 
+def cheapest_first(runs: Sequence[FillRun], num_images: int) -> list[FillRun]:
+    """Seed after seed, and within a seed by counted operations; uncounted ones come last."""
+
+    def place(run: FillRun) -> tuple[int, float]:
+        work = read_costs().of(run)
+        return run.seed, math.inf if work is None else work.of(num_images)
+
+    return sorted(runs, key=place)
+
+
 def spent_before(results: Path, suite: str) -> dict[str, Spent]:
     """By method: what its runs in a results folder took, as medians."""
     found: dict[str, list[Spent]] = defaultdict(list)
@@ -114,7 +125,8 @@ def cost_lines(runs: Sequence[FillRun], spec: TableSpec, results: Path) -> list[
     lines.append(f"in all    {' and '.join(parts) or 'unknown'}{more}; scoring comes on top")
     if operations:
         lines.append(
-            f"          counted operations at {costs.share:.0%} of the stated peaks: not measured"
+            f"          operations counted at the papers' settings, at {costs.share:.0%} of the "
+            "stated peaks: not measured"
         )
         lines.append(
             f"memory    weights alone up to {memory:.1f} GiB, activations on top: "

@@ -17,7 +17,7 @@ from fsig_bench.api.assets import check_space
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.places import cache_folder
 from fsig_bench.console import console
-from fsig_bench.report.fill.costs import cost_lines
+from fsig_bench.report.fill.costs import cheapest_first, cost_lines
 from fsig_bench.report.fill.plan import FillRun, runs_of
 from fsig_bench.report.records import load, record_files, record_folders
 from fsig_bench.report.tables import build_table, load_spec, render_markdown, write_tables
@@ -49,9 +49,9 @@ class Filling:
         return build_table(self.spec, load(folders, short=True) if there else [])
 
     def runs(self) -> list[FillRun]:
-        """Those that the table lacks and the user asks for."""
+        """Those that the table lacks and the user asks for: seed after seed, cheap ones first."""
         only = {key: self.given[key].split(",") for key in CHOOSING if key in self.given}
-        return runs_of(self.table(), self.spec, only)
+        return cheapest_first(runs_of(self.table(), self.spec, only), self.spec.num_images)
 
     def composed(self, run: FillRun) -> DictConfig:
         """The config of a run."""
@@ -129,7 +129,7 @@ def agreed(needs: Needs, answer: str | None) -> bool:
     before = note.read_text().splitlines() if note.exists() else []
     if answer is not None:
         yes = answer.lower() in ("true", "yes", "1")
-    elif before and set(terms) <= set(before):
+    elif note.exists() and set(terms) <= set(before):
         say("  the licences were accepted before")
         return True
     elif not sys.stdin.isatty():
