@@ -8,7 +8,7 @@ run: .venv/.run
 	$(BIN)/python -m fsig_bench method=crdi dataset=babies
 
 test: .venv/.test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.test
 	$(BIN)/ruff check .

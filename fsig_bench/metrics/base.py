@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
+from fsig_bench.metrics.blocks import block_error
 from fsig_bench.metrics.lpips import (
     mean_pairwise,
     mean_pairwise_of_parts,
@@ -216,22 +217,6 @@ class Evidence:
             "n_real": 0 if self.real is None else len(self.real),
             "n_fake": len(self.fake),
         }
-
-
-def block_error(
-    value: Callable[[Tensor], float], fake: Tensor, blocks: int
-) -> dict[str, float | int] | None:
-    """How far a number of n samples may move: from equal, disjoint blocks of the samples [n, d].
-
-    The standard error of the whole, taken as the blocks' deviation over the root of their number.
-    Without replacement: repeated rows would lower the rank and raise Frechet distances. The blocks'
-    own level is biased by their size and is not given. None where blocks would be too small.
-    """
-    size = len(fake) // blocks
-    if blocks < 2 or size < 10:
-        return None
-    values = torch.tensor([value(part) for part in fake[: size * blocks].split(size)])
-    return {"blocks": blocks, "size": size, "standard_error": float(values.std()) / blocks**0.5}
 
 
 def unmet_need(metric: Metric, evidence: Evidence) -> str | None:

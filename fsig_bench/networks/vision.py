@@ -51,7 +51,10 @@ def positions_at(table: Tensor, patches: int, *, offset: float = 0.1) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class VisionTransformer:
-    """Safetensors in the layout of transformers, with the config.json beside them."""
+    """Weights in the layout of transformers, with the config.json beside them.
+
+    They are safetensors, or a file that torch reads with `weights_only`, by the file's name.
+    """
 
     name: str
     family: Literal["dinov2", "clip"]
@@ -81,7 +84,11 @@ class VisionTransformer:
         else:
             config.image_size = self.side  # the network then takes the table as it is
             net = Dinov2Model(config)
-        state = load_file(str(Path(self.weights.get())))
+        path = Path(self.weights.get())
+        if path.suffix == ".safetensors":
+            state = load_file(str(path))
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
         if self.family == "dinov2" and POSITIONS in state:
             patches = self.side // config.patch_size
             state[POSITIONS] = positions_at(state[POSITIONS].float(), patches)

@@ -13,7 +13,7 @@ from fsig_bench.api.places import CONF
 from fsig_bench.api.plain import Json, Record
 from fsig_bench.console import existing_folder, printable
 from fsig_bench.store.index import entries as index_entries
-from fsig_bench.store.records import read_record
+from fsig_bench.store.records import draw_of, read_record
 
 KINDS = {"method": 0, "control": 1}  # in the order of rows
 MOST_NAMED = 20  # files that are left out
@@ -122,6 +122,12 @@ def comparable_setting(record: Record) -> tuple[str, str, str, int, int]:
     """What must agree for numbers to share a table."""
     rules = record["protocol"], record.get("protocol_hash", "")
     return (record["suite"], *rules, record["k"], record["num_images"])
+
+
+def pair_key(record: Record) -> tuple[str | int | None, ...]:
+    """What must agree for two methods' runs to be a pair: the target first."""
+    chance = record.get("subset", 0), record["seed"], draw_of(record)
+    return (record["dataset"], *chance, *comparable_setting(record))
 
 
 @dataclass(frozen=True, kw_only=True)

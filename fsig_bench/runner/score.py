@@ -132,21 +132,26 @@ def content_digest(images: Tensor | LazyImages) -> str:
     return pixels_sha256(images) if isinstance(images, Tensor) else images.digest
 
 
-def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
-    """Every metric of the protocol, and the evidence for the pictures."""
-    protocol = cell.protocol
-    device = resolve_device(cell.place.device)
-    extractor, perceptual = build_networks(protocol, device)
-    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
-    real = reference_images(cell, shots)
-    images: dict[str, Any] = {"shots": shots, "fake": fake, "real": real}
+def caches_in(
+    store: Store,
+    images: Mapping[str, Tensor | LazyImages],
+    *,
+    perceptual: Spec,
+    policy: str = "float32",
+) -> Callable[[Spec], DiskCache]:
+    """The cache for what a feature network makes of images, by the network.
+
+    Args:
+        store: where it lies.
+        images: by their role in the evidence.
+        perceptual: the network of LPIPS distances.
+        policy: of the arithmetic, as `fsig_bench.runner.device.precision_policy` sets it.
+    """
     digests: dict[str, str] = {}
     code = code_of("fsig_bench.metrics.base.Evidence").fingerprint  # it computes what is kept
 
-    policy = "float32" if cell.precision.score == "fp32" else cell.precision.score
-
     def disk_cache_of(features: Spec) -> DiskCache:
-        specs = {"features": features, "perceptual": protocol.perceptual}
+        specs = {"features": features, "perceptual": perceptual}
 
         def disk_cache(
             compute: Callable[[], Tensor],
@@ -164,6 +169,19 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
 
         return disk_cache
 
+    return disk_cache_of
+
+
+def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
+    """Every metric of the protocol, and the evidence for the pictures."""
+    protocol = cell.protocol
+    device = resolve_device(cell.place.device)
+    extractor, perceptual = build_networks(protocol, device)
+    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
+    real = reference_images(cell, shots)
+    images: dict[str, Any] = {"shots": shots, "fake": fake, "real": real}
+    policy = "float32" if cell.precision.score == "fp32" else cell.precision.score
+    disk_cache_of = caches_in(store, images, perceptual=protocol.perceptual, policy=policy)
     evidence = Evidence(
         shots=shots,
         fake=fake,
