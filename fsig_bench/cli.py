@@ -126,14 +126,11 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     typed = HydraConfig.get().overrides
     folders = [word for word in typed.hydra if word.startswith("hydra.searchpath=")]
     controls = control_configs([*typed.task, *folders], cfg, partial(compose, "config"))
+    previews = cfg.preflight == "only" or cfg.dry_run
+    if previews and not show_needs((cfg, *controls), verify=cfg.preflight == "only"):
+        return None
     cells = [resolve(c) for c in (cfg, *controls)]
     missing = absent_assets(cells)
-    previews = cfg.preflight == "only" or cfg.dry_run
-    if previews and missing:
-        for asset in missing:
-            console.print(f"{'to fetch' if asset.url else 'missing':<9} {asset}")
-        console.print("the rest depends on these files: fetch or import them first")
-        return None
     check_space(missing)
     for asset in missing if process.rank() == 0 else ():
         fetch_asset(asset)  # keys hold digests of what is there, so this comes first
@@ -156,6 +153,19 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
         run_output.print_results(records, store.root / cells[0].folder)
         return None
     return run_output.print_line(records[0], title=title, seconds=time.perf_counter() - began)
+
+
+def show_needs(configs: Sequence[DictConfig], *, verify: bool) -> bool:
+    """Prints all that is missing at once; returns whether nothing is."""
+    from fsig_bench.console import console
+    from fsig_bench.runner.needs import needs_of
+
+    needs = needs_of(configs, verify=verify)
+    for line in needs.lines():
+        console.print(line, markup=False)
+    if not needs.is_met:
+        console.print("the rest depends on these: files are fetched when a run needs them")
+    return needs.is_met
 
 
 def preview(cells: Sequence[Cell], done: Sequence[bool], cfg: DictConfig, store: Store) -> None:

@@ -11,15 +11,16 @@ import yaml
 
 from fsig_bench.api.places import CONF
 from fsig_bench.api.plain import Json, JsonDict
-from fsig_bench.prepare import link
+from fsig_bench.runner.sets import link
 
 HEAD = """\
 # Downloaded files and image sets
 
 Made by `python -m tools.catalogue > docs/assets.md` from `conf/asset/` and
-`conf/in_suite/dataset/paper/`. Nothing of it is in the repository. No link has been tried by us,
-and for some files no digest is known; then the file's own is pinned at first use, compared whenever
-a process opens the file, and stated in every record.
+`conf/in_suite/dataset/paper/`. Nothing of it is in the repository. No download has been tried by us
+but for reading the GitHub repositories of the ten babies, sunglasses and sketches, whose digests
+are stated. For some files no digest is known; then the file's own is pinned at first use, compared
+whenever a process opens the file, and stated in every record.
 
 ## Weights and their settings
 
@@ -53,7 +54,7 @@ def assets() -> str:
         [
             f"`{name}`",
             f"`{a['file']}`",
-            f"{a['mib']:g}",
+            "not known" if a["mib"] is None else f"{a['mib']:g}",
             a["licence"],
             f"[{'fetched' if a['url'] else 'by hand'}]({a['url'] or a['page']})",
             f"`{a['sha256']}`" if a["sha256"] else "not known",

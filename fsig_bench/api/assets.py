@@ -1,7 +1,8 @@
 """Downloaded files that a run needs: where they come from, and whether they are the right ones.
 
 conf/asset/*.yaml describe them. A file is looked for at its `path`, else in the cache
-($FSIG_BENCH_CACHE, by default ~/.cache/fsig_bench), else it is downloaded there. Whatever is found
+($FSIG_BENCH_CACHE, by default ~/.cache/fsig_bench), else it is downloaded there, from the first of
+its addresses that works. Whatever is found
 must have the stated digest; where none is known, the file's own is pinned at first use and enters
 every key. Such files are never committed.
 """
@@ -10,14 +11,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path, PurePosixPath
 from typing import TypeGuard
+from urllib.parse import urlsplit
 
 from fsig_bench.api.digests import check_at_rest, digest_for_keys
-from fsig_bench.api.fetching import Report, Say, fetch, no_report, no_words
+from fsig_bench.api.fetching import Report, Say, no_report, no_words
 from fsig_bench.api.places import cache_folder
 from fsig_bench.api.plain import Json
+from fsig_bench.api.sources import bring
+
+ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")  # of weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +30,43 @@ class Asset:
     """One file; its values stand in conf/asset/."""
 
     file: str
-    url: str | None  # None: cannot be had by a plain download
+    url: str | None  # see `sources`; None: only a person can get it
     page: str  # where a person finds it
     sha256: str | None  # at least its first 8 digits; None: not known, pinned at first use
-    mib: float
+    mib: float | None  # None: nobody has measured it
     licence: str
     path: str | None  # the user's own copy
+    alternatives: Sequence[str] = ()  # other addresses of the same file, tried in turn after `url`
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every address of the file, in the order in which they are tried."""
+        return (self.url, *self.alternatives) if self.url else ()
 
     @property
     def target(self) -> Path:
-        """Where the file is looked for."""
-        return Path(self.path).expanduser() if self.path else cache_folder() / self.file
+        """Where the file is looked for, or will be.
+
+        An address with another ending, such as .bin for .safetensors, gives a file of that ending.
+        """
+        if self.path:
+            return Path(self.path).expanduser()
+        places = [self._place(url) for url in self.urls] or [cache_folder() / self.file]
+        return next((place for place in places if place.exists()), places[0])
+
+    def _place(self, url: str) -> Path:
+        own, ending = cache_folder() / self.file, PurePosixPath(urlsplit(url).path).suffix
+        return own.with_suffix(ending) if url in self.alternatives and ending in ENDINGS else own
+
+    @property
+    def size(self) -> str:
+        """For reading."""
+        return "size not known" if self.mib is None else f"{self.mib:g} MiB"
 
     def __str__(self) -> str:
         known = f"{self.sha256}..." if self.sha256 else "not known here"
         return (
-            f"{self.file} ({self.mib:g} MiB, licence: {self.licence}, sha256 {known}, "
+            f"{self.file} ({self.size}, licence: {self.licence}, sha256 {known}, "
             f"from {self.url or self.page})"
         )
 
@@ -61,17 +87,22 @@ class Asset:
             remedy = f"put it at {self.target}, or set `path` of this asset; see {self.page}"
             if self.path or self.url is None:
                 raise FileNotFoundError(f"{self.target} does not exist. Needed: {self}; {remedy}")
-            try:
-                fetch(
-                    self.url,
-                    self.target,
-                    sha256=self.sha256,
-                    mib=self.mib,
-                    report=report,
-                    say=say,
-                )
-            except (OSError, ValueError) as error:
-                raise FileNotFoundError(f"cannot fetch {self}: {error}; {remedy}") from error
+            reasons = []
+            for url in self.urls:
+                try:
+                    bring(
+                        [url],
+                        self._place(url),
+                        sha256=self.sha256,
+                        mib=self.mib,
+                        report=report,
+                        say=say,
+                    )
+                    break
+                except (OSError, ValueError) as error:
+                    reasons.append(str(error))
+            else:
+                raise FileNotFoundError(f"cannot fetch {self}: {'; then '.join(reasons)}; {remedy}")
         check_at_rest(self.target, self.sha256)
         return self.target
 
@@ -99,7 +130,7 @@ def check_space(assets: Sequence[Asset]) -> None:
     folder = cache_folder()
     while not folder.exists():
         folder = folder.parent
-    needed = sum(a.mib for a in assets if a.url and not a.path)
+    needed = sum(a.mib or 0 for a in assets if a.url and not a.path)
     if (free := shutil.disk_usage(folder).free / 2**20) < needed:
         raise OSError(
             f"{needed:.0f} MiB are to be fetched to {cache_folder()}, which has {free:.0f} MiB "
@@ -107,14 +138,19 @@ def check_space(assets: Sequence[Asset]) -> None:
         )
 
 
+FIELDS = tuple(f.name for f in fields(Asset))
+NEEDED = frozenset(f.name for f in fields(Asset) if f.default is MISSING)
+
+
 def is_asset(node: object) -> TypeGuard[Json]:
     """Whether a YAML value describes a downloaded file."""
-    return isinstance(node, Mapping) and {f.name for f in fields(Asset)} <= set(node)
+    return isinstance(node, Mapping) and set(node) >= NEEDED
 
 
 def assets_in(node: object) -> list[Asset]:
     """Every asset described in a config, at any depth."""
     if is_asset(node):
-        return [Asset(**{f.name: node[f.name] for f in fields(Asset)})]
+        given = {name: node[name] for name in FIELDS if name in node}
+        return [Asset(**given | {"alternatives": tuple(node.get("alternatives", ()))})]
     below = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
     return [a for v in below for a in assets_in(v)]

@@ -3,13 +3,18 @@
     fsig-bench report [FOLDER ...]                  all of it, into results/; prints Markdown
     fsig-bench report only=tables,figures,html      a part of it
     fsig-bench report table=main,crdi_table2        tables of conf/table: printed and written
+    fsig-bench report table=crdi_table2 fill=true   fetches, prepares and runs what it lacks
     fsig-bench report verify [FOLDER ...]           checks that the numbers are those of the records
     fsig-bench report dashboard ENTITY PROJECT      a wandb workspace for the records
     fsig-bench report gallery DATASET FILE.png      the same as `fsig-bench gallery`
 
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR: where samples
 and pictures of the runs are (default: results). out=DIR: where the report goes (default: the
-results folder). --config-dir DIR: where `verify` finds YAML files of your own.
+results folder). --config-dir DIR: where `verify` and `table` find YAML files of your own.
+
+fill=true says what it will fetch, prepare and run, asks once, does it, and goes on after a kill:
+  dry_run=true           says it and stops       accept_licence=true     does it without asking
+  method= dataset= seed= protocol=               a part of the table     device= batch_size=
 
 Everything is a pure function of the records: methods down, target domains across, one table for
 each metric; mean and standard deviation over seeds and subsets, and the methods' mean ranks.
@@ -19,7 +24,7 @@ Records that differ in suite, protocol, k or sample count never share a table.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fsig_bench.api.plain import Record
@@ -27,7 +32,11 @@ from fsig_bench.console import existing_folder, parse_words, run_word
 from fsig_bench.report.markdown import report
 from fsig_bench.report.records import load, record_files, record_folders
 
-KEYS = ("only", "table", "results_dir", "out")
+FILL_KEYS = (
+    *("fill", "dry_run", "accept_licence", "method", "dataset", "protocol", "seed"),
+    *("device", "batch_size", "compile", "data_dir"),
+)
+KEYS = ("only", "table", "results_dir", "out", *FILL_KEYS)
 ALIASES = {"results": "results_dir"}
 PARTS = ("tables", "figures", "html")
 
@@ -56,16 +65,18 @@ def write_parts(
     return made
 
 
-def print_tables(names: Sequence[str], folders: Sequence[Path], out: Path) -> None:
+def print_tables(
+    names: Sequence[str], folders: Sequence[Path], out: Path, config_dir: Path | None
+) -> None:
     """Prints tables of conf/table and writes them; printed numbers need no record."""
     from fsig_bench.report.tables import build_table, load_spec, render_markdown, write_tables
 
-    specs = [load_spec(name) for name in names]
+    specs = [load_spec(name, config_dir=config_dir) for name in names]
     there = any(record_files(folder) for folder in folders)
     records = load(folders, short=True) if there else []
     for spec in specs:
         print(render_markdown(build_table(spec, records)), end="\n\n")
-    for path in write_tables(records, out / "tables", names):
+    for path in write_tables(records, out / "tables", names, config_dir=config_dir):
         print(path, file=sys.stderr)
 
 
@@ -78,6 +89,24 @@ def print_verdicts(records: Sequence[Record], results: Path, config_dir: Path | 
     bad, foreign = sum(bool(r.wrong) for r in found), sum(bool(r.foreign) for r in found)
     print(f"{len(found)} records: {bad} wrong" + (f", {foreign} foreign" if foreign else ""))
     return int(bad + foreign > 0)
+
+
+def wants_filling(settings: Mapping[str, str]) -> bool:
+    """Whether a table is to be filled.
+
+    Raises:
+        ValueError: no table is named, or a word of filling stands without fill=true.
+    """
+    fill = settings.get("fill", "false").lower()
+    if fill not in ("true", "false"):
+        raise ValueError(f"fill={fill}: choose true or false")
+    if fill == "false":
+        if lost := [key for key in FILL_KEYS if key in settings and key != "fill"]:
+            raise ValueError(f"{lost[0]}= belongs to fill=true: add it, with table=NAME")
+        return False
+    if "table" not in settings:
+        raise ValueError("fill=true needs table=NAME, such as table=crdi_table2")
+    return True
 
 
 def main(words: Sequence[str]) -> int:
@@ -98,13 +127,23 @@ def main(words: Sequence[str]) -> int:
     verify = "verify" in given.positional
     typed = [word for word in given.positional if word != "verify"]
     results = Path(given.settings.get("results_dir", "results")).expanduser()
+    if wants_filling(given.settings):
+        from fsig_bench.report.fill.work import fill_tables
+
+        return fill_tables(
+            given.settings["table"].split(","),
+            results=results,
+            out=Path(given.settings.get("out", results)).expanduser(),
+            given=given.settings,
+            config_dir=given.config_dir,
+        )
     if "results_dir" in given.settings:
         results = existing_folder(str(results), key="results_dir")
         results = results.parent if results.name == "runs" else results
     folders = record_folders(typed or [str(results)] if results.is_dir() else typed)
     out = Path(given.settings.get("out", results)).expanduser()
     if names := given.settings.get("table"):
-        print_tables(names.split(","), folders, out)
+        print_tables(names.split(","), folders, out, given.config_dir)
         return 0
     if verify:
         return print_verdicts(load(folders), results, given.config_dir)

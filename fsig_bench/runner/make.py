@@ -31,7 +31,7 @@ def fetch_asset(asset: Asset) -> None:
         check_asset(asset)
         return
     console.print(f"fetching {asset} to {asset.target}")
-    with Bar(asset.file, int(asset.mib), "MiB") as bar:
+    with Bar(asset.file, int(asset.mib or 1), "MiB") as bar:
         asset.get(
             lambda have, total: bar.update(have >> 20, max(total >> 20, 1)),
             lambda line: console.print(line, markup=False),

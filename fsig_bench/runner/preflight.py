@@ -172,7 +172,9 @@ def memory_floor_gib(cell: Cell) -> float:
     """
     # Our own weights are stored in half precision.
     own = sum(2 * locate(path).stat().st_size for path in cell.weights)
-    others = sum(asset.mib * 2**20 for asset in cell.assets)
+    there = [a.target for a in cell.assets if a.target.exists()]
+    absent = [a for a in cell.assets if not a.target.exists()]
+    others = sum(p.stat().st_size for p in there) + sum((a.mib or 0) * 2**20 for a in absent)
     return (own + others) * cell.method.weight_copies / GIB
 
 

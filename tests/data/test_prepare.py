@@ -22,7 +22,8 @@ from fsig_bench.data.importing import (
 )
 from fsig_bench.data.reading import Seen
 from fsig_bench.data.remarks import check_count, remarks_on
-from fsig_bench.prepare import archive, described, prepare
+from fsig_bench.prepare import described, prepare
+from fsig_bench.runner.sets import archive
 
 TEN = "00102 00402 01821 02081 04574 04944 06611 07934 09440 10390".split()
 FEWSHOT = Path(os.environ.get("FSIG_FEWSHOT", ROOT.parent / "shared" / "data" / "fewshot"))

@@ -27,6 +27,7 @@ from fsig_bench.report.tables.latex import escaped, render_latex
 from fsig_bench.report.tables.marks import column_marks
 from fsig_bench.report.tables.model import Column, TableCell
 from fsig_bench.report.tables.spec import parse_spec
+from fsig_bench.report.tables.verdicts import band_of, word_of
 from fsig_bench.runner.checks import check_protocol, check_suite
 
 PAPERS = ("crdi_table2", "crdi_table3", "d2c_fewshot", "ddpm_ant", "intra_lpips", "rs_imle_fid")
@@ -424,3 +425,49 @@ def test_a_misspelt_row_or_domain_is_refused():
         build_table(spec_with(methods=["CRDI", "CRDi"]), [])
     with pytest.raises(ValueError, match="nothing printed for Baby, FID, 10 shots"):
         build_table(spec_with(panels=[{"columns": [{"domain": "Baby", "metric": "FID"}]}]), [])
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(45.0, "inside"), (51.0, "inside"), (53.9, "near"), (42.1, "near"), (72.15, "outside")],
+)
+def test_a_rerun_is_set_beside_the_band_where_it_should_land(value, word):
+    table = built([record(value=value), record(protocol="ours", value=1.0)])
+    (sentence,) = table.verdicts
+    start = f"CRDI, Babies, FID, 10 shots: {value:.2f} is {word} 45.00 to 51.00 (printed 48.52"
+    assert sentence.startswith(start) and start in render_markdown(table)
+    assert ("look at: the reference: without resizing" in sentence) == (word == "outside")
+
+
+def test_a_band_is_the_printed_spread_or_is_said_to_be_assumed():
+    (sentence,) = built([record("domainstudio", value=48.92 * 1.08)]).verdicts
+    assert sentence.endswith(
+        "is near 45.50 to 52.34 (no spread is printed: 7% either side of 48.92 are assumed)."
+    )
+    band = band_of(TableCell(value=0.592, std=0.016), None)
+    assert (band.low, band.high) == pytest.approx((0.56, 0.624))
+    assert word_of(0.65, band) == "near" and word_of(0.66, band) == "outside"
+    assert band_of(TableCell(gap="unprinted"), None) is None
+    with pytest.raises(ValueError, match="low=51 is not below high=45"):
+        wrong = {"method": "CRDI", "domain": "Babies", "metric": "FID", "low": 51, "high": 45}
+        spec_with(expected=[wrong | {"why": "-"}])
+
+
+def test_what_a_paper_does_not_print_is_not_queued(empty):
+    """DDPM-PA has no MetFaces in Table 2."""
+    for kind in ("rerun", "ours"):
+        assert cell(empty["crdi_table2"], "DDPM-PA", "MetFaces", kind).gap == "unprinted"
+        assert cell(empty["crdi_table2"], "DDPM-PA", "Babies", kind).gap == "run"
+    texts = [t for t in commands(empty["crdi_table2"]) if "method=domainstudio" in t]
+    assert texts and not any("metfaces" in text for text in texts)
+
+
+def test_missing_cells_are_run_by_the_tables_own_experiment(empty):
+    for text in commands(empty["crdi_table2"]):
+        words = shlex.split(text)[4:]
+        method = next(w.split("=")[1] for w in words if w.startswith("method="))
+        assert words[0] == f"experiment={load_spec('crdi_table2').experiments[method]}"
+        # A seed stands for adapting and for drawing, as in the experiment.
+        own = [w for w in words if not w.startswith(("dataset=", "seed="))]
+        config = composed(*own, "dataset=babies", "seed=2")
+        assert config.draw == 2 and config.suite.name == "paper"

@@ -21,6 +21,7 @@ from fsig_bench.report.tables.marks import with_marks
 from fsig_bench.report.tables.model import Column, Kind, Panel, Row, Table, TableCell
 from fsig_bench.report.tables.own_records import own_panels
 from fsig_bench.report.tables.spec import ColumnSpec, PanelSpec, TableSpec
+from fsig_bench.report.tables.verdicts import verdicts_of
 
 Chosen = dict[tuple[str, int], list[Record]]  # protocol, shots -> records that may share a column
 ChosenByPlace = Mapping[tuple[str, int], ByPlace]
@@ -37,7 +38,9 @@ def choose(records: Sequence[Record], spec: TableSpec) -> tuple[Chosen, list[str
             for r in records
             if (r["suite"], r["protocol"], r["k"]) == (spec.suite, protocol, shots)
         ]
-        faithful, changed = with_committed_protocol(group, spec.suite, protocol)
+        faithful, changed = with_committed_protocol(
+            group, spec.suite, protocol, config_dir=spec.config_dir
+        )
         chosen[protocol, shots], unlike = most_frequent_group(faithful)
         sentences += changed + unlike
     return chosen, sentences
@@ -104,9 +107,12 @@ def paper_panel(
         group = columns_of(column, spec, names, family)
         columns += group
         for method in spec.methods:
-            found[method].append(printed_cell([r for r in rows if r.method == method], names))
+            printed = printed_cell([r for r in rows if r.method == method], names)
+            found[method].append(printed)
             for of_ours in group[1:]:
                 cell, left_out = our_cell(of_ours, names.methods.get(method, ""), chosen)
+                if cell.gap == "run" and printed.gap:  # nothing to set it beside
+                    cell = TableCell(gap="unprinted", why="the paper prints no number there")
                 found[method].append(cell)
                 sentences += left_out
     built = [
@@ -191,5 +197,6 @@ def build_table(
         cite=spec.cite,
         panels=tuple(panels),
         legend=tuple(legend(spec, panels, chosen, names)),
+        verdicts=tuple(verdicts_of(spec, panels)),
         left_out=tuple(dict.fromkeys(sentences)),
     )

@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 
 from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.report.records import comparable_setting
@@ -14,7 +15,7 @@ from fsig_bench.store.keys import NOT_IN_KEY
 from fsig_bench.store.records import draw_of, flat, speed_only
 from fsig_bench.store.short_records import ByIdentity
 
-IGNORED = (*NOT_IN_KEY, "path", "url")  # where things are, never what they are
+IGNORED = (*NOT_IN_KEY, "path", "url", "alternatives")  # where things are, never what they are
 READING = ("resize", "shots_resize")  # how a dataset's files become pixels
 
 
@@ -45,16 +46,26 @@ def differences(found: object, expected: object, ignored: Sequence[str] = ()) ->
 
 
 def with_committed_protocol(
-    records: Sequence[Record], suite: str, protocol: str
+    records: Sequence[Record], suite: str, protocol: str, *, config_dir: Path | None = None
 ) -> tuple[list[Record], list[str]]:
-    """Records whose protocol is the committed one, and a sentence on those that changed it."""
+    """Records whose protocol is the committed one, and a sentence on those that changed it.
+
+    Args:
+        records: of this suite and protocol.
+        suite: its name.
+        protocol: its name.
+        config_dir: a folder with YAML of the user's own.
+    """
     if not records:
         return [], []
-    committed = compose_parts((f"suite={suite}", f"protocol={protocol}"))["protocol"]
+    from fsig_bench.runner.compose import search_path
+
+    own = [search_path(config_dir)] if config_dir else []
+    committed = compose_parts((*own, f"suite={suite}", f"protocol={protocol}"))["protocol"]
     chosen, out, memo = [], defaultdict(list), ByIdentity[list[str]]()
     for record in records:
-        own = record["config"].get("protocol", {})
-        if changed := memo((own,), lambda own=own: differences(own, committed)):  # type: ignore[misc]
+        rules = record["config"].get("protocol", {})
+        if changed := memo((rules,), lambda rules=rules: differences(rules, committed)):  # type: ignore[misc]
             out["; ".join(changed)].append(record["run_id"])
         else:
             chosen.append(record)

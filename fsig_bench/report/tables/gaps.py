@@ -14,8 +14,11 @@ Targets = tuple[str, ...]
 
 def command(spec: TableSpec, method: str, targets: Targets, protocol: str, k: Sequence[int]) -> str:
     """The command line that fills cells; finished runs among them cost nothing."""
+    experiment = spec.experiments.get(method)
+    head = f"experiment={experiment} " if experiment else ""
     return (
-        f"python -m fsig_bench -m suite={spec.suite} method={method} dataset={commas(targets)} "
+        f"python -m fsig_bench -m {head}suite={spec.suite} method={method} "
+        f"dataset={commas(targets)} "
         f"protocol={protocol} k={commas(k)} num_images={spec.num_images} seed={commas(spec.seeds)}"
     )
 

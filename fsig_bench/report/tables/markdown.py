@@ -110,6 +110,9 @@ def render_markdown(table: Table) -> str:
     if notes.remarks:
         lines = [f"- <sup>{letter(i)}</sup> {escaped(t)}" for i, t in enumerate(notes.remarks)]
         parts.append("\n".join(lines))
+    if table.verdicts:
+        parts.append("Re-run numbers beside the printed ones:")
+        parts.append("\n".join(f"- {escaped(sentence)}" for sentence in table.verdicts))
     if notes.commands:
         parts.append("Not run yet; the command of that number fills the cell:")
         parts.append("\n".join(f"{i}. `{text}`" for i, text in enumerate(notes.commands, 1)))

@@ -72,6 +72,7 @@ class Table:
     panels: tuple[Panel, ...]
     legend: tuple[str, ...]  # sentences on how to read it
     left_out: tuple[str, ...]  # sentences on records that could not share a column
+    verdicts: tuple[str, ...] = ()  # sentences: re-run numbers beside what is printed
 
     @property
     def families(self) -> tuple[str, ...]:

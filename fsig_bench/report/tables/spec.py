@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsig_bench.api.places import CONF
@@ -12,6 +12,7 @@ from fsig_bench.metrics.cards import ARROWS
 
 FOLDER = CONF / "table"
 KINDS = {"paper": "panels", "records": "targets"}  # of a table, with the key that only it has
+OPTIONAL = ("cite", "experiments", "expected", "look_at")
 COLUMN_KEYS = ("domain", "metric", "shots", "paper", "table", "label", "rerun", "ours")
 
 
@@ -49,6 +50,23 @@ class PanelSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExpectedSpec:
+    """Where a rerun of one printed number should land, in the units of the table."""
+
+    method: str  # these four as printed
+    domain: str
+    metric: str
+    shots: int
+    low: float
+    high: float
+    why: str
+
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        return self.method, self.domain, self.metric, self.shots
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableSpec:
     name: str
     kind: str  # paper: printed numbers with ours to their right; records: records of one suite
@@ -66,6 +84,10 @@ class TableSpec:
     targets: tuple[str, ...]  # kind records: columns of every panel
     own_metrics: tuple[str, ...]  # kind records: a panel each, and one for each added metric
     ours: str | None  # the protocol of our own columns
+    experiments: Mapping[str, str]  # the harness's method -> the experiment that runs it
+    expected: tuple[ExpectedSpec, ...]
+    look_at: Mapping[str, tuple[str, ...]]  # method, as printed -> causes of a number elsewhere
+    config_dir: Path | None = None  # YAML of the user's own
 
 
 def table_names(folder: Path = FOLDER) -> list[str]:
@@ -105,6 +127,15 @@ def column_spec(node: object, defaults: Json, metrics: Json) -> ColumnSpec:
     return ColumnSpec(**{k: node[k] for k in COLUMN_KEYS} | {"label": node["label"] or ""})
 
 
+def expected_spec(node: object, shots: int) -> ExpectedSpec:
+    """Where a number should land; `shots` is the table's."""
+    needed = ("method", "domain", "metric", "low", "high", "why")
+    values: JsonDict = {"shots": shots} | check_keys(node, needed, ("shots",), "expected")
+    if not float(values["low"]) < float(values["high"]):
+        raise ValueError(f"expected: low={values['low']} is not below high={values['high']}")
+    return ExpectedSpec(**values)
+
+
 def parse_spec(name: str, node: object) -> TableSpec:
     """A specification from its plain values.
 
@@ -116,7 +147,7 @@ def parse_spec(name: str, node: object) -> TableSpec:
         raise ValueError(f"kind={kind!r}; choose paper or records")
     needed = ("kind", "title", "caption", "source", "suite", "shots", "num_images", "seeds")
     parts = ("methods", "metrics", KINDS.get(str(kind), "panels"))
-    node = check_keys(node, (*needed, *parts), ("cite",), "the table")
+    node = check_keys(node, (*needed, *parts), OPTIONAL, "the table")
     source = check_keys(
         node["source"], ("statement",), ("paper", "table", "rerun", "ours"), "source"
     )
@@ -148,22 +179,34 @@ def parse_spec(name: str, node: object) -> TableSpec:
         targets=tuple(node.get("targets", ())),
         own_metrics=tuple(node["metrics"]) if kind == "records" else (),
         ours=source.get("ours"),
+        experiments=dict(node.get("experiments") or {}),
+        expected=tuple(expected_spec(e, node["shots"]) for e in node.get("expected") or ()),
+        look_at={row: tuple(causes) for row, causes in (node.get("look_at") or {}).items()},
         **{k: node[k] for k in ("kind", "title", "caption", "suite", "shots", "num_images")},
     )
 
 
-def load_spec(name: str, folder: Path = FOLDER) -> TableSpec:
+def load_spec(name: str, folder: Path = FOLDER, *, config_dir: Path | None = None) -> TableSpec:
     """The specification of a table.
+
+    Args:
+        name: of the table.
+        folder: of the YAML files.
+        config_dir: a folder of the user's own, whose `table` comes first.
 
     Raises:
         ValueError: there is no such table, or its file is malformed.
     """
     from omegaconf import OmegaConf
 
-    path = folder / f"{name}.yaml"
-    if not path.exists():
-        raise ValueError(f"no table {name!r}; there are {', '.join(table_names(folder))}")
+    folders = [*([config_dir / "table"] if config_dir else []), folder]
+    places = [place / f"{name}.yaml" for place in folders]
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        known = sorted({n for place in folders for n in table_names(place)})
+        raise ValueError(f"no table {name!r}; there are {', '.join(known)}")
     try:
-        return parse_spec(name, OmegaConf.to_container(OmegaConf.load(path)))
+        spec = parse_spec(name, OmegaConf.to_container(OmegaConf.load(path)))
+        return replace(spec, config_dir=config_dir)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

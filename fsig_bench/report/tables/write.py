@@ -29,7 +29,11 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def write_tables(
-    records: Sequence[Record], out: Path, names: Sequence[str] | None = None
+    records: Sequence[Record],
+    out: Path,
+    names: Sequence[str] | None = None,
+    *,
+    config_dir: Path | None = None,
 ) -> list[Path]:
     """Writes NAME.md, NAME.csv and NAME.tex of each table, document.tex and references.bib.
 
@@ -37,6 +41,7 @@ def write_tables(
         records: of any suites and protocols; each table takes those that belong into it.
         out: folder, made if need be.
         names: which tables; None is all of conf/table.
+        config_dir: a folder of the user's own, whose `table` comes first.
 
     Returns:
         The files, in the order in which they were written.
@@ -45,7 +50,8 @@ def write_tables(
         ValueError: a name or a specification is wrong; nothing has been written then.
     """
     chosen = list(dict.fromkeys(table_names() if names is None else names))
-    tables = [build_table(load_spec(name), records) for name in chosen]
+    specs = [load_spec(name, config_dir=config_dir) for name in chosen]
+    tables = [build_table(spec, records) for spec in specs]
     texts = {
         f"{table.name}.{end}": render(table)
         for table in tables
