@@ -144,9 +144,9 @@ class Likelihood:
     The gap sees copies of the shots, exact or close, even where they are few, and nothing else. It
     is the mean of k numbers: read it beside `fresh_gap`, that of fresh real images. `over_shots`
     has the standard error of the difference; where that is within two errors, a warning says so,
-    and then the gap is no evidence of anything: with ten shots it moves by 4 between draws of the
-    shots, while a tenth of copies takes it beyond -1,000. With one shot neither is defined. Values
-    end at 1,000 either way.
+    and then the gap is no evidence of anything: on `babies`, ten other shots move it by 4, while a
+    tenth of exact copies takes it beyond -1,000. With one shot neither is defined. Values end at
+    1,000 either way.
     """
 
     which: Which
