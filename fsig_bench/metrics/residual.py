@@ -9,14 +9,15 @@ lies among theirs. Which faces are drawn does not matter here, only how. This me
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from fsig_bench.metrics.base import Evidence
 
-PARTS = ("pixels", "perceptual")
+Part = Literal["pixels", "perceptual"]
+PARTS: tuple[Part, ...] = ("pixels", "perceptual")  # the columns of `redraw_gaps`
 
 
 def quantile_among(values: Tensor, *, real: Tensor) -> Tensor:
@@ -49,23 +50,18 @@ class RenderingResidual:
     It goes on growing where all samples lie beyond all real images, as quantiles do not.
     """
 
-    part: str  # whose ratio is the value: pixels | perceptual
+    part: Part  # whose ratio is the value
     limit: float  # the quantile of real residuals beyond which a sample counts as no drawing
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> dict[str, Any]:
         """Also, in pixels and in the perceptual network, all of `compare_residuals`."""
-        if self.part not in PARTS:
-            raise ValueError(f"rendering_residual has part={self.part!r}; choose pixels|perceptual")
         domain = int(evidence.reading("real")[1].argmax(1).mode().values)
         real, fake = (evidence.redraw_gaps(role, domain) for role in ("real", "fake"))
-        found = {
+        found: dict[str, Any] = {
             part: compare_residuals(real=real[:, j], fake=fake[:, j], limit=self.limit)
             for j, part in enumerate(PARTS)
         }
-        return {
-            "value": found[self.part]["ratio"],
-            **evidence.counts(),
-            "limit": self.limit,
-        } | found
+        value = found[self.part]["ratio"]
+        return {"value": value, **evidence.counts(), "limit": self.limit, **found}
