@@ -141,7 +141,7 @@ class Spectrum:
         of_real, of_fake = (in_batches(measure, x, size) for x in (real, fake))
         peak_of_real, peak = (in_batches(nyquist_power, x, size).mean(0) for x in (real, fake))
         departure = TO_DB * (of_fake.mean(0) - of_real.mean(0))
-        centres = band_of(*fake.shape[2:], self.bands_per_octave)[1]
+        centres = band_of(fake.shape[2], fake.shape[3], self.bands_per_octave)[1]
         worst = int(departure.abs().argmax())
         return {
             "value": float(departure[worst].abs()),
