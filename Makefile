@@ -8,12 +8,12 @@ run: .venv/.run
 	$(BIN)/python -m fsig_bench method=crdi dataset=babies
 
 test: .venv/.test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy fsig_bench baselines
+	$(BIN)/mypy fsig_bench baselines tools
 	$(BIN)/lint-imports
 
 .venv/bin/python:

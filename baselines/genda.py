@@ -16,14 +16,15 @@ give k images. With style_steps=together, ours and cheaper, the halves stay pair
 one style step takes every code towards a shot drawn at random.
 
 The official code reuses noise and codes between processes and episodes; here image j belongs to
-episode j // k, whose every random number comes from (draw, episode).
+episode j // k, whose every random number comes from (draw, episode). Episodes know nothing of each
+other, so e of them are trained at once.
 
-Shape legend: k shots, l styles, d style width, b images of an adversarial step.
+Shape legend: e episodes, k shots, l styles, d style width, b images of an adversarial step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,7 +33,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.common.choices import check_choices
-from baselines.common.critic import Critic, load_critic
+from baselines.common.critic import load_critic
+from baselines.common.ensemble import Together
 from baselines.common.stylegan2 import StyleSource
 from fsig_bench.api import (
     ImageGenerators,
@@ -41,6 +43,7 @@ from fsig_bench.api import (
     Sampler,
     State,
     Trunk,
+    compiled,
     derive,
     generator,
     upload,
@@ -76,6 +79,26 @@ def descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learners:
+    """What episodes train, e at once."""
+
+    mapper: Together  # of `LatentNet`
+    critic: Together  # of `Critic`
+    source_critic: Mapping[str, Tensor]
+    d: int
+
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Fresh nets from their seeds; critics as the source model's."""
+        fresh = []
+        with torch.random.fork_rng(devices=[]):
+            for seed in seeds:
+                torch.manual_seed(seed)
+                fresh.append(LatentNet(self.d).state_dict())
+        self.mapper.put(fresh)
+        self.critic.put([self.source_critic] * len(seeds))
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenDA:
     """The method; its values stand in conf/method/genda.yaml."""
 
@@ -88,9 +111,12 @@ class GenDA:
     adversarial_weight: float  # falls linearly to 0
     style_weight: float
     style_steps: Literal["each", "together"]  # official, or one step for all codes
+    episodes_at_once: int  # more take fewer launches and more memory; the same up to rounding
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.episodes_at_once < 1:
+            raise ValueError(f"episodes_at_once={self.episodes_at_once}: give at least 1")
 
     @property
     def nfe_per_image(self) -> float:
@@ -112,84 +138,104 @@ class GenDA:
             meta={"nfe_per_image": round(self.evaluations(k), 1)},
         )
 
-    def critic(self) -> Critic:
-        """A trainable copy of the source model's."""
-        return load_critic(*self.generator.critic_parts()).to(self.generator.device)
+    def learners(self) -> Learners:
+        """Room for the networks of `episodes_at_once` episodes."""
+        d, device = self.generator.net.arch.style_dim, self.generator.device
+        critic = load_critic(*self.generator.critic_parts()).to(device)
+        nets = LatentNet(d).to(device), critic
+        mapper, critics = (compiled(Together(net, self.episodes_at_once)) for net in nets)
+        return Learners(mapper=mapper, critic=critics, source_critic=critic.state_dict(), d=d)
 
-    def styles(self, shots: Images, draw: int, episode: int) -> Tensor:
-        """The k codes [k, l, d] that an episode ends with."""
-        net, device, k = self.generator.net, self.generator.device, len(shots)
-        g = generator(draw, "genda", episode)
-        codes = torch.randn(k, net.arch.num_styles, 2 * net.arch.style_dim, generator=g).to(device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(draw, "genda", "weights", episode))
-            mapper = LatentNet(net.arch.style_dim).to(device)
-        critic = self.critic()
+    def noise(self, n: int, generators: Sequence[torch.Generator]) -> list[Tensor]:
+        """Noise maps for n images of each episode, [e n, 1, side, side]; one upload for all."""
+        net = self.generator.net
+        rows = [torch.cat([m.flatten(1) for m in net.noise(n, g)], 1) for g in generators]
+        sides = net.arch.noise_sides
+        parts = upload(torch.cat(rows), self.generator.device).split([s * s for s in sides], 1)
+        return [p.reshape(-1, 1, s, s) for p, s in zip(parts, sides, strict=True)]
+
+    def styles(self, shots: Tensor, draw: int, episodes: Sequence[int], own: Learners) -> Tensor:
+        """The k codes [e, k, l, d] that each of e episodes ends with."""
+        net, device, k, e = self.generator.net, self.generator.device, len(shots), len(episodes)
+        gs = [generator(draw, "genda", episode) for episode in episodes]
+        shape = (k, net.arch.num_styles, 2 * net.arch.style_dim)
+        codes = torch.stack([torch.randn(shape, generator=g) for g in gs]).to(device)
+        own.begin([derive(draw, "genda", "weights", episode) for episode in episodes])
         betas = (self.betas[0], self.betas[1])
-        adam_m = torch.optim.Adam(mapper.parameters(), lr=self.lr, betas=betas)
-        adam_d = torch.optim.Adam(critic.parameters(), lr=self.lr, betas=betas)
+        adam_m = torch.optim.Adam(own.mapper.parameters(), lr=self.lr, betas=betas)
+        adam_d = torch.optim.Adam(own.critic.parameters(), lr=self.lr, betas=betas)
         with torch.no_grad():
             goals = [gram(m) for m in self.perceptual.trunk(shots)]
 
         together = self.style_steps == "together"
-        u, aux = codes.chunk(2, 2)
+        u, aux = codes.chunk(2, 3)
+        each = torch.arange(e, device=device)[:, None]
+
+        def drawn(one: Callable[[torch.Generator], Tensor]) -> Tensor:
+            return upload(torch.stack([one(g) for g in gs]), device)  # [e, ...]
 
         def pick() -> Tensor:
             if together or k < self.batch:
-                return torch.randint(k, (self.batch,), generator=g)
-            return torch.randperm(k, generator=g)[: self.batch]
+                return drawn(lambda g: torch.randint(k, (self.batch,), generator=g))
+            return drawn(lambda g: torch.randperm(k, generator=g)[: self.batch])
 
         def fake(rows: Tensor, halves: Tensor) -> Tensor:
-            noise = [a.to(device) for a in net.noise(len(rows), g)]
-            return net.synthesis(mapper(torch.cat([u[rows], aux[halves]], 2)), noise)
+            noise = self.noise(rows.shape[1], gs)
+            styles = own.mapper(torch.cat([u[each, rows], aux[each, halves]], 3))
+            return net.synthesis(styles.flatten(0, 1), noise)
 
         def mixed() -> Tensor:
             rows = pick()
-            return fake(rows, rows if together else pick())
+            return fake(rows, rows if together else pick()).unflatten(0, (e, -1))
 
         for i in range(self.updates):
             with torch.no_grad():
-                drawn = mixed()
-            loss_d = F.softplus(critic(drawn)).mean() + F.softplus(-critic(shots[pick()])).mean()
-            descend(adam_d, loss_d)
+                images = mixed()
+            loss_d = F.softplus(own.critic(images)).mean(1)
+            loss_d = loss_d + F.softplus(-own.critic(shots[pick()])).mean(1)
+            descend(adam_d, loss_d.sum())
 
             weight = self.adversarial_weight * (1 - i / self.updates)
-            loss_m = weight * F.softplus(-critic(mixed())).mean()
-            descend(adam_m, loss_m)
+            loss_m = weight * F.softplus(-own.critic(mixed())).mean(1)
+            descend(adam_m, loss_m.sum())
             losses = [loss_d.detach(), loss_m.detach()]
 
-            order = torch.randperm(k, generator=g)
-            for rows in [order] if together else order.split(1):
-                toward = torch.randint(k, (len(rows),), generator=g)
+            order = drawn(lambda g: torch.randperm(k, generator=g))
+            for rows in [order] if together else order.split(1, 1):
+                n = rows.shape[1]
+                toward = drawn(lambda g, n=n: torch.randint(k, (n,), generator=g))  # type: ignore[misc]
                 maps = self.perceptual.trunk(fake(rows, rows if together else toward))
                 gaps = [
-                    (gram(m) - goal[toward]).square().mean()
+                    (gram(m) - goal[toward.flatten()]).square().view(e, -1).mean(1)
                     for m, goal in zip(maps, goals, strict=True)
                 ]
-                loss_m = self.style_weight * torch.stack(gaps).sum()
-                descend(adam_m, loss_m)
+                loss_m = self.style_weight * torch.stack(gaps).sum(0)
+                descend(adam_m, loss_m.sum())
                 losses.append(loss_m.detach())
             if not torch.isfinite(torch.stack(losses)).all():  # the update's only wait
+                bad = torch.stack(losses).isfinite().all(0).logical_not().nonzero()[0, 0]
                 raise FloatingPointError(
-                    f"losses {torch.stack(losses).tolist()} in episode {episode}; lower "
-                    f"method.lr={self.lr}"
+                    f"losses {torch.stack(losses)[:, bad].tolist()} in episode "
+                    f"{episodes[int(bad)]}; lower method.lr={self.lr}"
                 )
         with torch.no_grad():
-            out: Tensor = mapper(codes)
+            out: Tensor = own.mapper(codes)
         return out
 
     def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is code i % k of episode i // k."""
-        net, device = self.generator.net, self.generator.device
+        net, device, at_once = self.generator.net, self.generator.device, self.episodes_at_once
         shots = state.tensors["shots"].to(device)
-        k, last = len(shots), dict[int, Tensor]()
+        k, last, own = len(shots), dict[int, Tensor](), self.learners()
 
         def images_at(indices: Sequence[int]) -> Images:
             rows = []
             for i in indices:
                 if i // k not in last:
                     last.clear()
-                    last[i // k] = self.styles(shots, draw, i // k)
+                    first = i // k // at_once * at_once
+                    batch = range(first, first + at_once)
+                    last.update(zip(batch, self.styles(shots, draw, batch, own), strict=True))
                 rows.append(last[i // k][i % k])
             random = ImageGenerators(draw, indices, "genda")
             noise = [upload(random.randn(1, s, s), device) for s in net.arch.noise_sides]

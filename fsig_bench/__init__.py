@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.api.version import __version__
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load_records", "run", "score"]
 
 
-def run(
-    *overrides: str, config_dir: str | Path | None = None
-) -> dict[str, Any]:  # record.json: plain JSON values
+def run(*overrides: str, config_dir: str | Path | None = None) -> Record:
     """One run, as `fsig-bench OVERRIDE ...` makes it, without its controls; returns its record.
 
     A run that is on disk is read, not made again. The record's folder, stages and pictures lie
@@ -67,7 +66,7 @@ def score(
     batch_size: int = 50,
     overrides: Sequence[str] = (),
     config_dir: str | Path | None = None,
-) -> dict[str, dict[str, Any]]:  # plain JSON values
+) -> dict[str, JsonDict]:
     """Metrics of images that were made anywhere, under a protocol of the harness.
 
     The networks are those of the suite: `paper` (the default) has Inception and LPIPS, for

@@ -23,6 +23,7 @@ from fsig_bench.api.files import write_json
 from fsig_bench.api.owners import exclusive, own_path
 from fsig_bench.api.parts import drop
 from fsig_bench.api.places import cache_folder
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.console import Bar, console, parse_words, run_word
 from fsig_bench.data.archives import is_archive
 from fsig_bench.data.importing import (
@@ -40,7 +41,7 @@ DRIVE = "https://drive.google.com/file/d/"
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 
 
-def described(given: Mapping[str, str], config_dir: Path | None = None) -> dict[str, Any]:
+def described(given: Mapping[str, str], config_dir: Path | None = None) -> JsonDict:
     """The dataset's part of the composed config.
 
     Raises:
@@ -60,7 +61,7 @@ def described(given: Mapping[str, str], config_dir: Path | None = None) -> dict[
     return dict(node)
 
 
-def accepted(origin: Mapping[str, Any], answer: str | None, note: Path) -> bool:
+def accepted(origin: Json, answer: str | None, note: Path) -> bool:
     """Whether the user takes the set under its licence; asked once, as `note` remembers."""
     terms = f"{origin['licence']}  ({origin['page']})"
     console.print(f"licence: {terms}", soft_wrap=True)
@@ -74,12 +75,12 @@ def accepted(origin: Mapping[str, Any], answer: str | None, note: Path) -> bool:
     return input("Use it under these terms? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def link(source: Mapping[str, Any]) -> str:
+def link(source: Json) -> str:
     """Where a person finds one role's archive."""
     return str(source.get("url") or f"{DRIVE}{source['gdrive']}")
 
 
-def sources(origin: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
+def sources(origin: Json, role: str) -> list[JsonDict]:
     """The downloads of one role's archive, in the order in which they are tried."""
     found = [dict(origin[role])] if origin[role] else []
     for other in origin["alternatives"]:
@@ -90,7 +91,7 @@ def sources(origin: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
     return found
 
 
-def by_hand(name: str, role: str, origin: Mapping[str, Any]) -> str:
+def by_hand(name: str, role: str, origin: Json) -> str:
     """What to do where no download works: every other place that is known, and the command."""
     others = [
         a["at"] + f" ({a['what']})"
@@ -104,7 +105,7 @@ def by_hand(name: str, role: str, origin: Mapping[str, Any]) -> str:
     )
 
 
-def archive(name: str, role: str, origin: Mapping[str, Any]) -> tuple[Path, str | None]:
+def archive(name: str, role: str, origin: Json) -> tuple[Path, str | None]:
     """The downloaded archive of one role, and the folder in it that holds the images.
 
     Raises:
@@ -130,7 +131,7 @@ def archive(name: str, role: str, origin: Mapping[str, Any]) -> tuple[Path, str 
     raise ValueError(f"{why}. {by_hand(name, role, origin)}")
 
 
-def download(source: Mapping[str, Any], target: Path, what: str) -> None:
+def download(source: Json, target: Path, what: str) -> None:
     """Brings an archive to `target`, whole or not at all."""
     if "url" in source:
         with Bar(what, 1, "KiB") as bar:

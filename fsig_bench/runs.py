@@ -25,8 +25,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os.path import dirname
 from pathlib import Path
-from typing import Any
 
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.console import parse_words, printable, results_root, run_word, split_config_dir
 from fsig_bench.store.index import Entry, entries
 from fsig_bench.store.lock import is_held
@@ -52,7 +52,7 @@ class RunStatus:
     run_id: str
     folder: Path
     reason: str  # the reason of a failure
-    record: Mapping[str, Any] | None
+    record: Record | None
 
     def fits(self, wanted: Mapping[str, str]) -> bool:
         """Whether every key has one of the wanted values, separated by commas."""
@@ -139,7 +139,7 @@ KEYED = (
 )
 
 
-def differences(asked: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+def differences(asked: Json, record: Record) -> list[str]:
     """The settings that decide a run in which a config and a record's differ, sorted."""
     ours, theirs = (flat({k: c[k] for k in KEYED if k in c}) for c in (asked, record["config"]))
     return [

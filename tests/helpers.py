@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
-from warm_process import run_warm
+from warm_process import WarmProcess, run_warm
 
 from fsig_bench.runner.build import build_method
 from fsig_bench.runner.compose import compose_config
@@ -23,6 +25,13 @@ PIPES = {"capture_output": True, "text": True}
 
 
 def composed(*overrides):
+    """The config of these words; the files of conf/ stay as they are during the tests."""
+    own = [w for w in overrides if "searchpath" in w and w not in BRIEF]
+    return compose_config(overrides) if own else deepcopy(composed_once(overrides))
+
+
+@lru_cache(maxsize=512)
+def composed_once(overrides):
     return compose_config(overrides)
 
 
@@ -36,6 +45,12 @@ def build(cell):
 
 def command(*overrides):
     return [sys.executable, "-m", "fsig_bench", *overrides]
+
+
+def start(*overrides, env=None, cwd=ROOT, new_session=False):
+    """The command with these words, under way; its standard output and error are kept apart."""
+    own = os.environ | {"COLUMNS": "200"} | (env or {})
+    return WarmProcess(overrides, cwd=cwd, env=own, new_session=new_session)
 
 
 def cli(*overrides, check=True, env=None, warm=True, cwd=ROOT):

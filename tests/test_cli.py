@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, cli, command, composed
+from helpers import ROOT, cli, composed, start
 
 from fsig_bench.runner.controls import control_configs
 from fsig_bench.runner.resolve import resolve
@@ -130,14 +130,7 @@ def test_a_mistake_in_one_cell_of_a_sweep_leaves_the_others():
 def test_an_interrupt_is_one_line_and_says_how_to_go_on(mode, tmp_path):
     words = [*mode, "method=source", "dataset=babies", "controls=[]", "num_images=20000"]
     words += [f"results_dir={tmp_path}", "device=cpu"]
-    process = subprocess.Popen(
-        command(*words),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # as a terminal does: the signal reaches the workers as well
-    )
+    process = start(*words, new_session=True)  # as a terminal does: the workers get the signal too
     started = time.monotonic()
     while not is_running(tmp_path):
         assert process.poll() is None, process.communicate()

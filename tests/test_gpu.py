@@ -6,6 +6,8 @@ from helpers import build, make_cell
 
 from fsig_bench.api.images import to_float, upload
 from fsig_bench.api.types import NoProgress
+from fsig_bench.runner.build import computing
+from fsig_bench.runner.device import precision_policy
 from fsig_bench.runner.run import run
 from fsig_bench.store.store import Store
 
@@ -61,8 +63,40 @@ def test_what_saves_memory_does(word):
 def test_a_whole_run_in_half_precision_states_it(policy, tmp_path):
     cell = make_cell(*SMALL, "method=crdi", "device=cuda", f"precision.sample={policy}")
     record, _ = run(cell, Store(tmp_path))
-    assert record["config"]["precision"] == {"adapt": "fp32", "sample": policy}
+    stated = {"adapt": "fp32", "sample": policy, "score": "fp32"}
+    assert record["config"]["precision"] == stated
     assert record["environment"]["gpu"] and record["metrics"]["fd"]["value"] > 0
+
+
+def test_policies_round_what_they_say():
+    """TF32 keeps ten bits of mantissa: convolutions and products use it by their policy alone."""
+    if torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("this GPU has no TF32")
+    g = torch.Generator("cuda").manual_seed(0)
+    x, w = (torch.randn(s, generator=g, device="cuda") for s in ((4, 64, 32, 32), (64, 64, 3, 3)))
+    a, b = (torch.randn(512, 512, generator=g, device="cuda") for _ in range(2))
+    exact = torch.conv2d(x.double(), w.double(), padding=1), a.double() @ b.double()
+    rounds = {}
+    for policy in ("fp32", "torch_default", "tf32"):
+        with precision_policy(policy, "cuda"):
+            got = torch.conv2d(x, w, padding=1), a @ b
+        gaps = [float((e - o).abs().max() / e.abs().max()) for e, o in zip(exact, got, strict=True)]
+        rounds[policy] = tuple(gap > 1e-5 for gap in gaps)
+    wanted = {"fp32": (False, False), "torch_default": (True, False), "tf32": (True, True)}
+    assert rounds == wanted
+
+
+def test_a_tuned_copy_trains_compiled():
+    tensors = []
+    words = ["method=finetune", "method.iterations=2", "method.groups=2", "device=cuda"]
+    for extra in ([], ["compile=default"]):
+        cell = make_cell(*SMALL, *words, *extra)
+        with computing(cell.place, "fp32"):
+            shots = to_float(cell.dataset.shots(4, 0))
+            state = build(cell).adapt(shots, seed=0, progress=NoProgress())
+        tensors.append(state.tensors)
+    apart = [(tensors[0][n] - tensors[1][n]).abs().flatten() > 1e-4 for n in tensors[0]]
+    assert float(torch.cat(apart).float().mean()) < 0.02
 
 
 def test_an_upload_is_whole_before_it_is_used():
@@ -84,7 +118,8 @@ ON_BOTH = {  # every method, each with settings that are done in seconds
     "finetune": ["method.iterations=2", "method.groups=2", "method.sample.num_steps=5"],
     "domainstudio": ["method.iterations=2", "method.groups=2", "method.sample.num_steps=5"],
     "gan_inversion": ["method.projector.steps=5", "method.space_count=2000"],
-    "genda": ["method.updates=2"],
+    "genda": ["method.updates=2", "method.episodes_at_once=2"],
+    "adaimle": ["method.max_iterations=3"],
     "rs_imle": ["method.max_iterations=3"],
 }
 KINDS = ["replay", "jitter", "simplex", "layer_mix", "rssa", "offset", "prior"]

@@ -7,12 +7,10 @@ Sizes, licences, origins and digests as conf/asset/ and conf/in_suite/dataset/pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import yaml
 
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.prepare import link
 
 HEAD = """\
@@ -36,7 +34,7 @@ archives are not known, but for MetFaces (1.6 GB). The sha256 of every image goe
 """
 
 
-def nodes(group: str) -> dict[str, dict[str, Any]]:
+def nodes(group: str) -> dict[str, JsonDict]:
     """The YAML files of a config group by name."""
     files = sorted((CONF / group).glob("*.yaml"))
     return {path.stem: yaml.safe_load(path.read_text()) for path in files}
@@ -65,14 +63,14 @@ def assets() -> str:
     return table("conf/asset | file | MiB | licence | origin | sha256", rows)
 
 
-def place(source: Mapping[str, Any] | None) -> str:
+def place(source: Json | None) -> str:
     """A link to one role's archive."""
     if source is None:
         return "none"
     return f"[{'zip' if 'url' in source else 'Drive'}]({link(source)})"
 
 
-def number(images: Any) -> str:
+def number(images: object) -> str:
     """10, or 2000-3000."""
     if images is None:
         return "-"

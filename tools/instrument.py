@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.table import Table
 from torch import Tensor
 
 from fsig_bench.api.images import to_uint8
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.weights import locate
 from fsig_bench.console import console
 from fsig_bench.faceworld.domains import DOMAINS
+from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.faceworld.render import render
 from fsig_bench.faceworld.train_reader import held_out_quality
 from fsig_bench.metrics.frechet import frechet_distance
@@ -50,7 +51,7 @@ SOURCES = {
 }
 
 
-def _note(weights: str, quality: dict[str, Any]) -> None:
+def _note(weights: str, quality: JsonDict) -> None:
     """Adds quality figures to a weight file's manifest entry."""
     file = locate(weights)
     manifest = file.parent / "manifest.json"
@@ -115,6 +116,7 @@ def main() -> None:
     seen = {"psnr_db_adults": round(float(decibels), 2), "n": len(shots)}
     console.print(f"autoencoder: {seen}")
     _note(f"{weights}/autoencoder.safetensors", seen)
+    assert isinstance(extractor, FactorReader)
     reader = held_out_quality(extractor)
     console.print(f"reader: domain accuracy {reader['domain_accuracy']}, R2 per visible factor:")
     worst_first = sorted(reader["r2"].items(), key=lambda p: p[1])

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from torch import Tensor
 from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet
 from baselines.common.weights import converted, read_weights
-from fsig_bench.api import Asset
+from fsig_bench.api import Asset, JsonDict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class ADMFlags:
         sides = [self.image_size >> level for level in range(len(self.channel_mult))]
         return [side in self.attention_resolutions for side in sides]
 
-    def unet_config(self) -> dict[str, Any]:
+    def unet_config(self) -> JsonDict:
         """Arguments of the `UNet2DModel` that computes the same function."""
         kinds = ["Attn" if a else ("Resnet" if self.resblock_updown else "") for a in self.attends]
         # ResnetDownsampleBlock2D, AttnDownBlock2D, DownBlock2D

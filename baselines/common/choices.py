@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 
-def check_choices(settings: Any) -> None:
+def check_choices(settings: object) -> None:
     """Checks the `Literal` fields of a dataclass, which Python itself does not.
 
     Raises:

@@ -10,7 +10,6 @@ assumed: a model that was trained under another schedule would be sampled wrongl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from baselines.common.unet import PixelUNet
+from fsig_bench.api import Json, JsonDict
 
 INNER: dict[str, Literal["eps", "v", "sample"]] = {
     "epsilon": "eps",
@@ -28,7 +28,7 @@ INNER: dict[str, Literal["eps", "v", "sample"]] = {
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def read_json(folder: Path, places: tuple[str, ...]) -> dict[str, Any] | None:
+def read_json(folder: Path, places: tuple[str, ...]) -> JsonDict | None:
     """The first of some JSON files below a folder without diffusers' own fields; None: no file."""
     for place in places:
         if (path := folder / place).is_file():
@@ -36,7 +36,7 @@ def read_json(folder: Path, places: tuple[str, ...]) -> dict[str, Any] | None:
     return None
 
 
-def refusal(net: Mapping[str, Any], schedule: Mapping[str, Any], resolution: int) -> str | None:
+def refusal(net: Json, schedule: Json, resolution: int) -> str | None:
     """Why a network under a schedule is of no use here; None if it is."""
     sides = net.get("sample_size")
     sides = sides if isinstance(sides, list | tuple) else [sides, sides]
@@ -80,7 +80,7 @@ class DiffusersSource:
     """
 
     path: str  # the folder
-    schedule: Mapping[str, Any] | None  # fields of the scheduler's config that count instead
+    schedule: Json | None  # fields of the scheduler's config that count instead
     resolution: int  # pixels, the suite's
     device: str
 
@@ -96,7 +96,7 @@ class DiffusersSource:
         return root / "unet" if (root / "unet" / "config.json").is_file() else root
 
     @cached_property
-    def unet_config(self) -> dict[str, Any]:
+    def unet_config(self) -> JsonDict:
         """The arguments of `UNet2DModel`."""
         config = read_json(self.folder, ("config.json",))
         if config is None or not (self.folder / WEIGHTS).is_file():
@@ -107,7 +107,7 @@ class DiffusersSource:
         return config
 
     @cached_property
-    def schedule_config(self) -> dict[str, Any]:
+    def schedule_config(self) -> JsonDict:
         """The fields of the scheduler's config."""
         places = ("scheduler/scheduler_config.json", "scheduler_config.json")
         found = read_json(Path(self.path).expanduser(), places)

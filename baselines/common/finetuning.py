@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from fsig_bench.api import compiled
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -20,7 +22,7 @@ def read(scalars: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def trainable_copy(net: Net) -> Net:
-    """A copy of a frozen network, for tuning.
+    """A copy of a frozen network, for tuning; compiled where the run compiles networks.
 
     Raises:
         ValueError: the network is offloaded: its weights are elsewhere between the layers' turns.
@@ -30,4 +32,4 @@ def trainable_copy(net: Net) -> Net:
             "offload=true is for frozen networks, and this method tunes the weights; "
             "try method.groups_at_once=1, method.checkpointing=true, precision.adapt=bf16"
         )
-    return copy.deepcopy(net)
+    return compiled(copy.deepcopy(net))

@@ -12,17 +12,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baselines.common.critic import Critic
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
-from baselines.common.weights import converted, read_weights
+from baselines.common.weights import Checkpoint, converted, read_weights
 from fsig_bench.api import Asset
 
-Convert = Callable[[Mapping[str, Any], StyleArchitecture], dict[str, Tensor]]
+Convert = Callable[[Checkpoint, StyleArchitecture], dict[str, Tensor]]
 NOISES = "noises."  # the maps that the checkpoint was saved with; kept beside the generator
 
 
@@ -48,7 +47,7 @@ def _renames(arch: StyleArchitecture) -> dict[str, str]:
     return out | {f"{k}.conv": f"{v}.conv" for k, v in (styled | rgb).items()}
 
 
-def convert_rosinality(state: Mapping[str, Any], arch: StyleArchitecture) -> dict[str, Tensor]:
+def convert_rosinality(state: Checkpoint, arch: StyleArchitecture) -> dict[str, Tensor]:
     """Tensors of `g_ema` under our names, with its noise maps as noises.0 and so on.
 
     Raises:
@@ -80,9 +79,7 @@ def convert_rosinality(state: Mapping[str, Any], arch: StyleArchitecture) -> dic
     return out | noises
 
 
-def convert_rosinality_critic(
-    state: Mapping[str, Any], arch: StyleArchitecture
-) -> dict[str, Tensor]:
+def convert_rosinality_critic(state: Checkpoint, arch: StyleArchitecture) -> dict[str, Tensor]:
     """Tensors of the critic `d` under our names.
 
     Raises:

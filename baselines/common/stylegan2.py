@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -192,7 +191,7 @@ class StyleGenerator(nn.Module):
         return [torch.randn(n, 1, side, side, generator=g, device=g.device) for side in sides]
 
 
-def parameters(module: Any) -> int:
+def parameters(module: nn.Module) -> int:
     """How many trained numbers a module holds."""
     return sum(p.numel() for p in module.parameters())
 

@@ -9,11 +9,10 @@ Shape legend: n images, h height, w width.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from baselines.common.diffusion import linear_abar
 from baselines.common.fullres import FullResolution, fold_upsampling
 from baselines.common.weights import read_weights
-from fsig_bench.api import verified, write_safetensors
+from fsig_bench.api import Json, verified, write_safetensors
 
 
 class PixelUNet(nn.Module):
@@ -47,7 +46,7 @@ class PixelUNet(nn.Module):
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Json,
         unshuffle: int = 1,
         inner: Literal["eps", "v", "sample"] = "eps",
         schedule: Tensor | None = None,

@@ -15,12 +15,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fsig_bench.api import Asset, cache_folder, check_at_rest, write_safetensors
+from fsig_bench.api import Asset, Json, JsonDict, cache_folder, check_at_rest, write_safetensors
 
+# Tensors in plain containers, nested as whoever wrote the file liked.
+Checkpoint = Mapping[str, Any]
 CONVERSION = 1  # raise when a change of a converter changes what it makes
 
 
-def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_weights(path: Path) -> tuple[JsonDict, dict[str, Tensor]]:
     """The architecture in a file's metadata, and its tensors, floating-point ones as float32.
 
     Raises:
@@ -35,7 +37,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return dict(json.loads(metadata["architecture"])), single
 
 
-def read_plain(asset: Asset) -> dict[str, Any]:
+def read_plain(asset: Asset) -> Checkpoint:
     """A checkpoint as tensors and plain containers; nothing in it is executed.
 
     Raises:
@@ -56,8 +58,8 @@ def read_plain(asset: Asset) -> dict[str, Any]:
 def converted(
     asset: Asset,
     recipe: str,
-    architecture: Mapping[str, Any],
-    convert: Callable[[dict[str, Any]], Mapping[str, Tensor]],
+    architecture: Json,
+    convert: Callable[[Checkpoint], Mapping[str, Tensor]],
 ) -> Path:
     """Safetensors made once, in the cache, from a checkpoint in somebody else's layout.
 

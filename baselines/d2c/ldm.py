@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,7 +28,7 @@ from fsig_bench.api import Asset, ImageGenerators, upload
 FORMERLY = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Attention layers under today's names."""
     old = re.compile(rf"(?<=\.)({'|'.join(FORMERLY)})(?=\.(?:weight|bias)$)")
     return {old.sub(lambda m: FORMERLY[m[1]], name): t for name, t in tensors.items()}
@@ -48,7 +49,7 @@ class LDMBackend:
     most_spread: float  # the prior's latents may spread so many times as far as encoded images
     device: str
 
-    def _built(self, kind: str, weights: Asset, config: Asset) -> Any:
+    def _built(self, kind: str, weights: Asset, config: Asset) -> Any:  # Any: of diffusers
         import diffusers
 
         settings = json.loads(config.get().read_text())
@@ -57,11 +58,11 @@ class LDMBackend:
         return net.eval().requires_grad_(False).to(self.device)
 
     @cached_property
-    def _autoencoder(self) -> Any:
+    def _autoencoder(self) -> Any:  # Any: of diffusers, without types
         return self._built("VQModel", self.autoencoder, self.autoencoder_config)
 
     @cached_property
-    def _prior(self) -> Any:
+    def _prior(self) -> Any:  # Any: of diffusers, without types
         return self._built("UNet2DModel", self.prior, self.prior_config)
 
     @property

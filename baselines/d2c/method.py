@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from baselines.d2c.selection import SELECTED, Sampling, doubts, fitted_notes
 from fsig_bench.api import (
     ImageGenerators,
     Images,
+    JsonDict,
     Progress,
     Sampler,
     Shared,
@@ -118,7 +119,7 @@ class D2C:
             meta=fitted_notes(logits, loo, log_bound, source.flatten(1), held),
         )
 
-    def notes(self, state: State) -> dict[str, Any]:
+    def notes(self, state: State) -> JsonDict:
         """What the record says of the classifier, and of the selection under these settings."""
         logits, sample, rate = state.tensors.get("held_logits"), self.sample, 0.0
         if sample.rejects and logits is None:  # of an earlier version: its meta says all there is

@@ -6,15 +6,14 @@ state: the notes are made for each run from the state's held-out logits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from baselines.common.choices import check_choices
 from baselines.d2c.estimator import Score, probe_auc
-from fsig_bench.api import ImageGenerators
+from fsig_bench.api import ImageGenerators, Json, JsonDict
 
 # Notes that follow from these settings; states of earlier versions hold those of the first run.
 SELECTED = ("acceptance_rate", "fallback_share_expected", "fallback", "warning", "nfe_per_image")
@@ -63,10 +62,10 @@ class Sampling:
         u = ImageGenerators(seed, range(len(logits)), "d2c", "accept").rand()
         return float(self.accepted(score, logits, u, log_bound).double().mean())
 
-    def notes(self, rate: float) -> dict[str, Any]:
+    def notes(self, rate: float) -> JsonDict:
         """Acceptance, and how many images will be the best of their proposals instead."""
         fallback = (1 - rate) ** self.budget
-        notes: dict[str, Any] = {
+        notes: JsonDict = {
             "acceptance_rate": round(rate, 5),
             "fallback_share_expected": round(fallback, 5),
         }
@@ -82,7 +81,7 @@ class Sampling:
 
 def fitted_notes(
     logits: Tensor, loo: float, log_bound: float, source: Tensor, held: Tensor
-) -> dict[str, Any]:
+) -> JsonDict:
     """How far the classifier can be trusted, measured on the held-out part of the bank."""
     weight = (logits - logits.max()).exp().double()
     return {
@@ -98,7 +97,7 @@ def fitted_notes(
     }
 
 
-def doubts(fitted: Mapping[str, Any], *, kind: str, unlabelled: str) -> list[str]:
+def doubts(fitted: Json, *, kind: str, unlabelled: str) -> list[str]:
     """What speaks against the backend and the classifier."""
     found = []
     if not 2 / 3 < (ratio := fitted.get("latent_sd_ratio", 1.0)) < 3 / 2:

@@ -124,7 +124,8 @@ class DomainStudio:
             parts_now = shard_groups(batch, self.groups, self.groups_at_once)
             own = sum(len(rows) for *_, rows in parts_now)
             for *values, rows in parts_now:
-                dropping[:] = [derive(seed, "domainstudio", step, i) for i in rows.tolist()]
+                own_seeds = [derive(seed, "domainstudio", step, i) for i in rows.tolist()]
+                dropping.values = torch.tensor(own_seeds)
                 x0, t, noise = (upload(a, device) for a in values)
                 x_t = noised(x0, noise, t, tables).contiguous(memory_format=torch.channels_last)
                 out_src = None

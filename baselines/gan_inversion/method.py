@@ -59,7 +59,7 @@ class After:
         done, kept = self.progress.load()
         return (done - self.start, kept) if done > self.start else (0, {})
 
-    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+    def shared(self, key: Sequence[object], compute: Callable[[], Tensor]) -> Tensor:
         return self.progress.shared(key, compute)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from baselines.common.autoencoder import (
     save_autoencoder,
 )
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.api import generator, to_float
+from fsig_bench.api import JsonDict, generator, to_float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,14 +174,16 @@ class AutoencoderRecipe:
     plain: float = 0.0  # share of a batch rebuilt as it is: crops are resampled, hence blurred
     edge_weight: float = 0.0  # of `edge_loss` between the mean image and its target
 
-    def run(self, out: Path, work: Path) -> dict[str, Any]:
+    def run(self, out: Path, work: Path) -> JsonDict:
         """Trains (or continues), writes `out` with the latents' statistics, returns the cost."""
         torch.manual_seed(self.loop.seed)  # initial weights
         model = Contrast(self.sizes, self.contrast_dim, self.contrast_hidden, self.queue)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        compiled: dict[str, Any] = {}
+        compiled: dict[str, Callable[..., Any]] = {}
 
-        def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+        def loss(
+            net: Callable[..., object], pixels: Tensor, step: int
+        ) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "views", step)
             # Crops in bf16 would be pixels off.
             with torch.autocast(torch.device(self.loop.device).type, enabled=False):

@@ -11,10 +11,10 @@ Checkpointed; the same command continues a stopped run.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet, load_unet, save_unet
 from baselines.common.variational import Tables, at, variational_bound
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.api import generator, to_float, verified
+from fsig_bench.api import Json, JsonDict, generator, to_float, verified
 
 
 def hybrid_loss(
@@ -68,7 +68,7 @@ class DiffusionRecipe:
     """How the weights were made; the values stand in conf/pretrain/diffusion.yaml."""
 
     images: ImageSource
-    unet: Mapping[str, Any]
+    unet: Json
     unshuffle: int
     inner: Literal["eps", "v"]
     vlb_weight: float
@@ -77,7 +77,7 @@ class DiffusionRecipe:
     step_power: float = 1.0  # see `draw_steps`
     start: str | None = None  # trained weights to begin from, of the same network without `fine`
 
-    def run(self, out: Path, work: Path) -> dict[str, Any]:
+    def run(self, out: Path, work: Path) -> JsonDict:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
         torch.manual_seed(self.loop.seed)  # initial weights
         model = PixelUNet(self.unet, self.unshuffle, self.inner, fine=self.fine)
@@ -86,7 +86,9 @@ class DiffusionRecipe:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         tables = Tables.of(linear_abar())
 
-        def loss(net: Any, pixels: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+        def loss(
+            net: Callable[..., Tensor], pixels: Tensor, step: int
+        ) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "noise", step)
             x0 = to_float(pixels)
             t = draw_steps(len(x0), self.step_power, g)

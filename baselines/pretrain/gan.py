@@ -11,7 +11,6 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,16 +21,17 @@ from baselines.common.critic import Critic
 from baselines.common.ema import Average
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
 from baselines.pretrain.loop import Checkpoint, ImageSource, kept, log
-from fsig_bench.api import generator, to_float
+from fsig_bench.api import JsonDict, generator, to_float, upload
 
 
 def mixed_styles(net: StyleGenerator, n: int, probability: float, g: torch.Generator) -> Tensor:
     """w+ [n, l, d] of one mapped z, or with `probability` of two, changing at a random layer."""
     d, styles = net.arch.style_dim, net.arch.num_styles
-    first, second = net.mapping(torch.randn(2 * n, d, generator=g)).chunk(2)
+    device = net.const.device
+    first, second = net.mapping(torch.randn(2 * n, d, generator=g).to(device)).chunk(2)
     cross = torch.randint(1, styles, (n,), generator=g)
     cross[torch.rand(n, generator=g) >= probability] = styles
-    low = (torch.arange(styles)[None, :] < cross[:, None])[:, :, None]
+    low = (torch.arange(styles)[None, :] < cross[:, None])[:, :, None].to(device)
     return torch.where(low, first[:, None], second[:, None])
 
 
@@ -59,18 +59,19 @@ class GanRecipe:
     ema_images: int
     bf16: bool
     compile: bool
+    device: str
     checkpoint_s: float
 
     def fade(self, seen: int) -> float:
         """Share of the learning rates that is left after `seen` images."""
         return min(1.0, max(0.0, (1 - seen / self.num_images) / (1 - self.decay_from)))
 
-    def run(self, out: Path, work: Path) -> dict[str, Any]:
+    def run(self, out: Path, work: Path) -> JsonDict:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
         torch.manual_seed(self.seed)  # initial weights
         net, critic = StyleGenerator(self.architecture), Critic(self.architecture)
         for module in (net, critic):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         work.mkdir(parents=True, exist_ok=True)
         pool = self.images.pool(work)
         average = Average.of(net)
@@ -84,7 +85,12 @@ class GanRecipe:
         done, wall_before = saved.restore()
         synthesis = torch.compile(net.synthesis) if self.compile else net.synthesis
         score = torch.compile(critic) if self.compile else critic
-        cast = torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()
+        kind = torch.device(self.device).type
+        cast = torch.autocast(kind, torch.bfloat16) if self.bf16 else nullcontext()
+
+        def maps(g: torch.Generator) -> list[Tensor]:
+            return [upload(m, self.device) for m in net.noise(n, g)]
+
         start = last = time.perf_counter()
         first, steps, n = done, self.num_images // self.batch_size, self.batch_size
         for step in range(done, steps):
@@ -93,10 +99,11 @@ class GanRecipe:
                     group["lr"] = self.lr * share * self.fade(step * n)
             g = generator(self.seed, "step", step)
             picks = torch.randint(len(pool), (n,), generator=g)
-            real = to_float(pool[picks]).contiguous(memory_format=torch.channels_last)
+            real = to_float(upload(pool[picks], self.device))
+            real = real.contiguous(memory_format=torch.channels_last)
             with cast:
                 with torch.no_grad():
-                    fake = synthesis(mixed_styles(net, n, self.mixing, g), net.noise(n, g))
+                    fake = synthesis(mixed_styles(net, n, self.mixing, g), maps(g))
                 loss_d = F.softplus(score(fake)).mean() + F.softplus(-score(real)).mean()
             adam_d.zero_grad(set_to_none=True)
             loss_d.backward()
@@ -106,7 +113,7 @@ class GanRecipe:
             adam_d.step()
             critic.requires_grad_(False)
             with cast:
-                fake = synthesis(mixed_styles(net, n, self.mixing, g), net.noise(n, g))
+                fake = synthesis(mixed_styles(net, n, self.mixing, g), maps(g))
                 loss_g = F.softplus(-score(fake)).mean()
             adam_g.zero_grad(set_to_none=True)
             loss_g.backward()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
-from fsig_bench.api import generator, write_safetensors
+from fsig_bench.api import JsonDict, generator, write_safetensors
 
 
 class ImageSource(Protocol):
@@ -27,7 +27,8 @@ class ImageSource(Protocol):
 
 
 # (network, uint8 images [n, 3, h, w] or pool positions, step) -> (loss, values to log)
-Loss = Callable[[Any, Tensor, int], tuple[Tensor, dict[str, float]]]
+Network = Callable[..., Any]  # Any: a tensor, or several, as the recipe's network gives them
+Loss = Callable[[Network, Tensor, int], tuple[Tensor, dict[str, float]]]
 
 
 def kept(images: int, *, half_life: float) -> float:
@@ -87,7 +88,7 @@ class Loop:
         rest = (1 - seen / self.num_images) / (1 - self.decay_from)
         return self.lr * min(1.0, (seen + self.batch_size) / self.warmup_images, max(rest, 0.0))
 
-    def run(self, model: nn.Module, loss: Loss, images: ImageSource, work: Path) -> dict[str, Any]:
+    def run(self, model: nn.Module, loss: Loss, images: ImageSource, work: Path) -> JsonDict:
         """Trains in place and leaves the averaged weights in `model`; returns the cost."""
         work.mkdir(parents=True, exist_ok=True)
         pool = images.pool(work)

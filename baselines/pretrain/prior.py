@@ -9,11 +9,11 @@ With `inner=v` the network speaks v inside, and the error of epsilon is weighted
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet, save_unet
 from baselines.common.variational import Tables, at
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.api import generator, to_float, verified
+from fsig_bench.api import Json, JsonDict, generator, to_float, verified
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,20 @@ class PriorRecipe:
 
     images: ImageSource
     autoencoder: str
-    unet: Mapping[str, Any]
+    unet: Json
     inner: Literal["eps", "v"]
     loop: Loop
 
-    def run(self, out: Path, work: Path) -> dict[str, Any]:
+    def run(self, out: Path, work: Path) -> JsonDict:
         """Trains (or continues), writes `out`, returns the cost."""
         torch.manual_seed(self.loop.seed)  # initial weights
         model = PixelUNet(self.unet, 1, self.inner)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         tables = Tables.of(linear_abar())
 
-        def loss(net: Any, z: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+        def loss(
+            net: Callable[..., Tensor], z: Tensor, step: int
+        ) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "noise", step)
             t = (torch.arange(len(z)) + torch.rand(1, generator=g)) / len(z)
             t = (t * 1000).long().clamp(max=999)

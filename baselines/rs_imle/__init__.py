@@ -18,8 +18,9 @@ instead of rows set to infinity; `rejection.mode=exact` tests every pool member 
 last pass instead of a second one; no noise maps.
 """
 
+from baselines.rs_imle.assignments import Adaptive
 from baselines.rs_imle.generator import Architecture, Generator
-from baselines.rs_imle.method import RSIMLE, Adaptive, Sampling
+from baselines.rs_imle.method import RSIMLE, Sampling
 from baselines.rs_imle.search import Projection, Rejection
 
 __all__ = ["RSIMLE", "Adaptive", "Architecture", "Generator", "Projection", "Rejection", "Sampling"]

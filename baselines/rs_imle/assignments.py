@@ -1,4 +1,4 @@
-"""What RS-IMLE's loop remembers between epochs."""
+"""What RS-IMLE's loop remembers between epochs, and when a shot gets a new code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive:
+    """Adaptive IMLE's rule for which shots get a new code, and when."""
+
+    tau: float  # first threshold of every shot
+    change: float  # tau <- (1 - change) loss at a new assignment
+    staleness: int  # epochs that an assignment stays at least
 
 
 @dataclass

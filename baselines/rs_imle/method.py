@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.ema import Average
-from baselines.rs_imle.assignments import Assignments
+from baselines.rs_imle.assignments import Adaptive, Assignments
 from baselines.rs_imle.generator import Architecture, Generator, new_generator, parse_blocks
+from baselines.rs_imle.goals import Goals
 from baselines.rs_imle.search import (
     Perceives,
     Project,
@@ -29,19 +29,11 @@ from fsig_bench.api import (
     Progress,
     Sampler,
     State,
+    compiled,
     derive,
     generator,
     upload,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adaptive:
-    """Adaptive IMLE's rule for which shots get a new code, and when."""
-
-    tau: float  # first threshold of every shot
-    change: float  # tau <- (1 - change) loss at a new assignment
-    staleness: int  # epochs that an assignment stays at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +68,7 @@ class RSIMLE:
     decay_every: int  # epochs
     decay_by: float
     batch: int
+    keep_features: bool  # of the shots; else they are computed again in every step
     shuffle: bool
     epochs: int
     max_iterations: int | None
@@ -104,10 +97,11 @@ class RSIMLE:
         close = (pairs.loss < pairs.tau) & (pairs.age >= self.adaptive.staleness)
         return (close | (pairs.age >= self.refresh_every)).nonzero()[:, 0]
 
-    def losses(self, fake: Tensor, real: Tensor) -> Tensor:
+    def losses(self, fake: Tensor, goals: Goals) -> Tensor:
         """d(x, G(z)) = LPIPS + 0.1 MSE of each pair, [n]."""
-        gap = self.perceptual.perceive(fake) - self.perceptual.perceive(real)
-        mse = (fake - real).square().mean((1, 2, 3))
+        real = self.perceptual.perceive(goals.images) if goals.rows is None else goals.rows
+        gap = self.perceptual.perceive(fake) - real
+        mse = (fake - goals.images).square().mean((1, 2, 3))
         return self.lpips_weight * gap.square().sum(1) + self.mse_weight * mse
 
     def codes(self, number: int, count: int, seed: int) -> Tensor:
@@ -158,7 +152,7 @@ class RSIMLE:
         """Trains a generator from scratch on the shots alone."""
         n, d = len(shots), self.architecture.latent_dim
         net = new_generator(self.architecture, derive(seed, "rs_imle", "weights"))
-        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = compiled(net.to(self.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
         average = Average.of(net)
         betas = self.betas[0], self.betas[1]
         adam = torch.optim.AdamW(net.parameters(), self.lr, betas, weight_decay=self.weight_decay)
@@ -173,8 +167,9 @@ class RSIMLE:
             x = shots.to(self.device)
             project = self.projection.drawn(self.perceptual, x, seed)
             targets = project(x)
+            goals = Goals.of(x, self.perceptual, keep=self.keep_features, batch=self.batch)
             if self.adaptive is not None and not first:  # the first thresholds follow from these
-                pairs.loss = self.losses(net(pairs.z), x).float()
+                pairs.loss = self.losses(net(pairs.z), goals).float()
         epochs, limit = self.epochs, self.max_iterations
         if limit is not None:
             epochs = min(epochs, -(-limit // -(-n // self.batch)))
@@ -182,7 +177,7 @@ class RSIMLE:
             pairs.age += 1
             if len(due := self.due(epoch, pairs)):
                 self.assign(net, pairs, due, targets, project, seed, epoch)
-            self._pass(net, average, adam, pairs, x, seed, epoch)
+            self._pass(net, average, adam, pairs, goals, seed, epoch)
             loss = float(pairs.loss.mean())  # read once a pass: reading waits for the device
             if not math.isfinite(loss):
                 raise FloatingPointError(f"loss {loss} in epoch {epoch}; lower lr={self.lr}")
@@ -202,14 +197,14 @@ class RSIMLE:
         self,
         net: Generator,
         average: Average,
-        adam: Any,
+        adam: torch.optim.Optimizer,
         pairs: Assignments,
-        x: Tensor,
+        goals: Goals,
         seed: int,
         epoch: int,
     ) -> None:
         """One pass over the shots at their codes, `batch` at a time."""
-        n = len(x)
+        n = len(goals.images)
         order = torch.arange(n, device=self.device)
         if self.shuffle:
             g = generator(seed, "rs_imle", "order", epoch)
@@ -217,7 +212,7 @@ class RSIMLE:
         for j, picks in enumerate(order.split(self.batch)):
             for group in adam.param_groups:
                 group["lr"] = self.rate(epoch * -(-n // self.batch) + j, epoch)
-            each = self.losses(net(pairs.z[picks]), x[picks])
+            each = self.losses(net(pairs.z[picks]), goals.at(picks))
             adam.zero_grad(set_to_none=True)
             each.mean().backward()
             adam.step()
@@ -246,4 +241,4 @@ class RSIMLE:
         own = {k[len(head) :]: v for k, v in state.tensors.items() if k.startswith(head)}
         net.load_state_dict(own)
         net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return net.eval()
+        return compiled(net.eval())

@@ -11,7 +11,7 @@ Progress     where `adapt` reports, keeps checkpoints and shares work; NoProgres
 
 Optional abilities of a method, found by their names: PlansWork, AdaptsInTeam, Annotates,
 SharesWork, Reconstructs. Networks that a suite offers to methods: Perceptual, Trunk. Fresh
-images: ImagesByIndex.
+images: ImagesByIndex. Values from JSON or YAML: Json to be read, JsonDict to be made.
 
 Names are looked up when they are first used, so `import fsig_bench.api` does not import torch.
 """
@@ -19,14 +19,16 @@ Names are looked up when they are first used, so `import fsig_bench.api` does no
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fsig_bench.api.assets import Asset
+    from fsig_bench.api.compiling import compiled
     from fsig_bench.api.digests import check_at_rest, sha256_of
     from fsig_bench.api.files import write_json, write_whole
     from fsig_bench.api.images import pixels_sha256, to_float, to_uint8, upload
     from fsig_bench.api.places import CONF, ROOT, cache_folder
+    from fsig_bench.api.plain import Json, JsonDict
     from fsig_bench.api.seeding import ImageGenerators, derive, generator
     from fsig_bench.api.types import (
         AdaptsInTeam,
@@ -57,10 +59,12 @@ if TYPE_CHECKING:
 
 HOMES = {
     "assets": ("Asset",),
+    "compiling": ("compiled",),
     "digests": ("check_at_rest", "sha256_of"),
     "files": ("write_json", "write_whole"),
     "images": ("pixels_sha256", "to_float", "to_uint8", "upload"),
     "places": ("CONF", "ROOT", "cache_folder"),
+    "plain": ("Json", "JsonDict"),
     "seeding": ("ImageGenerators", "derive", "generator"),
     "types": (
         *("AdaptsInTeam", "Annotates", "Images", "ImagesByIndex", "Method", "NoProgress"),
@@ -81,6 +85,8 @@ __all__ = [
     "ImageGenerators",
     "Images",
     "ImagesByIndex",
+    "Json",
+    "JsonDict",
     "Method",
     "NoProgress",
     "Perceptual",
@@ -95,6 +101,7 @@ __all__ = [
     "Trunk",
     "cache_folder",
     "check_at_rest",
+    "compiled",
     "derive",
     "generator",
     "locate",
@@ -113,7 +120,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imports a name of the door from the file that holds it."""
     for home, names in HOMES.items():
         if name in names:

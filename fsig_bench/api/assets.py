@@ -12,11 +12,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 from fsig_bench.api.digests import check_at_rest, digest_for_keys
 from fsig_bench.api.fetching import Report, Say, fetch, no_report, no_words
 from fsig_bench.api.places import cache_folder
+from fsig_bench.api.plain import Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +107,12 @@ def check_space(assets: Sequence[Asset]) -> None:
         )
 
 
-def is_asset(node: Any) -> bool:
+def is_asset(node: object) -> TypeGuard[Json]:
     """Whether a YAML value describes a downloaded file."""
     return isinstance(node, Mapping) and {f.name for f in fields(Asset)} <= set(node)
 
 
-def assets_in(node: Any) -> list[Asset]:
+def assets_in(node: object) -> list[Asset]:
     """Every asset described in a config, at any depth."""
     if is_asset(node):
         return [Asset(**{f.name: node[f.name] for f in fields(Asset)})]

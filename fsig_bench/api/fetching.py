@@ -12,6 +12,7 @@ import os
 import re
 import urllib.error
 import urllib.request
+import urllib.response
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from fsig_bench.api.parts import continued_part, drop, known_of, note_of
 
 Report = Callable[[int, int], None]  # bytes there, bytes in all (0: unknown)
 Say = Callable[[str], None]
+Answer = http.client.HTTPResponse | urllib.response.addinfourl  # of a server; of a local file
 CHUNK = 1 << 18
 TIMEOUT_S = 30.0
 PAGES = ("text/html", "application/xhtml+xml", "text/xml", "application/xml")
@@ -190,7 +192,7 @@ def _transfer(
     return ends
 
 
-def _chunks(answer: Any, left: int) -> Iterator[bytes]:
+def _chunks(answer: Answer, left: int) -> Iterator[bytes]:
     """The bytes of an answer that states `left` of them; 0: it states nothing.
 
     Raises:
@@ -204,7 +206,7 @@ def _chunks(answer: Any, left: int) -> Iterator[bytes]:
             raise ValueError(f"{answer.url} gave more bytes than it stated; they are refused")
 
 
-def _beginning(answer: Any, wanted: Wanted, have: int, tag: str | None) -> tuple[int, int]:
+def _beginning(answer: Answer, wanted: Wanted, have: int, tag: str | None) -> tuple[int, int]:
     """(bytes before those of the answer, bytes in all or 0), from the answer's headers."""
     fields = answer.headers
     if (packed := fields.get("Content-Encoding", "identity").lower()) != "identity":
@@ -230,6 +232,6 @@ def _beginning(answer: Any, wanted: Wanted, have: int, tag: str | None) -> tuple
     return have, total
 
 
-def _strong_tag(answer: Any) -> str | None:
+def _strong_tag(answer: Answer) -> str | None:
     tag = answer.headers.get("ETag")
     return tag if tag and tag.startswith('"') else None  # a weak one may stand for other bytes

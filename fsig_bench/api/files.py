@@ -8,7 +8,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 
 def is_shared(folder: Path) -> bool:
@@ -89,7 +88,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     _replace(path, path.with_name(f".{os.getpid()}.{path.name}"), write)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Writes a value as indented JSON, whole or not at all."""
     text = json.dumps(value, indent=2) + "\n"
     write_bytes(path, text.encode())

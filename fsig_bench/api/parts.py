@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.owners import left_behind, own_path
+from fsig_bench.api.plain import JsonDict
 
 
 def note_of(part: Path) -> Path:
@@ -36,7 +36,7 @@ def continued_part(target: Path, url: str) -> Path:
     return own
 
 
-def known_of(part: Path) -> dict[str, Any]:
+def known_of(part: Path) -> JsonDict:
     """The url and the ETag of a part; nothing for one of unknown origin."""
     try:
         return dict(json.loads(note_of(part).read_text()))

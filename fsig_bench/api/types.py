@@ -1,4 +1,4 @@
-"""The words that the harness and the methods share; imports nothing of ours.
+"""The words that the harness and the methods share.
 
 Shape legend: n images, k shots, h height, w width.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+
+from fsig_bench.api.plain import Json
 
 Images = Tensor  # float32 [n, 3, h, w] in [-1, 1]: what methods speak
 Pixels = Tensor  # uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
@@ -18,7 +20,7 @@ Pixels = Tensor  # uint8 [n, 3, h, w] in [0, 255]: what is stored and scored
 Sampler = Callable[[Sequence[int]], Images]
 
 # (key of plain JSON values, compute) -> the tensor that the key determines, made once for all runs.
-Shared = Callable[[Sequence[Any], Callable[[], Tensor]], Tensor]
+Shared = Callable[[Sequence[object], Callable[[], Tensor]], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,11 @@ class State:
     nfe_adapt: int  # network evaluations that adapting took, counted per image
     # Plain JSON values for the record. "warning" is printed; "nfe_per_image" is what this state
     # needs, where the method's own figure is a bound.
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Json = field(default_factory=dict)
 
 
 class Progress(Protocol):
-    """The rim of a long adaptation: where it reports and keeps its checkpoints."""
+    """Where a long adaptation reports and keeps its checkpoints."""
 
     def report(self, done: int, total: int, **values: float) -> None:
         """Moves the bar to `done` of `total` steps and adds a point to the adaptation curve."""
@@ -46,7 +48,7 @@ class Progress(Protocol):
     def load(self) -> tuple[int, dict[str, Tensor]]:
         """The last checkpoint as (steps done, tensors); (0, {}) when there is none."""
 
-    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+    def shared(self, key: Sequence[object], compute: Callable[[], Tensor]) -> Tensor:
         """A tensor that plain JSON values determine, whatever the shots: made once for all runs."""
         ...
 
@@ -106,7 +108,7 @@ class Annotates(Protocol):
     of it.
     """
 
-    def notes(self, state: State) -> Mapping[str, Any]:
+    def notes(self, state: State) -> Json:
         """Plain JSON values for the record, in place of the meta."""
         ...
 
@@ -136,7 +138,7 @@ class Trunk(Protocol):
         ...
 
 
-def no_sharing(key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+def no_sharing(key: Sequence[object], compute: Callable[[], Tensor]) -> Tensor:
     """A `Shared` that shares with nobody."""
     return compute()
 
@@ -153,7 +155,7 @@ class NoProgress:
     def load(self) -> tuple[int, dict[str, Tensor]]:
         return 0, {}
 
-    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+    def shared(self, key: Sequence[object], compute: Callable[[], Tensor]) -> Tensor:
         return compute()
 
 

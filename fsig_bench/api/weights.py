@@ -10,12 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.digests import sha256_of as sha256_of
 from fsig_bench.api.digests import sha256_once
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.places import ROOT
+from fsig_bench.api.plain import JsonDict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ def locate(path: str | Path) -> Path:
     return given.absolute() if given.is_absolute() or given.exists() else ROOT / given
 
 
-def manifest_entry(path: str | Path) -> dict[str, Any]:
+def manifest_entry(path: str | Path) -> JsonDict:
     """What the manifest beside a weight file says about it.
 
     Raises:
@@ -86,7 +87,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[
     return hashlib.sha256(data).hexdigest()
 
 
-def record_in_manifest(path: Path, entry: dict[str, Any]) -> None:
+def record_in_manifest(path: Path, entry: JsonDict) -> None:
     """Adds or replaces a weight file's entry in the manifest beside it."""
     manifest = path.parent / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from PIL import Image
 from fsig_bench.api.digests import sha256_of
 from fsig_bench.api.files import share_as_folder
 from fsig_bench.api.owners import exclusive, left_behind, own_path
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.data.archives import members
 from fsig_bench.data.opening import open_image
 from fsig_bench.data.reading import SUFFIXES, Seen, as_rgb, list_images, look_at
@@ -130,7 +130,7 @@ def near_duplicates(shots: Sequence[Path], reference: Sequence[Path]) -> dict[st
     return dict(out)
 
 
-def manifest_of(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+def manifest_of(folder: Path, facts: Json) -> JsonDict:
     """What manifest.json of a prepared set says: `facts`, and the sha256 of every file by role."""
     files = {
         role: {p.name: sha256_of(p) for p in list_images(folder / role)}
@@ -141,9 +141,7 @@ def manifest_of(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, "images": counts, "sha256": files}
 
 
-def differing(
-    folder: Path, manifest: Mapping[str, Any], digest: Callable[[Path], str] = sha256_of
-) -> list[str]:
+def differing(folder: Path, manifest: Json, digest: Callable[[Path], str] = sha256_of) -> list[str]:
     """What a prepared set no longer has as its manifest says: "shots/a.png is missing"."""
     out = []
     for role, names in manifest["sha256"].items():

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fsig_bench.api.digests import sha256_once
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.data.folder import ImageFolder
 from fsig_bench.data.importing import differing
 
@@ -26,10 +25,10 @@ class PreparedFolder(ImageFolder):
     """
 
     # shots and reference (url or gdrive id), alternatives, page, licence, images
-    origin: Mapping[str, Any]
+    origin: Json
 
     @cached_property
-    def _manifest(self) -> dict[str, Any]:
+    def _manifest(self) -> JsonDict:
         manifest = Path(self.path).expanduser().parent / "manifest.json"
         for place in (self.path, self.reference, manifest):
             if place is not None and not Path(place).expanduser().exists():
@@ -37,7 +36,7 @@ class PreparedFolder(ImageFolder):
                     f"{place} is not there yet: fsig-bench prepare dataset={self.name} "
                     f"(licence: {self.origin['licence']}; from {self.origin['page']})"
                 )
-        found: dict[str, Any] = json.loads(manifest.read_text())
+        found: JsonDict = json.loads(manifest.read_text())
         return found
 
     def check(self, k: int, subset: int) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from fsig_bench.data.reading import Seen
 
 FLAT = 8  # of 255: an image whose values span less shows nothing
 
 
-def check_count(role: str, count: int, expected: Any) -> str | None:
+def check_count(role: str, count: int, expected: int | list[int]) -> str | None:
     """A remark where a set is not of the size that is known for it; fewer shots are an error."""
     low, high = expected if isinstance(expected, list) else (expected, expected)
     if low <= count <= high:
@@ -22,7 +21,9 @@ def check_count(role: str, count: int, expected: Any) -> str | None:
     return f"{count} images for the {role}, {wanted} expected: another edition of the set?"
 
 
-def remarks_on(role: str, seen: Sequence[Seen], expected: Any, resolution: int) -> list[str]:
+def remarks_on(
+    role: str, seen: Sequence[Seen], expected: int | list[int], resolution: int
+) -> list[str]:
     """What is unusual about a role's images: their number, size or range.
 
     Raises:

@@ -180,15 +180,19 @@ class FactorReader:
     def _parts(self) -> tuple[ReaderNet, Tensor, Tensor]:
         return load_reader(verified(self.weights))
 
+    def _net(self, images: Tensor) -> ReaderNet:
+        """The network, moved to where the images are."""
+        return self._parts[0].to(images.device)
+
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """uint8 [n, 3, 64, 64] -> float32 [n, d]."""
-        return self._parts[0].features(_prepare(images))
+        return self._net(images).features(_prepare(images))
 
     def trunk(self, images: Tensor) -> list[Tensor]:
         """float32 [n, 3, 64, 64] in [-1, 1] -> the trunk's maps, differentiable."""
         x = images.contiguous(memory_format=torch.channels_last)
-        return self._parts[0].maps(x)[: self.trunk_maps]
+        return self._net(images).maps(x)[: self.trunk_maps]
 
     def perceive(self, images: Tensor) -> Tensor:
         """float32 [n, 3, 64, 64] in [-1, 1] -> rows [n, e], differentiable."""
@@ -197,8 +201,8 @@ class FactorReader:
     @torch.no_grad()
     def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [n, 3, 64, 64] -> factors [n, f], domain logits [n, domains]."""
-        net, mean, sd = self._parts
-        targets, logits = net(_prepare(images))
+        _, mean, sd = self._parts
+        targets, logits = self._net(images)(_prepare(images))
         return decode(targets * sd + mean), logits
 
     def visible(self, factors: Tensor, domain: int) -> Tensor:

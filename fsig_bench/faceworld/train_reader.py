@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.seeding import generator
 from fsig_bench.api.weights import write_safetensors
 from fsig_bench.faceworld.domains import DOMAINS
@@ -51,9 +53,9 @@ class ReaderRecipe:
     features: int
     domain_weight: float
     noise: float  # sd of the pixel noise of half of the training images, in [-1, 1] units
-    loop: Any
+    loop: Any  # Any: baselines.pretrain.loop.Loop, a room that this one may not know
 
-    def run(self, out: Path, work: Path) -> dict[str, Any]:
+    def run(self, out: Path, work: Path) -> JsonDict:
         """Trains (or continues), writes `out`, returns cost and held-out quality."""
         torch.manual_seed(self.loop.seed)  # initial weights
         net = ReaderNet(tuple(self.widths), self.features).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -65,7 +67,9 @@ class ReaderRecipe:
         sd = (((targets - mean) ** 2 * weight).sum(0) / weight.sum(0)).sqrt().clamp(min=1e-3)
         normal = (targets - mean) / sd
 
-        def loss(model: Any, picks: Tensor, step: int) -> tuple[Tensor, dict[str, float]]:
+        def loss(
+            model: Callable[[Tensor], tuple[Tensor, Tensor]], picks: Tensor, step: int
+        ) -> tuple[Tensor, dict[str, float]]:
             g = generator(self.loop.seed, "noise", step)
             x = data["images"][picks].float() / 127.5 - 1
             half = (torch.rand(len(x), 1, 1, 1, generator=g) < 0.5).float() * self.noise
@@ -99,7 +103,7 @@ class _Positions:
         return torch.arange(self.size)
 
 
-def held_out_quality(reader: FactorReader, n: int = 700) -> dict[str, Any]:
+def held_out_quality(reader: FactorReader, n: int = 700) -> JsonDict:
     """R2 per visible factor and domain accuracy, on `n` unseen images of each domain."""
     tables, reads, domains, guesses = [], [], [], []
     for name in CLASSES:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.blocks import block_error
 from fsig_bench.metrics.lpips import (
     mean_pairwise,
@@ -20,7 +21,7 @@ from fsig_bench.metrics.lpips import (
     squared_distances,
 )
 from fsig_bench.metrics.redraw import redraw_gaps
-from fsig_bench.networks.base import FactorReading, LazyImages, in_batches
+from fsig_bench.networks.base import Extractor, FactorReading, LazyImages, Named, in_batches
 
 # What a metric imports of its room; see also `fsig_bench.api`.
 __all__ = [
@@ -71,7 +72,7 @@ class Metric(Protocol):
     # the networks that it uses, "features" and "perceptual", which are fetched beforehand.
     needs: ClassVar[frozenset[str]]
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """At least value, extractor, n_real, n_fake."""
         ...
 
@@ -83,20 +84,20 @@ class Evidence:
     shots: Tensor  # uint8 [k, 3, h, w]; k may be 0 where a folder is scored without its shots
     fake: Tensor  # uint8 [n, 3, h, w]
     real: Tensor | LazyImages | None  # the reference, or None
-    extractor: Any  # features; see `fsig_bench.networks.base`
-    perceptual: Any  # LPIPS distances; see `fsig_bench.api.types.Perceptual`
+    extractor: Any  # Any: an `Extractor` of features, which may be `FactorReading` too
+    perceptual: Any  # Any: a `Perceptual` for LPIPS distances, which has a name too
     seed: int
     batch_size: int
     source_domain: str | None
     target_domain: str | None = None  # of images that are drawn from named factors
     disk_cache: DiskCache | None = None
-    _memo: dict[str, Any] = field(default_factory=dict)
+    _memo: dict[str, Any] = field(default_factory=dict)  # Any: whatever was computed
 
-    def with_extractor(self, extractor: Any, disk_cache: DiskCache | None = None) -> Evidence:
+    def with_extractor(self, extractor: Extractor, disk_cache: DiskCache | None = None) -> Evidence:
         """The same images, with features of another network."""
         return replace(self, extractor=extractor, disk_cache=disk_cache, _memo={})
 
-    def images(self, role: str) -> Any:
+    def images(self, role: str) -> Any:  # Any: a Tensor, or `LazyImages`
         """uint8 [n, 3, h, w] of a role: shots, fake or real; the latter may be `LazyImages`."""
         images = getattr(self, role)
         if images is None:
@@ -211,7 +212,7 @@ class Evidence:
 
         return self.cached(role, f"redraw_gaps/{domain}", "both", compute)
 
-    def counts(self, network: Any = None) -> dict[str, Any]:
+    def counts(self, network: Named | None = None) -> JsonDict:
         """What every result carries; `network` is the one it comes from (default: features')."""
         return {
             "extractor": (network or self.extractor).name,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import Json, Record
 
 Better = Literal["lower", "higher", "none", "like_real"]
 ARROWS: Mapping[str, str] = {"lower": "↓", "higher": "↑", "none": "", "like_real": ""}
@@ -47,7 +48,7 @@ class MetricCard:
 KEYS = tuple(field.name for field in fields(MetricCard))
 
 
-def check_card(name: str, node: Any) -> None:
+def check_card(name: str, node: object) -> None:
     """Raises ValueError where a metric's `card` has an unknown key or an impossible value."""
     if node is None:
         return
@@ -77,16 +78,16 @@ def check_card(name: str, node: Any) -> None:
 
 
 @cache
-def committed_cards() -> Mapping[str, Mapping[str, Any]]:
+def committed_cards() -> Mapping[str, Json]:
     """The cards in conf/metric by the file's name; a file takes its `defaults`' card."""
     import yaml
 
     nodes = {path.stem: yaml.safe_load(path.read_text()) or {} for path in FOLDER.glob("*.yaml")}
 
-    def card(name: str) -> Mapping[str, Any] | None:
+    def card(name: str) -> Json | None:
         node = nodes.get(name, {})
         inherited = (card(other) for other in node.get("defaults", ()) if other != "_self_")
-        found: Mapping[str, Any] | None = node.get("card") or next(filter(None, inherited), None)
+        found: Json | None = node.get("card") or next(filter(None, inherited), None)
         return found
 
     return {name: found for name in sorted(nodes) if (found := card(name))}
@@ -102,7 +103,7 @@ def protocol_order() -> tuple[str, ...]:
     return tuple(key.rpartition("metrics.")[2] for key in keys if "@metrics." in key)
 
 
-def metric_card(name: str, records: Iterable[Mapping[str, Any]] = ()) -> MetricCard:
+def metric_card(name: str, records: Iterable[Record] = ()) -> MetricCard:
     """The card of a metric: of the first record that holds one, else of conf/metric."""
     for record in records:
         metrics = record.get("config", {}).get("protocol", {}).get("metrics", {})
@@ -111,24 +112,24 @@ def metric_card(name: str, records: Iterable[Mapping[str, Any]] = ()) -> MetricC
     return _from_node(committed_cards().get(name, {"heading": name}))
 
 
-def _from_node(node: Mapping[str, Any]) -> MetricCard:
+def _from_node(node: Json) -> MetricCard:
     # A record of a later version may know more keys.
     return MetricCard(**{key: value for key, value in node.items() if key in KEYS})
 
 
-def metric_names(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def metric_names(records: Sequence[Record]) -> list[str]:
     """Every metric of the records: in the protocol's order, then the others by name."""
     there = {name for record in records for name in record["metrics"]}
     known = [name for name in protocol_order() if name in there]
     return known + sorted(there.difference(known))
 
 
-def metric_cards(records: Sequence[Mapping[str, Any]]) -> dict[str, MetricCard]:
+def metric_cards(records: Sequence[Record]) -> dict[str, MetricCard]:
     """The card of every metric of the records, in the order of `metric_names`."""
     return {name: metric_card(name, records) for name in metric_names(records)}
 
 
-def key_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def key_metrics(records: Sequence[Record]) -> list[str]:
     """The two metrics that stand for all in a short line: a distance to the reference, another one.
 
     Each is the first of its kind in the order of `metric_names`. Two distances would say much the
@@ -141,6 +142,6 @@ def key_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*distances[:1], *others[: 1 if distances else 2], *distances[1:]][:2]
 
 
-def added_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def added_metrics(records: Sequence[Record]) -> list[str]:
     """The metrics of the records that conf/protocol/ours.yaml does not have, by name."""
     return [name for name in metric_names(records) if name not in protocol_order()]

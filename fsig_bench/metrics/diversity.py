@@ -7,8 +7,9 @@ work (Zhu et al., "BicycleGAN", NeurIPS 2017, arXiv:1711.11586, section 5.2), fr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, in_batches, mean_pairwise, shuffled
 
 
@@ -20,7 +21,7 @@ class LPIPSDiversity:
 
     needs: ClassVar[frozenset[str]] = frozenset({"perceptual"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also how many pairs."""
         picked = evidence.fake[shuffled(evidence.fake, evidence.seed)[: self.count]]
         z = in_batches(evidence.perceive, picked, evidence.batch_size)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 
 BINS = 10
@@ -47,7 +48,7 @@ class FactorCoverage:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the overlap of each free factor.
 
         A factor that the target domain does not show, such as the hair colour of a pencil sketch,
@@ -78,7 +79,7 @@ class SourceLeakage:
 
     needs: ClassVar[frozenset[str]] = frozenset({"shots", "factors", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the same share of the reference (`floor`) and of the shots, and all readings."""
         names = evidence.extractor.domain_names
         source = names.index(evidence.source_domain)
@@ -109,7 +110,7 @@ class RenderedPrecision:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features", "perceptual"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the threshold, and the shares that pass each of the two conditions."""
         domain = int(evidence.reading("real")[1].argmax(1).mode().values)
         seen = {role: evidence.redraw_gaps(role, domain)[:, 1] for role in ("real", "fake")}

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from fsig_bench.api import generator
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
 
 
@@ -114,7 +115,7 @@ class Frechet:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Warns when a covariance cannot have full rank."""
         real, fake = evidence.features("real"), evidence.features("fake")
         d, n = real.shape[1], min(len(real), len(fake))
@@ -153,7 +154,7 @@ class FrechetInfinity:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Subsets without replacement, drawn from (seed, size, draw); the draws' standard error."""
         real, fake = evidence.features("real"), evidence.features("fake")
         shares = torch.linspace(self.smallest, 1, self.points).tolist()

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import (
     Evidence,
     InputRange,
@@ -51,7 +52,7 @@ class IntraLPIPS:
 
     needs: ClassVar[frozenset[str]] = frozenset({"shots", "perceptual"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the clusters' sizes and means, their spread, and B-LPIPS."""
 
         def rows(part: Tensor) -> Tensor:

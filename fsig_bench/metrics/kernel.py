@@ -12,12 +12,13 @@ small negative values are valid. Lower is better.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from fsig_bench.api import generator
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
 
 BLOCK = 512  # rows of a kernel matrix in memory at a time
@@ -77,7 +78,7 @@ class KID:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Not multiplied by 1000."""
         real, fake = evidence.features("real"), evidence.features("fake")
 
@@ -100,7 +101,7 @@ class KIDSubsets:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the standard deviation over subsets, which is not that of the estimate."""
         real = evidence.features("real")[: self.max_images]
         fake = evidence.features("fake")[: self.max_images]

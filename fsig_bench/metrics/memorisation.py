@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 
 
@@ -29,7 +30,7 @@ class NearestShot:
 
     needs: ClassVar[frozenset[str]] = frozenset({"shots", "perceptual"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the 5th percentile, where copies hide."""
         nearest = evidence.shot_distances("fake").min(1).values
         low = float(torch.quantile(nearest, 0.05))
@@ -48,7 +49,7 @@ class CopyRate:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "shots", "perceptual"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the threshold."""
         real = evidence.shot_distances("real").min(1).values
         fake = evidence.shot_distances("fake").min(1).values
@@ -86,7 +87,7 @@ class AuthPct:
 
     needs: ClassVar[frozenset[str]] = frozenset({"two shots", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """In the extractor's feature space."""
         own = authentic(train=evidence.features("shots"), fake=evidence.features("fake"))
         return {"value": float(own.double().mean()), **evidence.counts()}

@@ -11,11 +11,12 @@ fake. A collapsed cloud has high precision and low recall.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 
 BLOCK = 1024  # rows of the distance matrix in memory at a time, at most
@@ -81,7 +82,7 @@ class PRDC:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also k."""
 
         def compute() -> dict[str, float]:

@@ -9,11 +9,12 @@ lies among theirs. Which faces are drawn does not matter here, only how. This me
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api import JsonDict
 from fsig_bench.metrics.base import Evidence
 
 Part = Literal["pixels", "perceptual"]
@@ -55,11 +56,11 @@ class RenderingResidual:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features", "perceptual"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also, in pixels and in the perceptual network, all of `compare_residuals`."""
         domain = int(evidence.reading("real")[1].argmax(1).mode().values)
         real, fake = (evidence.redraw_gaps(role, domain) for role in ("real", "fake"))
-        found: dict[str, Any] = {
+        found: JsonDict = {
             part: compare_residuals(real=real[:, j], fake=fake[:, j], limit=self.limit)
             for j, part in enumerate(PARTS)
         }

@@ -9,12 +9,13 @@ does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from fsig_bench.api import generator
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 
 MOST = 1 << 24  # projections in memory at a time
@@ -53,7 +54,7 @@ class SlicedWasserstein:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """The directions depend on the dimension only, never on the run's seed."""
         real, fake = evidence.features("real"), evidence.features("fake")
         draw = torch.randn(self.directions, real.shape[1], generator=generator(0, "sliced_w2"))

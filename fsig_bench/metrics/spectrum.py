@@ -19,12 +19,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from fsig_bench.api import generator
+from fsig_bench.api import JsonDict, generator
 from fsig_bench.metrics.base import Evidence, in_batches
 
 LUMA = (0.299, 0.587, 0.114)
@@ -127,7 +127,7 @@ class Spectrum:
 
     needs: ClassVar[frozenset[str]] = frozenset({"real"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """Also each band's departure, the floor, and the Nyquist ratio of both.
 
         `floor` is what equal distributions give on average; `nyquist` is 1 for white noise, more

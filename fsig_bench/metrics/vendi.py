@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 
 BLOCK = 1 << 14  # rows in float64 at a time
@@ -43,7 +44,7 @@ class Vendi:
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
 
-    def __call__(self, evidence: Evidence) -> dict[str, Any]:
+    def __call__(self, evidence: Evidence) -> JsonDict:
         """`real_at_equal_n` is None without a reference of that many images."""
         fake, real = evidence.features("fake"), None
         if evidence.real is not None and len(evidence.real) >= len(fake):

@@ -15,6 +15,13 @@ from torch import Tensor
 from fsig_bench.api.stopping import stop_if_asked
 
 
+class Named(Protocol):
+    """A network that results name."""
+
+    @property
+    def name(self) -> str: ...
+
+
 class Extractor(Protocol):
     """A network whose features a metric compares."""
 

@@ -23,9 +23,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsig_bench.api.assets import Asset
+from fsig_bench.api.compiling import compiled
 from fsig_bench.networks.resize import resize
 
 SIDE = 299
+LAYERS = (
+    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1"),
+    *("Conv2d_4a_3x3", "maxpool2", "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b"),
+    *("Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c"),
+)
+Block = Any  # of torchvision's Inception: its layers are attributes without types
 Scale = Literal["unit", "tensorflow", "torchvision_old", "torchvision_old_signed"]
 
 
@@ -48,13 +55,13 @@ def scaled(x: Tensor, scale: str) -> Tensor:
     return x * (sd / 0.5) + (mean - 0.5) / 0.5
 
 
-def _forward_a(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _forward_a(block: Block, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     double = block.branch3x3dbl_3(block.branch3x3dbl_2(block.branch3x3dbl_1(x)))
     five = block.branch5x5_2(block.branch5x5_1(x))
     return torch.cat([block.branch1x1(x), five, double, block.branch_pool(pool(x))], 1)
 
 
-def _forward_c(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _forward_c(block: Block, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     seven = block.branch7x7_3(block.branch7x7_2(block.branch7x7_1(x)))
     double = x
     for part in range(1, 6):
@@ -62,7 +69,7 @@ def _forward_c(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tenso
     return torch.cat([block.branch1x1(x), seven, double, block.branch_pool(pool(x))], 1)
 
 
-def _forward_e(block: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _forward_e(block: Block, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     three = block.branch3x3_1(x)
     double = block.branch3x3dbl_2(block.branch3x3dbl_1(x))
     return torch.cat(
@@ -94,19 +101,27 @@ def fid_inception() -> nn.Module:
     return net
 
 
-def _patch(net: Any, name: str, forward: Any, pool: Callable[[Tensor], Tensor]) -> None:
+def _patch(
+    net: nn.Module,
+    name: str,
+    forward: Callable[[Block, Callable[[Tensor], Tensor], Tensor], Tensor],
+    pool: Callable[[Tensor], Tensor],
+) -> None:
     block = getattr(net, f"Mixed_{name}")
     block.forward = partial(forward, block, pool)
 
 
-def pool3(net: Any, x: Tensor) -> Tensor:
-    """Average of the last maps, [n, 2048], without the classifier."""
-    for name in ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1",
-                 "Conv2d_4a_3x3", "maxpool2", "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a",
-                 "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7a", "Mixed_7b",
-                 "Mixed_7c"):  # fmt: skip
-        x = getattr(net, name)(x)
-    return x.mean((2, 3))
+class Pool3(nn.Module):
+    """Scaled images [n, 3, 299, 299] -> averages of the last maps, [n, 2048]; no classifier."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in LAYERS:
+            x = getattr(self.net, name)(x)
+        return x.mean((2, 3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +150,14 @@ class Inception:
         state = torch.load(self.weights.get(), map_location="cpu", weights_only=True)
         wanted = {k: v for k, v in state.items() if not k.startswith("AuxLogits.")}
         net.load_state_dict(wanted)
-        return net.eval().requires_grad_(False).to(self.device)
+        return compiled(Pool3(net).eval().requires_grad_(False).to(self.device))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """uint8 [n, 3, h, w] -> float32 [n, 2048]."""
         x = resize(images, side=SIDE, recipe=self.resize).to(self.device)
-        return pool3(self._net, scaled(x, self.scale)).cpu()
+        rows: Tensor = self._net(scaled(x, self.scale))
+        return rows.cpu()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +174,7 @@ class ScriptedInception:
         return self.weights.digest
 
     @cached_property
-    def _net(self) -> Any:
+    def _net(self) -> Any:  # Any: a TorchScript module, whose methods have no types
         with warnings.catch_warnings():
             # Deprecated, but it is the format that this network is published in.
             warnings.simplefilter("ignore", FutureWarning)

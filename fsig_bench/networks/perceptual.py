@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsig_bench.api.assets import Asset
+from fsig_bench.api.compiling import compiled
 from fsig_bench.api.weights import sha256_of
 from fsig_bench.networks.base import embed
 
@@ -44,6 +45,22 @@ def trunk_of(net: Net) -> nn.Sequential:
         if isinstance(layer, nn.ReLU):
             layer.inplace = False  # maps are read before the next layer
     return layers[: ENDS[net][-1]]
+
+
+class Maps(nn.Sequential):
+    """A trunk's layers in a row; images [n, 3, h, w] -> the maps after those named in `ends`."""
+
+    def __init__(self, layers: nn.Sequential, ends: tuple[int, ...]) -> None:
+        super().__init__(*layers)
+        self.ends = ends
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        for n, layer in enumerate(self):
+            x = layer(x)
+            if n + 1 in self.ends:
+                maps.append(x)
+        return maps
 
 
 def heads_file(net: Net) -> Path:
@@ -79,7 +96,7 @@ class LPIPS:
         return hashlib.sha256(f"{trunk}/{sha256_of(heads_file(self.net))}".encode()).hexdigest()
 
     @cached_property
-    def _trunk(self) -> nn.Sequential:
+    def _trunk(self) -> Maps:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             layers = trunk_of(self.net)
@@ -88,7 +105,8 @@ class LPIPS:
             head = "features."
             own = {k.removeprefix(head): v for k, v in state.items() if k.startswith(head)}
             layers.load_state_dict({k: v for k, v in own.items() if k in layers.state_dict()})
-        return layers.eval().requires_grad_(False).to(self.device)
+        layers = Maps(layers, ENDS[self.net]).eval().requires_grad_(False)
+        return compiled(layers.to(self.device))
 
     @cached_property
     def _heads(self) -> list[Tensor]:
@@ -107,12 +125,7 @@ class LPIPS:
         if self.side and x.shape[-2:] != (self.side, self.side):
             x = F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False)
         shift, scale = self._range
-        x = (x - shift) / scale
-        maps = []
-        for n, layer in enumerate(self._trunk):
-            x = layer(x)
-            if n + 1 in ENDS[self.net]:
-                maps.append(x)
+        maps: list[Tensor] = self._trunk((x - shift) / scale)
         return maps
 
     def perceive(self, images: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ PIL_FILTERS = {
     "pil_lanczos": Image.Resampling.LANCZOS,
 }
 BYTE_FILTERS = {
+    "pil_bicubic_bytes": Image.Resampling.BICUBIC,  # CMMD's code
     "pil_bilinear_bytes": Image.Resampling.BILINEAR,  # torchvision's Resize of a PIL image
 }
 TORCH_FILTERS = {

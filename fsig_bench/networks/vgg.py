@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fsig_bench.api.assets import Asset
+from fsig_bench.api.compiling import compiled
 from fsig_bench.networks.resize import resize
 
 SIDE = 224
@@ -43,7 +44,7 @@ class VGGFc2:
         state = torch.load(self.weights.get(), map_location="cpu", weights_only=True)
         net.load_state_dict(state, assign=True)
         layers = nn.Sequential(net.features, net.avgpool, nn.Flatten(), net.classifier[:4])
-        return layers.eval().requires_grad_(False).to(self.device)
+        return compiled(layers.eval().requires_grad_(False).to(self.device))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

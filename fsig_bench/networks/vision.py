@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fsig_bench.api.assets import Asset
+from fsig_bench.api.compiling import compiled
 from fsig_bench.networks.resize import resize
 
 POSITIONS = "embeddings.position_embeddings"  # of DINOv2, in the layout of transformers
@@ -50,7 +51,10 @@ def positions_at(table: Tensor, patches: int, *, offset: float = 0.1) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class VisionTransformer:
-    """Safetensors in the layout of transformers, with the config.json beside them."""
+    """Weights in the layout of transformers, with the config.json beside them.
+
+    They are safetensors, or a file that torch reads with `weights_only`, by the file's name.
+    """
 
     name: str
     family: Literal["dinov2", "clip"]
@@ -65,7 +69,7 @@ class VisionTransformer:
         return self.weights.digest
 
     @cached_property
-    def _net(self) -> Any:
+    def _net(self) -> Any:  # Any: transformers builds it, with outputs without types
         try:
             from safetensors.torch import load_file
             from transformers import AutoConfig, CLIPVisionModelWithProjection, Dinov2Model
@@ -80,7 +84,11 @@ class VisionTransformer:
         else:
             config.image_size = self.side  # the network then takes the table as it is
             net = Dinov2Model(config)
-        state = load_file(str(Path(self.weights.get())))
+        path = Path(self.weights.get())
+        if path.suffix == ".safetensors":
+            state = load_file(str(path))
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
         if self.family == "dinov2" and POSITIONS in state:
             patches = self.side // config.patch_size
             state[POSITIONS] = positions_at(state[POSITIONS].float(), patches)
@@ -88,7 +96,7 @@ class VisionTransformer:
         if absent := sorted(set(wanted) - set(state)):
             raise ValueError(f"{self.weights.target} lacks {absent[:3]} of {self.name}")
         net.load_state_dict({k: state[k] for k in wanted})
-        return net.eval().requires_grad_(False).to(self.device)
+        return compiled(net.eval().requires_grad_(False).to(self.device))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

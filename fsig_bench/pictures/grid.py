@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -17,10 +16,16 @@ WIDTH = 1320  # about what a page or a README shows
 
 
 def text(
-    draw: ImageDraw.ImageDraw, xy: tuple[float, float], words: str, size: int, **kw: Any
+    draw: ImageDraw.ImageDraw,
+    xy: tuple[float, float],
+    words: str,
+    size: int,
+    *,
+    fill: str = INK,
+    anchor: str | None = None,
 ) -> None:
     """Writes words in PIL's own sans face."""
-    draw.text(xy, words, fill=kw.pop("fill", INK), font=ImageFont.load_default(size), **kw)
+    draw.text(xy, words, fill=fill, font=ImageFont.load_default(size), anchor=anchor)
 
 
 def to_pil(image: Tensor, scale: int) -> Image.Image:

@@ -56,18 +56,19 @@ def check_embedding(kind: str) -> None:
 
 def embedded(x: Points, kind: str, seed: int) -> Points:
     """Rows [n, d] in the plane, [n, 2]."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
     if kind == "umap":
         from umap import UMAP
 
         near = min(15, len(x) - 1)
         out: Points = UMAP(n_neighbors=near, random_state=seed, n_jobs=1).fit_transform(x)
         return out
+    from sklearn.decomposition import PCA
+
     x = PCA(min(2 if kind == "pca" else 50, *x.shape), random_state=seed).fit_transform(x)
     if kind == "pca":
         return np.pad(x, ((0, 0), (0, 2 - x.shape[1])))
+    from sklearn.manifold import TSNE
+
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 4))
     tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed, n_jobs=1)
     flat: Points = tsne.fit_transform(x)

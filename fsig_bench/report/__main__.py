@@ -22,9 +22,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.api.plain import Record
 from fsig_bench.console import existing_folder, parse_words, run_word
 from fsig_bench.report.markdown import report
-from fsig_bench.report.records import Record, load, record_files, record_folders
+from fsig_bench.report.records import load, record_files, record_folders
 
 KEYS = ("only", "table", "results_dir", "out")
 ALIASES = {"results": "results_dir"}

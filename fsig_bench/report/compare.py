@@ -3,12 +3,14 @@
     fsig-bench compare crdi domainstudio                       the runs in results/
     fsig-bench compare crdi domainstudio results/reference     records in a folder
     fsig-bench compare crdi domainstudio results_dir=DIR       another results folder
+    fsig-bench compare crdi domainstudio test=mmd_test         and a test of the samples themselves
 
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR is the same.
 
 Differences are paired: the same target, shots, seed, draw seed, number of samples and protocol on
 both sides, so what they share cancels. The interval is Student's over those pairs. Nothing is
-resampled with replacement: that inflates Frechet distances.
+resampled with replacement: that inflates Frechet distances. test=NAME is a permutation test of
+conf/metric; it needs the samples of the runs, which lie in the store of a results folder.
 """
 
 from __future__ import annotations
@@ -19,15 +21,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from scipy import stats
 
+from fsig_bench.api.plain import Record
 from fsig_bench.console import parse_words, run_word
 from fsig_bench.metrics.cards import metric_cards
-from fsig_bench.report.records import Record, comparable_setting, load, record_folders
+from fsig_bench.report.records import load, pair_key, record_folders
 from fsig_bench.report.variants import main_variant
-from fsig_bench.store.records import draw_of
 
 LEVEL = 0.95
 
@@ -66,16 +67,14 @@ def paired(
     records: Sequence[Record], first: str, second: str, metric: str
 ) -> dict[str, list[float]]:
     """Differences by target; only pairs that agree in everything but the method."""
-    sides: dict[str, dict[tuple[Any, ...], float]] = {first: {}, second: {}}
+    sides: dict[str, dict[tuple[str | int | None, ...], float]] = {first: {}, second: {}}
     for r in records:
         value = r["metrics"].get(metric, {}).get("value")
         if r["method"] in sides and value is not None:
-            chance = r.get("subset", 0), r["seed"], draw_of(r)
-            key = (r["dataset"], *chance, *comparable_setting(r))
-            sides[r["method"]][key] = value
+            sides[r["method"]][pair_key(r)] = value
     out: dict[str, list[float]] = defaultdict(list)
     for key in sorted(sides[first].keys() & sides[second].keys(), key=str):
-        out[key[0]].append(sides[first][key] - sides[second][key])
+        out[str(key[0])].append(sides[first][key] - sides[second][key])
     return dict(out)
 
 
@@ -115,12 +114,19 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: other than two methods, no such folder, or no record of a method.
     """
-    given = parse_words(words, word="compare", keys=("results_dir",))
+    given = parse_words(words, word="compare", keys=("results_dir", "test"))
     if len(given.positional) < 2:
         raise ValueError("give two methods: fsig-bench compare crdi domainstudio [FOLDER]")
     first, second, *folders = given.positional
     folders += [given.settings["results_dir"]] if "results_dir" in given.settings else []
-    print(comparison(load(record_folders(folders), short=True), first, second))
+    name = given.settings.get("test")
+    places = record_folders(folders)
+    records = load(places, short=name is None)
+    print(comparison(records, first, second))
+    if name is not None:
+        from fsig_bench.report.sample_test import tested_samples
+
+        print("\n" + tested_samples(records, first, second, name=name, folders=places))
     return 0
 
 

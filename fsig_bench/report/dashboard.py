@@ -13,11 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from fsig_bench.api.plain import Record
 from fsig_bench.console import exit_status, parse_words
 from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.trackers.values import metric_prefix
+
+if TYPE_CHECKING:
+    from wandb_workspaces.workspaces import Workspace
+
+if TYPE_CHECKING:
+    pass
 
 METHOD = "config:method.card.label"
 CURVES = "adapt/"  # a prefix: methods name their own curves
@@ -87,7 +94,7 @@ def sections(
     return tuple(Section(title=t, panels=tuple(panels)) for t, panels in rows if panels)
 
 
-def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Any:
+def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Workspace:
     """The spec as a wandb-workspaces workspace, not saved yet.
 
     Raises:
@@ -101,11 +108,11 @@ def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Any:
             "the dashboard needs wandb-workspaces (pip install 'fsig-bench[dashboard]')"
         ) from error
 
-    def axis(key: str) -> Any:
+    def axis(key: str) -> object:
         kind, _, rest = key.rpartition("config:")
         return panels.Config(rest) if kind == "" and rest != key else panels.SummaryMetric(key)
 
-    def made(p: Panel) -> Any:
+    def made(p: Panel) -> object:
         if p.kind == "media":
             return panels.MediaBrowser(title=p.title, media_keys=list(p.y))
         if p.kind == "line":
@@ -129,7 +136,7 @@ def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Any:
     )
 
 
-def spec_of(records: Sequence[dict[str, Any]], curves: Iterable[str]) -> tuple[Section, ...]:
+def spec_of(records: Sequence[Record], curves: Iterable[str]) -> tuple[Section, ...]:
     """The sections for the records' most frequent protocol."""
     counts = Counter((r["protocol"], r.get("protocol_hash", "")) for r in records)
     protocol = max(sorted(counts), key=lambda key: counts[key])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.report.records import load
 from fsig_bench.store.records import flat
 
@@ -25,7 +25,7 @@ FIRST = (
 COSTS = ("peak_mem_gib", "nfe_per_image", "nfe_adapt", "trained_params")
 
 
-def record_row(record: dict[str, Any]) -> dict[str, Any]:
+def record_row(record: Record) -> JsonDict:
     """One record as column -> value; `fsig_bench.load_records` lists the columns."""
     row = {name: record[name] for name in FIRST}
     row |= {name: result["value"] for name, result in record["metrics"].items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import Json
 from fsig_bench.runner.targets import named_targets, targets_below
 
 KEY = re.compile(r"[A-Za-z_][\w.-]*")
@@ -26,7 +27,7 @@ def local_targets(config_dir: Path | None, groups: tuple[str, ...] = ("",)) -> f
 
 
 def foreign_reason(
-    node: Any, config_dir: Path | None = None, *, groups: tuple[str, ...] = ("",)
+    node: object, config_dir: Path | None = None, *, groups: tuple[str, ...] = ("",)
 ) -> str | None:
     """Why settings from elsewhere are not to be composed or built here; None where they may be.
 
@@ -49,7 +50,7 @@ def foreign_reason(
     return None
 
 
-def texts_in(node: Any) -> Iterator[tuple[str, bool]]:
+def texts_in(node: object) -> Iterator[tuple[str, bool]]:
     """Every text at any depth, and whether it is a key."""
     if isinstance(node, Mapping):
         yield from ((str(key), True) for key in node)
@@ -60,7 +61,7 @@ def texts_in(node: Any) -> Iterator[tuple[str, bool]]:
         yield from texts_in(inner)
 
 
-def build_images(spec: Mapping[str, Any], config_dir: Path | None = None) -> Any:
+def build_images(spec: Json, config_dir: Path | None = None) -> Any:  # Any: of a class of conf/
     """The dataset or the images that settings of a record describe: an object of a class of conf/.
 
     Args:

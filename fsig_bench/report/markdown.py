@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_names
 from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import Record, comparable_setting
+from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.tables.markdown import line_text, render_panel
 from fsig_bench.report.tables.own_records import metric_panel
 from fsig_bench.report.variants import main_variant, protocol_differences, variant_labels
@@ -21,7 +21,7 @@ def table(records: Sequence[Record], metric: str) -> str:
 
 def report(records: Sequence[Record]) -> str:
     """All tables, a section for each group of like settings."""
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[comparable_setting(record)].append(record)
     out = []

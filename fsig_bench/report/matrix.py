@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.table import Table
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import key_metrics
-from fsig_bench.report.records import Record, comparable_setting
+from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.tables.markdown import grid, value_text
 from fsig_bench.report.tables.model import Panel, TableCell
 from fsig_bench.report.tables.own_records import metric_panel
@@ -112,7 +112,7 @@ def matrices(records: Sequence[Record]) -> list[Matrix]:
     Args:
         records: of the cells of a sweep and of their controls, each once.
     """
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[comparable_setting(record)].append(record)
     found = []

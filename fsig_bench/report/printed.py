@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published, load_names, load_published
 
 
-def printed_line(row: Published, record: Mapping[str, Any], names: Names) -> str:
+def printed_line(row: Published, record: Record, names: Names) -> str:
     """One printed number, with the record's."""
     family = names.families.get(row.family)
     protocol = family.protocol if family else None
@@ -27,7 +25,7 @@ def printed_line(row: Published, record: Mapping[str, Any], names: Names) -> str
     )
 
 
-def published_lines(record: Mapping[str, Any]) -> list[str]:
+def published_lines(record: Record) -> list[str]:
     """Lines for the terminal; none for the mini suite, whose numbers compare with nothing."""
     if record["suite"] != "paper":
         return []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.places import PUBLISHED
+from fsig_bench.api.plain import Json
 
 FOLDER = PUBLISHED
 PROVENANCE = {
@@ -71,7 +72,7 @@ class Published:
     harness_metric: str | None
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> tuple[object, ...]:
         """What no two rows share: unlike families of one source stand side by side."""
         place = self.paper, self.table, self.method, self.source_domain, self.target_domain
         return (*place, self.shots, self.metric, self.family)
@@ -96,7 +97,7 @@ def load_names(path: Path = FOLDER / "names.yaml") -> Names:
         ) from error
 
 
-def one_of(value: str, known: Mapping[str, Any], column: str) -> str:
+def one_of(value: str, known: Json, column: str) -> str:
     """The value, once it is known."""
     if value not in known:
         raise ValueError(f"{column} {value!r} is not known; choose one of {', '.join(known)}")
@@ -189,7 +190,7 @@ def load_published(folder: Path = FOLDER) -> tuple[Published, ...]:
         raise ValueError(f"no *.csv in {folder}; restore it (git checkout results/published)")
     names = load_names(folder / "names.yaml")
     rows = [row for path in files for row in read_file(path, names)]
-    first: dict[tuple[Any, ...], Published] = {}
+    first: dict[tuple[object, ...], Published] = {}
     for row in rows:
         if row.key in first:
             raise ValueError(

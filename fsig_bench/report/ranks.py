@@ -11,10 +11,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from scipy import stats
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card
 
 ENOUGH_TARGETS = 5
@@ -49,7 +49,7 @@ def ranks(scores: Mapping[str, Mapping[str, float]], *, lower_is_better: bool) -
     return Ranks(targets=n, mean=mean, p_value=p_value, critical=critical)
 
 
-def rank_line(records: Sequence[dict[str, Any]], metric: str) -> str | None:
+def rank_line(records: Sequence[Record], metric: str) -> str | None:
     """Mean ranks of the methods (no controls) in one sentence; None where there are none."""
     shown_as = metric_card(metric, records)
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

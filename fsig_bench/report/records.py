@@ -8,20 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.console import existing_folder, printable
 from fsig_bench.store.index import entries as index_entries
-from fsig_bench.store.records import read_record
+from fsig_bench.store.records import draw_of, read_record
 
-Record = dict[str, Any]
 KINDS = {"method": 0, "control": 1}  # in the order of rows
 MOST_NAMED = 20  # files that are left out
 
 
 @cache
-def method_cards() -> Mapping[str, Mapping[str, Any]]:
+def method_cards() -> Mapping[str, Json]:
     """The cards in conf/method by the method's name, as their files have them, in a fixed order."""
     import yaml
 
@@ -114,15 +113,21 @@ def _name_problems(problems: Sequence[str]) -> None:
         print(f"left out: {more} more files", file=sys.stderr)
 
 
-def label_with_start(card: Mapping[str, Any]) -> str:
+def label_with_start(card: Json) -> str:
     """A method as rows name it, with its start where that is not the source model."""
     return f"{card['label']} (from scratch)" if card.get("from_scratch") else str(card["label"])
 
 
-def comparable_setting(record: Record) -> tuple[Any, ...]:
+def comparable_setting(record: Record) -> tuple[str, str, str, int, int]:
     """What must agree for numbers to share a table."""
     rules = record["protocol"], record.get("protocol_hash", "")
     return (record["suite"], *rules, record["k"], record["num_images"])
+
+
+def pair_key(record: Record) -> tuple[str | int | None, ...]:
+    """What must agree for two methods' runs to be a pair: the target first."""
+    chance = record.get("subset", 0), record["seed"], draw_of(record)
+    return (record["dataset"], *chance, *comparable_setting(record))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.places import CONF
-from fsig_bench.report.records import Record
+from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.runner.typed import quoted
 from fsig_bench.store.keys import NOT_IN_KEY
 from fsig_bench.store.records import draw_of, speed_only
@@ -40,7 +39,7 @@ class Command:
         return shlex.join(["python", "-m", "fsig_bench", *self.words])
 
 
-def hydra_value(value: Any) -> str:
+def hydra_value(value: object) -> str:
     """A plain value in Hydra's override grammar."""
     if value is None:
         return "null"
@@ -60,7 +59,7 @@ def hydra_value(value: Any) -> str:
     return quoted(text)
 
 
-def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]:
+def departures(own: object, default: object, path: str, *, deletes: bool) -> list[str]:
     """Overrides that turn `default` into `own` at the dotted path; speed-only settings stay."""
     if isinstance(own, Mapping) and isinstance(default, Mapping):
         out = []
@@ -82,7 +81,7 @@ def departures(own: Any, default: Any, path: str, *, deletes: bool) -> list[str]
 
 
 @lru_cache(maxsize=1024)
-def compose_parts(words: tuple[str, ...]) -> dict[str, Any]:
+def compose_parts(words: tuple[str, ...]) -> JsonDict:
     """What the configuration gives for some overrides; a missing value stays "???".
 
     Raises:
@@ -137,8 +136,7 @@ def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
     head += [f"{part}={hydra_value(choice(part, record, config_dir))}" for part in PARTS]
     own = {**record, "draw": draw_of(record)}
     numbers = [f"{name}={hydra_value(own[name])}" for name in SCALARS]
-    policy = config.get("precision", {}).items()
-    numbers += [f"precision.{stage}={p}" for stage, p in policy if p != "fp32"]
+    numbers += _policy_words(config, tuple(head))
     tail = [*numbers, "controls=[]"]
     try:
         words, note = _with_departures(config, tuple(head), record)
@@ -148,8 +146,18 @@ def rerun_command(record: Record, config_dir: Path | None = None) -> Command:
     return Command(words=(*head, *tail, *words), note=note)
 
 
+def _policy_words(config: Json, head: tuple[str, ...]) -> list[str]:
+    """The floating-point policies of a record that are not its suite's own."""
+    try:
+        own: Json = compose_parts(head)["precision"]
+    except ValueError:  # said elsewhere
+        own = {}
+    policy = config.get("precision", {}).items()
+    return [f"precision.{stage}={p}" for stage, p in policy if p != own.get(stage, "fp32")]
+
+
 def _with_departures(
-    config: Mapping[str, Any], head: tuple[str, ...], record: Record
+    config: Json, head: tuple[str, ...], record: Record
 ) -> tuple[tuple[str, ...], str | None]:
     words: tuple[str, ...] = ()
     now = compose_parts(head)["protocol"].get("version")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.api.plain import Record
 from fsig_bench.console import console, printable
 from fsig_bench.report import printed, terminal
 from fsig_bench.report.matrix import matrices
-from fsig_bench.report.records import Record
 from fsig_bench.store.records import read_record
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.report.records import KINDS
 from fsig_bench.store.store import Store
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = 10
 
 
-def chosen(records: Sequence[dict[str, Any]], dataset: str) -> list[dict[str, Any]]:
+def chosen(records: Sequence[Record], dataset: str) -> list[JsonDict]:
     """One record per method, of the lowest seed, methods before controls.
 
     Raises:
@@ -30,7 +31,7 @@ def chosen(records: Sequence[dict[str, Any]], dataset: str) -> list[dict[str, An
     return [first[m] for m in sorted(first, key=lambda m: (kind[m], m))]
 
 
-def first_images(record: dict[str, Any], store: Store) -> Tensor:
+def first_images(record: Record, store: Store) -> Tensor:
     """The first COLUMNS samples of a run, uint8.
 
     Raises:

@@ -7,24 +7,25 @@ from typing import Any
 
 from rich.table import Table
 
+from fsig_bench.api.plain import Record
 from fsig_bench.console import duration
 from fsig_bench.metrics.cards import MetricCard, key_metrics, metric_cards
 from fsig_bench.report.variants import protocol_differences
 
 
-def cell_text(record: dict[str, Any], name: str, card: MetricCard) -> str:
+def cell_text(record: Record, name: str, card: MetricCard) -> str:
     """One cell; a dash where the metric could not be computed."""
     value = record["metrics"].get(name, {}).get("value")
     return "-" if value is None else card.text(value)
 
 
-def error_text(record: dict[str, Any], name: str, card: MetricCard) -> str:
+def error_text(record: Record, name: str, card: MetricCard) -> str:
     """The standard error of a single run, where a metric gives one."""
     error = record["metrics"].get(name, {}).get("error")
     return card.text(error["standard_error"]) if error else "-"
 
 
-def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
+def terminal_table(records: Sequence[Record]) -> Table:
     """Metrics down, the method and its controls across; all of one dataset and protocol."""
     first = records[0]
     for other in records[1:]:
@@ -67,7 +68,7 @@ def terminal_table(records: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def finished_line(record: dict[str, Any], title: str, seconds: float) -> str:
+def finished_line(record: Record, title: str, seconds: float) -> str:
     """One line on a cell of a sweep that has just finished.
 
     Args:
@@ -81,7 +82,7 @@ def finished_line(record: dict[str, Any], title: str, seconds: float) -> str:
     return f"{number} done: {name or record['method']}: {', '.join(values)} ({duration(seconds)})"
 
 
-def distances_that_prefer_copies(records: Sequence[dict[str, Any]]) -> list[str]:
+def distances_that_prefer_copies(records: Sequence[Record]) -> list[str]:
     """Which distances prefer the replay of the shots to the method: they reward memorising."""
     by_name = {r["method"]: r["metrics"] for r in records}
     method, copy = records[0]["metrics"], by_name.get("copy")
@@ -95,7 +96,7 @@ def distances_that_prefer_copies(records: Sequence[dict[str, Any]]) -> list[str]
     return found
 
 
-def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
+def warnings(records: Sequence[Record]) -> list[str]:
     """Warnings that methods give about their samples, and runs about their shots."""
     return [
         f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
@@ -110,7 +111,7 @@ def warnings(records: Sequence[dict[str, Any]]) -> list[str]:
     )
 
 
-def missing_reasons(records: Sequence[dict[str, Any]]) -> list[str]:
+def missing_reasons(records: Sequence[Record]) -> list[str]:
     """Why cells are empty, each reason once."""
     found = {
         f"{name}: {m['reason']}"

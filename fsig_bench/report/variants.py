@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.store.keys import NOT_IN_KEY
 from fsig_bench.store.records import flat, speed_only
 from fsig_bench.store.short_records import ByIdentity
 
-Record = dict[str, Any]
 
-
-def settings_of(
-    record: Mapping[str, Any], parts: Sequence[str] = ("method", "dataset")
-) -> dict[str, Any]:
+def settings_of(record: Record, parts: Sequence[str] = ("method", "dataset")) -> JsonDict:
     """What tells a record's method and images apart, as dotted keys; place and card aside."""
     config = record["config"]
-    nodes: dict[str, Any] = {}
+    nodes: JsonDict = {}
     if "method" in parts:
         # What a method copies from its dataset (`real` its images) is not a setting of its own.
         theirs = [v for v in config.get("dataset", {}).values() if isinstance(v, Mapping)]
@@ -38,7 +34,7 @@ def settings_of(
     }
 
 
-def settings_difference(own: Mapping[str, Any], main: Mapping[str, Any]) -> str:
+def settings_difference(own: Json, main: Json) -> str:
     """In which settings a row departs from the main one."""
     keys = sorted(k for k in {*own, *main} if own.get(k) != main.get(k))
     return ", ".join(f"{k.removeprefix('method.')}={own.get(k)}" for k in keys)
@@ -59,7 +55,7 @@ def variant_labels(records: Sequence[Record]) -> list[str]:
     own = _settings_of_sides(records)
     key_of = ByIdentity[str]()
     counts: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
-    known: dict[str, Mapping[str, Any]] = {}
+    known: dict[str, Json] = {}
     for r, pair in zip(records, own, strict=True):
         for side, (name, settings) in enumerate(
             zip((r["method"], r["dataset"]), pair, strict=True)
@@ -82,7 +78,7 @@ def variant_labels(records: Sequence[Record]) -> list[str]:
     return labels
 
 
-Sides = tuple[Mapping[str, Any], Mapping[str, Any]]  # settings of the method, of the dataset
+Sides = tuple[Json, Json]  # settings of the method, of the dataset
 
 
 def _settings_of_sides(records: Sequence[Record]) -> list[Sides]:
@@ -110,11 +106,11 @@ def main_variant(records: Sequence[Record], labels: Sequence[str] | None = None)
     return [r for r, differs in zip(records, labels, strict=True) if not differs]
 
 
-def _key(settings: Mapping[str, Any]) -> str:
+def _key(settings: Json) -> str:
     return repr(sorted(settings.items(), key=str))
 
 
-def protocol_differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+def protocol_differences(a: JsonDict, b: JsonDict) -> list[str]:
     """In which fields the protocols of two records differ, "field (one / other)"; sorted."""
     sides = [
         flat(r["config"].get("protocol", {})) | {"num_images": r["num_images"]} for r in (a, b)

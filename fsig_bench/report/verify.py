@@ -9,11 +9,11 @@ is of a class that conf/dataset names, since the digest of the images enters the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.api.weights import manifest_entry
 from fsig_bench.console import printable
 from fsig_bench.report.local_targets import IMAGES, foreign_reason
@@ -48,7 +48,7 @@ class Verdict:
         return printable("\n".join([*lines, *(f"    {c}" for c in self.could_change)]))
 
 
-def wrong_weights(record: Mapping[str, Any]) -> list[str]:
+def wrong_weights(record: Record) -> list[str]:
     """Weight files that are not those of the record."""
     found = []
     for path, digest in record.get("weights", {}).items():
@@ -65,7 +65,7 @@ def wrong_weights(record: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def environment_changes(record: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def environment_changes(record: Record, now: Json) -> list[str]:
     """Differences between the environment of a record and that of now, with what they touch."""
     then = record["environment"]
     found = []
@@ -93,9 +93,9 @@ def environment_changes(record: Mapping[str, Any], now: Mapping[str, Any]) -> li
 
 
 def replayed(
-    record: Mapping[str, Any],
+    record: Record,
     store: Store,
-    now: Mapping[str, Any],
+    now: Json,
     config_dir: Path | None = None,
 ) -> Verdict:
     """Checks one record; its shards too, where the store has them."""
@@ -133,7 +133,7 @@ class Foreign(ValueError):
     """A record's settings name something that is not to be built here."""
 
 
-def run_id_now(record: Mapping[str, Any], config_dir: Path | None) -> tuple[str | None, str | None]:
+def run_id_now(record: Record, config_dir: Path | None) -> tuple[str | None, str | None]:
     """The run id that a record's settings have today; or None and why they cannot be restored.
 
     Raises:
@@ -158,7 +158,7 @@ def run_id_now(record: Mapping[str, Any], config_dir: Path | None) -> tuple[str 
 
 
 def replay(
-    records: Sequence[Mapping[str, Any]], results: Path, config_dir: Path | None = None
+    records: Sequence[Record], results: Path, config_dir: Path | None = None
 ) -> list[Verdict]:
     """Every record, in order; `config_dir` holds YAML of the user's own."""
     from fsig_bench.runner.record import environment

@@ -8,8 +8,8 @@ from fsig_bench.api import process
 from fsig_bench.api.images import to_float
 from fsig_bench.api.types import AdaptsInTeam, Method, State
 from fsig_bench.console import Bar
+from fsig_bench.runner.build import computing
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.fingerprint import marks
 from fsig_bench.runner.progress import StageProgress
@@ -67,7 +67,7 @@ def _adapt(
             progress = StageProgress(
                 store, key, bar, cell.policy.checkpoint_s, curve, policy, marks(cell.method.spec)
             )
-            with precision_policy(policy, resolve_device(cell.place.device)):
+            with computing(cell.place, policy):
                 seed = cell.seed if cell.method.uses_seed else 0
                 state = method.adapt(shots, seed=seed, progress=progress)
             bar.update(bar.total)

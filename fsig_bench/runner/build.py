@@ -5,28 +5,30 @@ Device, compilation and offload change nothing beyond rounding, so they enter no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from torch import nn
 
+from fsig_bench.api.compiling import compiled, compiling
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.types import Annotates, Method, Sampler, Shared, SharesWork, State
-from fsig_bench.runner.device import resolve_device
+from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.settings import MethodSettings, Place
 
 
-def with_device(node: Any, device: str) -> Any:
+def with_device(node: object, device: str) -> object:
     """A YAML value with every `device` in it set."""
     if isinstance(node, Mapping):
         return {k: device if k == "device" else with_device(v, device) for k, v in node.items()}
     return [with_device(v, device) for v in node] if isinstance(node, list) else node
 
 
-def networks(node: Any) -> dict[int, nn.Module]:
+def networks(node: object) -> dict[int, nn.Module]:
     """Every network that a method's parts hold in a cached property, each once, by identity.
 
     Looking at them loads them.
@@ -55,8 +57,9 @@ def compile_or_offload(method: Method, place: Place) -> Method:
         ValueError: offload's package is not installed.
     """
     if place.compile is not None:
-        for net in networks(method).values():
-            net.compile(mode=place.compile)
+        with compiling(mode=place.compile):
+            for net in networks(method).values():
+                compiled(net)
     if place.offload:
         try:
             from accelerate import cpu_offload
@@ -70,6 +73,14 @@ def compile_or_offload(method: Method, place: Place) -> Method:
     return method
 
 
+@contextmanager
+def computing(place: Place, policy: str) -> Iterator[None]:
+    """A stage's floating-point policy; networks that are built inside compile as the place says."""
+    options = {} if place.compile is None else {"mode": place.compile}
+    with compiling(**options), precision_policy(policy, resolve_device(place.device)):
+        yield
+
+
 def build_method(settings: MethodSettings, place: Place) -> Method:
     """The method that its settings name, on its device."""
     spec = with_device(settings.spec, resolve_device(place.device))
@@ -77,7 +88,7 @@ def build_method(settings: MethodSettings, place: Place) -> Method:
     return compile_or_offload(method, place)
 
 
-def notes_of(method: Method, state: State) -> dict[str, Any]:  # plain JSON values
+def notes_of(method: Method, state: State) -> JsonDict:
     """What a record says about a state: the method's notes (`Annotates`), else its meta."""
     return dict(method.notes(state) if isinstance(method, Annotates) else state.meta)
 

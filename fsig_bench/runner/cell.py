@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from fsig_bench.api.assets import Asset, assets_in
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.runner import keys
 from fsig_bench.runner.fingerprint import marks
 from fsig_bench.runner.settings import (
@@ -46,7 +46,7 @@ class Cell:
     precision: Precision
     place: Place
     policy: Policy
-    config: Mapping[str, Any]  # as composed, for the record only
+    config: Json  # as composed, for the record only
     # Stage -> the key of a stage that other code made, under reuse=any_code.
     borrowed: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ class Cell:
         return f"{self.method.name} on {self.dataset.name}"
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JsonDict:
         """Suite, method, dataset, k, subset, seed, draw, protocol: what a run is called by."""
         return {
             "suite": self.suite.name,

@@ -6,23 +6,23 @@ import inspect
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from hydra.utils import get_object
 
+from fsig_bench.api.plain import Json
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.data.reading import RECIPES
 from fsig_bench.help import nearest
 from fsig_bench.metrics.cards import check_card
 
-Config = Mapping[str, Any]  # a composed config as plain YAML values
+Config = Json  # a composed config as plain YAML values
 
 REFERENCES = ("held_out", "with_shots", "shots")  # what samples are compared with
 READS = ("dataset", "native", *RECIPES)  # how the reference is read
 PRECISIONS = {
-    "adapt": ("fp32", "tf32", "bf16"),
-    "sample": ("fp32", "tf32", "bf16", "fp16"),
-    "score": ("fp32", "tf32"),
+    "adapt": ("fp32", "torch_default", "tf32", "bf16"),
+    "sample": ("fp32", "torch_default", "tf32", "bf16", "fp16"),
+    "score": ("fp32", "torch_default", "tf32"),
 }
 COMPILE = (None, "default", "reduce-overhead", "max-autotune")
 LEAST = {"k": 1, "num_images": 2, "batch_size": 1, "workers": 1, "seed": 0, "subset": 0, "draw": 0}

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
 from unittest.mock import patch
 
 import fsig_bench.faceworld.render
@@ -36,7 +35,7 @@ def target_names(dataset: Dataset) -> list[str]:
     return sorted(n for n in named - {"folder", dataset.source_domain} if isinstance(n, str))
 
 
-def leaves(node: Any, path: str = "method") -> Iterator[tuple[str, Any]]:
+def leaves(node: object, path: str = "method") -> Iterator[tuple[str, object]]:
     """(dotted path, value) of every plain value in a YAML node but for the classes it names."""
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -48,7 +47,7 @@ def leaves(node: Any, path: str = "method") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def names_target(value: Any, names: Sequence[str]) -> bool:
+def names_target(value: object, names: Sequence[str]) -> bool:
     """Whether a setting is the split `reference`, or holds a name as a word of its own."""
     if not isinstance(value, str):
         return False
@@ -78,13 +77,13 @@ def reference_out_of_reach(cell: Cell) -> Iterator[Attempts]:
 
 
 def _barred(way: str, attempts: Attempts) -> Callable[..., None]:
-    def refuse(*words: Any, **more: Any) -> None:  # Any: the arguments of whatever it replaces
+    def refuse(*words: object, **more: object) -> None:
         attempts.refuse(f"the dataset's `{way}`")
 
     return refuse
 
 
-def _only_allowed(cell: Cell, attempts: Attempts) -> Callable[[str, str, Sequence[int]], Any]:
+def _only_allowed(cell: Cell, attempts: Attempts) -> Callable[[str, str, Sequence[int]], object]:
     """The `draw` of faceworld without the target's images, and without any domain's reference."""
     draw = vars(fsig_bench.faceworld.render)["draw"]
     target = getattr(cell.dataset, "domain", None)
@@ -92,7 +91,7 @@ def _only_allowed(cell: Cell, attempts: Attempts) -> Callable[[str, str, Sequenc
     if target == cell.dataset.source_domain:
         target = None  # methods may look at the source domain
 
-    def guarded(domain: str, split: str, indices: Sequence[int]) -> Any:  # Any: as `draw` gives
+    def guarded(domain: str, split: str, indices: Sequence[int]) -> object:
         if split == "reference" or (domain == target and split not in allowed):
             attempts.refuse(f"the {split} images of {domain}")
         return draw(domain, split, indices)
@@ -100,7 +99,7 @@ def _only_allowed(cell: Cell, attempts: Attempts) -> Callable[[str, str, Sequenc
     return guarded
 
 
-def real_path(path: Any) -> str:
+def real_path(path: str | bytes | os.PathLike[str]) -> str:
     """The path without links, of whatever `open` takes as one."""
     return os.path.realpath(os.path.expanduser(os.fsdecode(path)))
 
@@ -109,7 +108,7 @@ _guards: list[tuple[set[str], Attempts]] = []  # an audit hook cannot be taken a
 _hooked: list[bool] = []
 
 
-def _look_at_open(event: str, args: tuple[Any, ...]) -> None:
+def _look_at_open(event: str, args: tuple[object, ...]) -> None:
     if event == "open" and _guards and isinstance(args[0], str | bytes | os.PathLike):
         files, attempts = _guards[-1]
         if (path := real_path(args[0])) in files:

@@ -20,9 +20,8 @@ from torch import Tensor
 
 from fsig_bench.api.images import to_float
 from fsig_bench.api.types import Images, Method, NoProgress, Pixels, Progress, Sampler, State
-from fsig_bench.runner.build import build_method
+from fsig_bench.runner.build import build_method, computing
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import precision_policy, resolve_device
 
 INDICES = (11, 4, 7)  # not in order, and not the same shot for a replay of 2, 3, 5 or 10 shots
 
@@ -150,10 +149,9 @@ class Trial:
         method, shots = self.build(), self.shots(self.k if k is None else k)
         self.last_seed = self.seed if seed is None else seed
         progress = progress or WatchedProgress()
-        place = self.cell.place
         with (
             global_seed(random_state),
-            precision_policy(self.cell.precision.adapt, resolve_device(place.device)),
+            computing(self.cell.place, self.cell.precision.adapt),
         ):
             state = method.adapt(shots, seed=self.last_seed, progress=progress)
             after = global_states()
@@ -179,10 +177,9 @@ class Trial:
         self, sampler: Sampler, indices: Sequence[int] = INDICES, *, random_state: int = 0
     ) -> Images:
         """Images at these indices, with the global generators seeded with `random_state`."""
-        place = self.cell.place
         with (
             global_seed(random_state),
-            precision_policy(self.cell.precision.sample, resolve_device(place.device)),
+            computing(self.cell.place, self.cell.precision.sample),
         ):
             return sampler(indices)
 

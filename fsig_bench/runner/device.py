@@ -36,14 +36,16 @@ def resolve_device(name: str) -> str:
 def precision_policy(name: str, device: str) -> Iterator[None]:
     """Runs a stage in one of the policies of `runner.checks.PRECISIONS`.
 
-    fp32: IEEE single precision, convolutions too (torch's own default on a GPU is TF32 for these);
-    tf32: both in TF32 where the device has it; bf16, fp16: autocast, weights stay in fp32. They are
-    cast anew at each use: autocast's cache lasts as long as its context, here a whole stage, and
-    training would go on with the weights of its first step.
+    fp32: IEEE single precision, convolutions too; torch_default: torch's own default on a GPU, TF32
+    in convolutions and IEEE in matrix products; tf32: TF32 in both. A device without TF32 computes
+    all three alike. bf16, fp16: autocast, weights stay in fp32. They are cast anew at each use:
+    autocast's cache lasts as long as its context, here a whole stage, and training would go on with
+    the weights of its first step.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = name == "tf32"
+    matmul.allow_tf32 = name == "tf32"
+    cudnn.allow_tf32 = name in ("tf32", "torch_default")
     kind = torch.device(device).type
     try:
         half = HALVES.get(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException, MissingConfigException, OverrideParseException
 
+from fsig_bench.api.plain import Json
 from fsig_bench.help import nearest
 from fsig_bench.runner.typed import split_word
 
@@ -17,7 +18,7 @@ from fsig_bench.runner.typed import split_word
 class Known:
     """What can be chosen and set, for hints."""
 
-    config: Mapping[str, Any] = field(default_factory=dict)  # as the chosen groups compose it
+    config: Json = field(default_factory=dict)  # as the chosen groups compose it
     owners: Callable[[str], Sequence[str]] = lambda key: ()  # the methods with a key below `method`
     groups: Sequence[str] = ()
 

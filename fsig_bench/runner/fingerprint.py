@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.digests import FileState, file_state
 from fsig_bench.api.places import ROOT
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.runner.imports import closure, is_counted
 from fsig_bench.runner.source_files import OURS, module_file, read_source
 from fsig_bench.runner.targets import named_targets
@@ -83,7 +83,7 @@ def lock_file(target: str) -> Path:
     return file.parent / LOCKS
 
 
-def read_locks(file: Path) -> dict[str, Any]:  # plain JSON values
+def read_locks(file: Path) -> JsonDict:
     """The content of a versions.json; an empty one where there is none.
 
     Raises:
@@ -95,7 +95,7 @@ def read_locks(file: Path) -> dict[str, Any]:  # plain JSON values
 
 
 @lru_cache(maxsize=64)
-def _read_locks(state: FileState) -> dict[str, Any]:
+def _read_locks(state: FileState) -> JsonDict:
     file = Path(state.path)
     try:
         found = json.loads(file.read_bytes())
@@ -123,17 +123,17 @@ def mark(target: str) -> str | None:
     return code.fingerprint
 
 
-def targets_in(node: Any) -> list[str]:  # Any: a YAML value
+def targets_in(node: object) -> list[str]:
     """Every counted class that a YAML value names by `_target_`, each once, sorted."""
     return sorted({target for target in named_targets(node) if is_counted(target)})
 
 
-def marks(node: Any) -> list[list[str]]:  # Any: a YAML value
+def marks(node: object) -> list[list[str]]:
     """[class, mark] of every counted class that a YAML value names."""
     return [[target, str(mark(target))] for target in targets_in(node)]
 
 
-def recorded_code(node: Any) -> dict[str, Any]:  # Any: a YAML value; gives plain JSON values
+def recorded_code(node: object) -> JsonDict:
     """What a record says of the code: classes with mark and fingerprint, and files' digests."""
     codes = [code_of(target) for target in targets_in(node)]
     files: dict[str, str] = {}
@@ -147,7 +147,7 @@ def recorded_code(node: Any) -> dict[str, Any]:  # Any: a YAML value; gives plai
     }
 
 
-def changed_files(recorded: Mapping[str, Any]) -> list[str]:
+def changed_files(recorded: Json) -> list[str]:
     """The modules of a record's code that differ from today's, or are gone, sorted."""
     found = []
     for module, digest in recorded.get("files", {}).items():

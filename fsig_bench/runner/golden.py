@@ -15,9 +15,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.files import write_json
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.runner.fingerprint import code_of, lock_file, lock_of, read_locks, targets_in
 from fsig_bench.runner.golden_cases import Case, Digests, digests_of
 
@@ -42,7 +42,7 @@ def made_on() -> str:
     return f"{made_with()}, {cpu}, {torch.get_num_threads()} threads"
 
 
-def earlier(case: Case) -> Mapping[str, Any] | None:
+def earlier(case: Case) -> Json | None:
     """What the lock file holds of a case: digests, classes, made_on."""
     found = read_locks(lock_file(case.classes[0]))["golden"].get(case.label)
     return found if isinstance(found, Mapping) else None
@@ -138,9 +138,9 @@ def _named(target: str, raised: bool) -> str:
 def _write(
     locked: Mapping[str, bool], golden: Mapping[str, tuple[Case, Digests]], here: str
 ) -> None:
-    files: dict[Path, dict[str, Any]] = {}  # plain JSON values
+    files: dict[Path, JsonDict] = {}
 
-    def content(target: str) -> dict[str, Any]:
+    def content(target: str) -> JsonDict:
         file = lock_file(target)
         if file not in files:
             files[file] = json.loads(json.dumps(read_locks(file)))
@@ -159,6 +159,6 @@ def _write(
         write_json(file, ordered)
 
 
-def unlocked_classes(node: Any) -> list[str]:  # Any: a YAML value
+def unlocked_classes(node: object) -> list[str]:
     """The classes of a YAML value whose present code is not locked."""
     return [target for target in targets_in(node) if is_unlocked(target)]

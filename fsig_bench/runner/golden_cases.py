@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from fsig_bench.api.assets import assets_in
 from fsig_bench.api.images import pixels_sha256, to_uint8
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.runner.fingerprint import targets_in
 from fsig_bench.runner.imports import is_counted
@@ -47,34 +48,40 @@ def named_classes(folder: Path) -> list[str]:
     return sorted(filter(is_counted, targets_below(folder, PARTS)))
 
 
+# The words beside a choice, by its kind.
+WORDS = {
+    "dataset": ["method=copy", "controls=[]"],
+    "network": ["dataset=babies", "method=copy"],
+    "metric": ["dataset=babies", "method=copy"],
+    "method": ["dataset=babies"],
+}
+
+
 def all_cases(config_dir: str | Path | None = None) -> list[Case]:
     """A case for every method, metric, network and domain that needs no downloaded file."""
     folder = CONF if config_dir is None else Path(config_dir).expanduser()
-    cases = []
-    for kind, words in (
-        ("dataset", ["method=copy", "controls=[]"]),
-        ("network", ["dataset=babies", "method=copy"]),
-        ("metric", ["dataset=babies", "method=copy"]),
-        ("method", ["dataset=babies"]),
-    ):
-        for path in sorted((folder / kind).glob("*.yaml")):
-            if path.stem in NO_CASE:
-                continue
-            try:
-                node = chosen_node(kind, path.stem, words, config_dir)
-            except ValueError:
-                continue  # of another suite
-            if classes := targets_in(node):
-                own = str(node["_target_"])
-                rest = [target for target in classes if target != own]
-                found = (own, *rest)
-                cases.append(Case(kind=kind, name=path.stem, classes=found, config_dir=config_dir))
-    return cases
+    names = [(kind, path.stem) for kind in WORDS for path in sorted((folder / kind).glob("*.yaml"))]
+    found = (case_of(kind, name, config_dir) for kind, name in names if name not in NO_CASE)
+    return [case for case in found if case is not None]
+
+
+def case_of(kind: str, name: str, config_dir: str | Path | None = None) -> Case | None:
+    """The case of one choice; None where it does not compose on the mini suite or needs files."""
+    try:
+        node = chosen_node(kind, name, WORDS[kind], config_dir)
+    except ValueError:
+        return None  # of another suite
+    classes = targets_in(node)
+    if not classes:
+        return None
+    own = str(node["_target_"])
+    rest = [target for target in classes if target != own]
+    return Case(kind=kind, name=name, classes=(own, *rest), config_dir=config_dir)
 
 
 def chosen_node(
     kind: str, name: str, words: Sequence[str], config_dir: str | Path | None
-) -> dict[str, Any]:  # YAML values
+) -> JsonDict:
     """The composed node of a choice, on the mini suite.
 
     Raises:
@@ -156,7 +163,7 @@ def _metric(case: Case) -> Digests:
 def _network(case: Case) -> Digests:
     from hydra.utils import instantiate
 
-    node = chosen_node("network", case.name, ["dataset=babies", "method=copy"], case.config_dir)
+    node = chosen_node("network", case.name, WORDS["network"], case.config_dir)
     network = instantiate(node | ({"device": "cpu"} if "device" in node else {}), _convert_="all")
     images, found = _images("babies", "fresh", 4), {}
     with torch.no_grad():
@@ -173,7 +180,7 @@ def _network(case: Case) -> Digests:
 def _dataset(case: Case) -> Digests:
     from hydra.utils import instantiate
 
-    node = chosen_node("dataset", case.name, ["method=copy", "controls=[]"], case.config_dir)
+    node = chosen_node("dataset", case.name, WORDS["dataset"], case.config_dir)
     dataset = instantiate(node, _convert_="all")
     reference = dataset.reference_at(range(SHOTS)) if hasattr(dataset, "reference_at") else None
     parts = {"shots": dataset.shots(SHOTS, 0), "reference": reference}

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.assets import assets_in, is_asset
 from fsig_bench.api.digests import sha256_once
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.api.weights import locate, manifest_entry
 from fsig_bench.data.folder import folder_digest
 from fsig_bench.runner.fingerprint import mark
 from fsig_bench.store.keys import NOT_IN_KEY, STAGE_VERSION, digest
 
 
-def key_content(node: Any, *, code: bool = True) -> Any:
+def key_content(node: object, *, code: bool = True) -> object:
     """A YAML value without what cannot change its output.
 
     Weights, files and folders enter by their content, classes with the mark of their code.
@@ -40,7 +40,7 @@ def key_content(node: Any, *, code: bool = True) -> Any:
     return [key_content(v, code=code) for v in node] if isinstance(node, list | tuple) else node
 
 
-def _argument(name: str, value: Any, *, code: bool) -> Any:
+def _argument(name: str, value: object, *, code: bool) -> object:
     if not isinstance(value, str):
         return key_content(value, code=code)
     if name == "weights":
@@ -73,7 +73,7 @@ def is_path(name: str, value: str) -> bool:
         return False
 
 
-def paths_in(node: Any, name: str = "") -> list[str]:
+def paths_in(node: object, name: str = "") -> list[str]:
     """Every value below a YAML value that is a path to something there."""
     if isinstance(node, Mapping):
         return [p for k, v in node.items() if k != "_target_" for p in paths_in(v, str(k))]
@@ -82,7 +82,7 @@ def paths_in(node: Any, name: str = "") -> list[str]:
     return [node] if isinstance(node, str) and is_path(name, node) else []
 
 
-def without(node: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+def without(node: Json, paths: Iterable[str]) -> JsonDict:
     """A YAML mapping without the values at these dotted paths."""
     out = dict(node)
     for path in paths:
@@ -107,7 +107,7 @@ def files_digest(path: str | Path) -> str:
     return digest([[p.name, sha256_once(p)] for p in found])
 
 
-def weight_files(node: Any) -> list[str]:
+def weight_files(node: object) -> list[str]:
     """Every path under a key `weights` of a YAML value, at any depth."""
     if isinstance(node, Mapping):
         own = [node["weights"]] if isinstance(node.get("weights"), str) else []
@@ -127,7 +127,7 @@ def images_key(fingerprint: str, marks: list[list[str]]) -> str:
 
 def adapt_key(
     *,
-    method: Mapping[str, Any],
+    method: Json,
     shots: str | None,
     seed: int | None,
     precision: str,
@@ -149,7 +149,7 @@ def adapt_key(
 def sample_key(
     *,
     adapt_key: str,
-    sample: Any,
+    sample: object,
     draw: int | None,
     resolution: int,
     shard_size: int,
@@ -175,7 +175,7 @@ def run_id(
     *,
     sample_key: str,
     num_images: int,
-    protocol: Mapping[str, Any],
+    protocol: Json,
     shots: str,
     reference: str | None,
     dataset: str,
@@ -205,6 +205,6 @@ def run_id(
     return digest([STAGE_VERSION, sample_key, scored, *precision_part(precision)])[:10]
 
 
-def protocol_hash(*, protocol: Mapping[str, Any], num_scored: int, precision: str = "fp32") -> str:
+def protocol_hash(*, protocol: Json, num_scored: int, precision: str = "fp32") -> str:
     """The eight digits that name the rules of a number; `precision` is the policy of scoring."""
     return digest([key_content(protocol), num_scored, *precision_part(precision)])[:8]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.assets import Asset, check_space
 from fsig_bench.api.digests import hashing_cost, start_hashing
+from fsig_bench.api.plain import Record
 from fsig_bench.api.weights import verified
 from fsig_bench.runner.cell import Cell, absent_assets
 from fsig_bench.store.store import Store
-
-Record = dict[str, Any]  # record.json: plain JSON values
 
 
 def bytes_needed(cell: Cell) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.types import Method, PlansWork
 from fsig_bench.api.weights import locate
@@ -20,6 +20,9 @@ from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.settings import MethodSettings
 from fsig_bench.store.shards import missing_ranges
 from fsig_bench.store.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WARM_UP_S = 20.0  # of adapting; sampling is one small batch
 GIB = 2**30
@@ -96,13 +99,13 @@ class _PaceProgress:
         if now > self.limit_s and self.estimate_s is not None:
             raise _WarmUpDone
 
-    def save(self, done: int, tensors: Mapping[str, Any]) -> None:
+    def save(self, done: int, tensors: Mapping[str, Tensor]) -> None:
         return None
 
-    def load(self) -> tuple[int, dict[str, Any]]:
+    def load(self) -> tuple[int, dict[str, Tensor]]:
         return 0, {}
 
-    def shared(self, key: Any, compute: Any) -> Any:
+    def shared(self, key: Sequence[object], compute: Callable[[], Tensor]) -> Tensor:
         return compute()
 
 

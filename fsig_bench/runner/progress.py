@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api import process
 from fsig_bench.api.stopping import stop_if_asked
@@ -66,7 +66,7 @@ class StageProgress:
         self.last = time.perf_counter()
         self.wrote_s = self.last - began
 
-    def load(self) -> tuple[int, dict[str, Any]]:
+    def load(self) -> tuple[int, dict[str, Tensor]]:
         from fsig_bench.store.files import read_tensors
 
         path = self.folder / "checkpoint.safetensors"

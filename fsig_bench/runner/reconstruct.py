@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import getitem
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import make_folder
 from fsig_bench.api.images import to_uint8
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.api.types import Reconstructs
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.keys import key_content
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fsig_bench.metrics.base import Evidence
 
 
-def with_settings(method: MethodSettings, changes: Mapping[str, Any]) -> MethodSettings:
+def with_settings(method: MethodSettings, changes: Json) -> MethodSettings:
     """The same method under other settings, given by dotted keys ("a" or "a.b")."""
     spec = copy.deepcopy(dict(method.spec))
     for key, value in changes.items():
@@ -52,9 +52,7 @@ def variants(cell: Cell) -> list[tuple[str, Cell, str]]:
     return out
 
 
-def reconstruct(
-    cell: Cell, store: Store, evidence: Evidence, *, wait: bool = True
-) -> dict[str, Any]:
+def reconstruct(cell: Cell, store: Store, evidence: Evidence, *, wait: bool = True) -> JsonDict:
     """Rebuilds the shots and writes the panel.
 
     Returns:
@@ -67,20 +65,18 @@ def reconstruct(
     from fsig_bench.metrics.psnr import psnr
     from fsig_bench.pictures.reconstruction import reconstruction_panel
     from fsig_bench.runner.adapt import adapt
-    from fsig_bench.runner.build import build_method
-    from fsig_bench.runner.device import precision_policy, resolve_device
+    from fsig_bench.runner.build import build_method, computing
 
-    device = resolve_device(cell.place.device)
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     rebuilt, errors, out = {}, {}, {}
     for label, variant, key in variants(cell):
         method = build_method(variant.method, variant.place)
         assert isinstance(method, Reconstructs)
         state, _ = adapt(variant, method, store, key=key, wait=wait)
-        with precision_policy(cell.precision.sample, device):
+        with computing(cell.place, cell.precision.sample):
             images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]
-        with precision_policy(cell.precision.score, device):
+        with computing(cell.place, cell.precision.score):
             seen = {"real": evidence.perceive(shots), "fake": evidence.perceive(images)}
         lpips = paired_distances(**seen).tolist()
         rebuilt[label] = images

@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.digests import sha256_once
 from fsig_bench.api.places import CHECKOUT
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.api.types import State
 from fsig_bench.api.version import __version__
 from fsig_bench.api.weights import manifest_entry
@@ -51,7 +51,7 @@ def _installed_commit() -> str | None:
     return None if commit is None else str(commit)
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Record:
     """Code, library versions and machine."""
     import torch
 
@@ -78,15 +78,15 @@ def make_record(
     cell: Cell,
     *,
     state: State,
-    notes: Mapping[str, Any],
+    notes: Json,
     nfe_per_image: float,
-    metrics: Mapping[str, Any],
+    metrics: Json,
     timing_s: Mapping[str, float],
     peak_mem_gib: float,
     pixels: str,
     pictures: Mapping[str, str],
-    reconstruction: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+    reconstruction: Json | None,
+) -> Record:
     """All fields of record.json; `results/README.md` says what each means."""
     return {
         "record_version": 3,  # since 2: sealed; since 3: draw, code, settings_keys

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.runner import checks, settings
 from fsig_bench.runner.cell import Cell, absent_assets
 from fsig_bench.runner.reuse import borrow
 from fsig_bench.store.store import Store
 
 
-def plain_values(cfg: DictConfig) -> dict[str, Any]:
+def plain_values(cfg: DictConfig) -> JsonDict:
     """A composed config as plain YAML values, all references filled in.
 
     Raises:
@@ -27,7 +26,7 @@ def plain_values(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError(f"{key} has no value; give one on the command line: {key}=...") from error
 
 
-def method_settings(node: dict[str, Any]) -> settings.MethodSettings:
+def method_settings(node: JsonDict) -> settings.MethodSettings:
     """From the config's `method`."""
     card = node["card"]
     sweep = card.get("reconstruct_sweep")
@@ -52,7 +51,7 @@ def method_settings(node: dict[str, Any]) -> settings.MethodSettings:
     )
 
 
-def protocol_settings(node: dict[str, Any]) -> settings.ProtocolSettings:
+def protocol_settings(node: JsonDict) -> settings.ProtocolSettings:
     """From the config's `protocol`."""
     return settings.ProtocolSettings(
         name=node["name"],

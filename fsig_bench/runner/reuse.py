@@ -8,10 +8,10 @@ borrowed keys, and its run id follows from them, so it is never taken for a run 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
+from fsig_bench.api.plain import Record
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.fingerprint import changed_files
 from fsig_bench.store.records import read_record
@@ -52,7 +52,7 @@ def _is_there(stage: str, key: str, store: Store) -> bool:
     return store.sample_folder(key).exists()
 
 
-def _records_near(cell: Cell, store: Store) -> Iterator[dict[str, Any]]:  # plain JSON values
+def _records_near(cell: Cell, store: Store) -> Iterator[Record]:
     """Whole records of the cell's method and dataset, the last written first."""
     folder = (store.root / cell.folder).parent
     files = sorted(folder.glob("*/record.json"), key=lambda p: -p.stat().st_mtime_ns)
@@ -63,7 +63,7 @@ def _records_near(cell: Cell, store: Store) -> Iterator[dict[str, Any]]:  # plai
             continue  # `runs` names it
 
 
-def code_changes(record: Mapping[str, Any]) -> list[str]:
+def code_changes(record: Record) -> list[str]:
     """Sentences on how today's code differs from a record's; none where it is the same."""
     code = record.get("code")
     if code is None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api import process
 from fsig_bench.api.files import make_folder
 from fsig_bench.api.images import pixels_sha256
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.api.types import Reconstructs
 from fsig_bench.console import stage_line
 from fsig_bench.runner.adapt import Curve, adapt
-from fsig_bench.runner.build import build_method, notes_of
+from fsig_bench.runner.build import build_method, computing, notes_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import peak_mem_gib, precision_policy, resolve_device
+from fsig_bench.runner.device import peak_mem_gib
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import build_metrics, score
@@ -25,7 +24,7 @@ from fsig_bench.store.store import Store
 from fsig_bench.trackers.base import TrackedRun, tracking
 
 
-def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any], bool]:
+def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[Record, bool]:
     """The record of a cell, and whether it was already there.
 
     Raises:
@@ -46,7 +45,7 @@ def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[dict[str, Any],
     return record, True
 
 
-def tracked(cell: Cell, store: Store) -> tuple[TrackedRun, Mapping[str, Any], Path]:
+def tracked(cell: Cell, store: Store) -> tuple[TrackedRun, Json, Path]:
     """The arguments of `tracking` for a cell."""
     run = TrackedRun(
         run_id=cell.run_id,
@@ -60,7 +59,7 @@ def tracked(cell: Cell, store: Store) -> tuple[TrackedRun, Mapping[str, Any], Pa
     return run, cell.policy.tracker, curve_file
 
 
-def _begin(cell: Cell, store: Store, *, wait: bool) -> dict[str, Any]:
+def _begin(cell: Cell, store: Store, *, wait: bool) -> Record:
     command = typed_command(cell.method.name)
     with (
         record_status(store.root / cell.folder, command),
@@ -71,7 +70,7 @@ def _begin(cell: Cell, store: Store, *, wait: bool) -> dict[str, Any]:
     return record
 
 
-def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) -> dict[str, Any]:
+def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) -> Record:
     from fsig_bench.console import console
     from fsig_bench.runner.pictures import write_pictures
     from fsig_bench.runner.record import make_record
@@ -101,7 +100,7 @@ def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) ->
         rebuilt = reconstruct(cell, store, evidence, wait=wait)
     folder = store.root / cell.folder
     make_folder(folder)
-    with precision_policy(cell.precision.score, resolve_device(cell.place.device)):
+    with computing(cell.place, cell.precision.score):
         pictures = write_pictures(folder, cell, evidence, store)
     notes = notes_of(method, state)
     if far:

@@ -17,9 +17,8 @@ from fsig_bench.api.images import to_uint8
 from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.api.types import Method, Sampler, State
 from fsig_bench.console import Bar, console
-from fsig_bench.runner.build import build_method, sampler_of
+from fsig_bench.runner.build import build_method, computing, sampler_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.fingerprint import marks
 from fsig_bench.store.shards import missing_ranges, stored_images
@@ -42,7 +41,7 @@ def make_shard(
     while a < end:
         stop_if_asked()
         try:
-            with precision_policy(shared.precision, resolve_device(cell.place.device)):
+            with computing(cell.place, shared.precision):
                 images = sampler(range(a, min(a + size, end))).float()
         except torch.OutOfMemoryError:
             if size == 1:
@@ -78,7 +77,8 @@ def _worker(cell: Cell, root: str, ranges: list[tuple[int, int]], threads: int) 
     found = store.load_state(cell.adapt_key)
     assert found is not None  # the parent has adapted
     shared = shared_work(cell, store)
-    sampler = sampler_of(method, found[0], draw=cell.draw, shared=shared)
+    with computing(cell.place, shared.precision):
+        sampler = sampler_of(method, found[0], draw=cell.draw, shared=shared)
     for start, end in ranges:
         make_shard(cell, sampler, store, start, end, shared)
 
@@ -110,7 +110,8 @@ def _sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Ten
             workers = min(cell.place.workers, len(todo))
             if workers == 1:
                 shared = shared_work(cell, store)
-                sampler = sampler_of(method, state, draw=cell.draw, shared=shared)
+                with computing(cell.place, shared.precision):
+                    sampler = sampler_of(method, state, draw=cell.draw, shared=shared)
                 for start, end in todo:
                     make_shard(cell, sampler, store, start, end, shared)
                     bar.update(bar.done + end - start)

@@ -12,15 +12,16 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from fsig_bench.api.images import pixels_sha256
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.api.types import Perceptual
 from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
 from fsig_bench.metrics.base import DiskCache, Evidence, Metric, unmet_need
 from fsig_bench.networks.base import Extractor, LazyImages
-from fsig_bench.runner.build import with_device
+from fsig_bench.runner.build import computing, with_device
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import precision_policy, resolve_device
+from fsig_bench.runner.device import resolve_device
 from fsig_bench.runner.fingerprint import code_of
 from fsig_bench.runner.keys import key_content
 from fsig_bench.runner.settings import ProtocolSettings, Spec
@@ -74,7 +75,7 @@ def apply_metrics(
     *,
     own: Mapping[str, Evidence] | None = None,
     title: str,
-) -> dict[str, dict[str, Any]]:  # plain JSON values
+) -> dict[str, JsonDict]:
     """What every metric makes of the evidence, by the metric's name.
 
     Args:
@@ -87,7 +88,7 @@ def apply_metrics(
         A result for each. It holds at least `value`: None, with a `reason`, where the metric
         needs what the evidence lacks or is not defined for it.
     """
-    values: dict[str, dict[str, Any]] = {}
+    values: dict[str, JsonDict] = {}
     with Bar(title, len(metrics), "metrics") as bar:
         for n, (name, metric) in enumerate(metrics.items()):
             stop_if_asked()
@@ -131,21 +132,26 @@ def content_digest(images: Tensor | LazyImages) -> str:
     return pixels_sha256(images) if isinstance(images, Tensor) else images.digest
 
 
-def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evidence]:
-    """Every metric of the protocol, and the evidence for the pictures."""
-    protocol = cell.protocol
-    device = resolve_device(cell.place.device)
-    extractor, perceptual = build_networks(protocol, device)
-    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
-    real = reference_images(cell, shots)
-    images = {"shots": shots, "fake": fake, "real": real}
+def caches_in(
+    store: Store,
+    images: Mapping[str, Tensor | LazyImages],
+    *,
+    perceptual: Spec,
+    policy: str = "float32",
+) -> Callable[[Spec], DiskCache]:
+    """The cache for what a feature network makes of images, by the network.
+
+    Args:
+        store: where it lies.
+        images: by their role in the evidence.
+        perceptual: the network of LPIPS distances.
+        policy: of the arithmetic, as `fsig_bench.runner.device.precision_policy` sets it.
+    """
     digests: dict[str, str] = {}
     code = code_of("fsig_bench.metrics.base.Evidence").fingerprint  # it computes what is kept
 
-    policy = "float32" if cell.precision.score == "fp32" else cell.precision.score
-
     def disk_cache_of(features: Spec) -> DiskCache:
-        specs = {"features": features, "perceptual": protocol.perceptual}
+        specs = {"features": features, "perceptual": perceptual}
 
         def disk_cache(
             compute: Callable[[], Tensor],
@@ -163,6 +169,19 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
 
         return disk_cache
 
+    return disk_cache_of
+
+
+def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
+    """Every metric of the protocol, and the evidence for the pictures."""
+    protocol = cell.protocol
+    device = resolve_device(cell.place.device)
+    extractor, perceptual = build_networks(protocol, device)
+    shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
+    real = reference_images(cell, shots)
+    images: dict[str, Any] = {"shots": shots, "fake": fake, "real": real}
+    policy = "float32" if cell.precision.score == "fp32" else cell.precision.score
+    disk_cache_of = caches_in(store, images, perceptual=protocol.perceptual, policy=policy)
     evidence = Evidence(
         shots=shots,
         fake=fake,
@@ -177,6 +196,6 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[dict[str, Any], Evide
     )
     own = own_evidence(protocol, evidence, device, disk_cache_of)
     metrics = build_metrics(protocol.metrics)
-    with precision_policy(cell.precision.score, device):
+    with computing(cell.place, cell.precision.score):
         values = apply_metrics(metrics, evidence, own=own, title=f"score {cell.label}")
     return {n: v | {"protocol_hash": cell.protocol_hash} for n, v in values.items()}, evidence

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
 from fsig_bench.api.assets import assets_in, check_space
 from fsig_bench.api.files import write_json
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.api.weights import verified
 from fsig_bench.console import console, parse_words
 from fsig_bench.metrics.base import Evidence, Metric, unmet_need
@@ -51,7 +52,7 @@ def composed_protocol(
     *,
     overrides: Sequence[str] = (),
     config_dir: str | Path | None = None,
-) -> dict[str, Any]:  # `protocol`, `resolution` and `source_domain`, plain YAML values
+) -> JsonDict:  # `protocol`, `resolution` and `source_domain`
     """The suite and the protocol, with the metrics that are to be added to it.
 
     Raises:
@@ -122,7 +123,7 @@ def known_hash(protocol: ProtocolSettings, num_scored: int) -> str | None:
     return keys.protocol_hash(protocol=protocol.spec, num_scored=num_scored)
 
 
-def num_scored(protocol: Mapping[str, Any], *, num_fake: int, num_shots: int) -> int:
+def num_scored(protocol: Json, *, num_fake: int, num_shots: int) -> int:
     """How many of the samples, from the first, the protocol scores.
 
     Raises:
@@ -159,7 +160,7 @@ def score_images(
     batch_size: int = 50,
     overrides: Sequence[str] = (),
     config_dir: str | Path | None = None,
-) -> dict[str, dict[str, Any]]:  # plain JSON values
+) -> dict[str, JsonDict]:
     """See `fsig_bench.score`."""
     if metrics is not None and not metrics:
         raise ValueError("metrics=[] names no metric; leave it out for all of the protocol")
@@ -204,7 +205,7 @@ def score_images(
 KEYS = ("fake", "reference", "shots", "metrics", *DEFAULT, "seed", "batch_size", "out")
 
 
-def arguments(words: Sequence[str]) -> dict[str, Any]:  # of `score_images`, and `out`
+def arguments(words: Sequence[str]) -> JsonDict:  # of `score_images`, and `out`
     """The words of the command as arguments.
 
     Raises:
@@ -214,10 +215,9 @@ def arguments(words: Sequence[str]) -> dict[str, Any]:  # of `score_images`, and
     rest = [word for word in words if word not in overrides]
     given = parse_words(rest, word="score", keys=KEYS)
     if given.positional:
-        raise ValueError(
-            f"score takes settings, not {given.positional[0]!r}; write fake={given.positional[0]}"
-        )
-    found: dict[str, Any] = {"reference": None, "shots": None, **given.settings}
+        first = given.positional[0]
+        raise ValueError(f"score takes settings, not {first!r}; write fake={first}")
+    found: JsonDict = {"reference": None, "shots": None, **given.settings}
     for key in {"seed", "batch_size"} & set(found):
         if not found[key].isdecimal():
             raise ValueError(f"{key}={found[key]}: give a whole number")

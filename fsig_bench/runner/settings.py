@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from fsig_bench.api.plain import Json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # The arguments of a class from conf/, with its `_target_`: any YAML value.
-Spec = Mapping[str, Any]
+Spec = Json
 
 
 class Dataset(Protocol):
@@ -20,9 +25,9 @@ class Dataset(Protocol):
     source_domain: str | None
 
     def check(self, k: int, subset: int) -> None: ...
-    def shots(self, k: int, subset: int) -> Any: ...  # uint8 [k, 3, h, w]; torch is not imported
+    def shots(self, k: int, subset: int) -> Tensor: ...  # uint8 [k, 3, h, w]
     def shot_names(self, k: int, subset: int) -> list[str]: ...
-    def reference_images(self, k: int, subset: int) -> Any: ...
+    def reference_images(self, k: int, subset: int) -> Tensor | None: ...
     def fingerprint(self, k: int, subset: int) -> str: ...
     def reference_fingerprint(self) -> str | None: ...
 
@@ -43,8 +48,8 @@ class ReconstructSweep:
 
     key: str  # below `method`, dotted
     label: str  # with {} for the value
-    values: tuple[Any, ...]  # of the YAML's kind
-    fixed: Mapping[str, Any]  # settings that hold for all values
+    values: tuple[object, ...]  # of the YAML's kind
+    fixed: Json  # settings that hold for all values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,7 @@ class MethodSettings:
     uses_seed: bool  # false: adapts in the same way for every seed, on purpose
     uses_draw: bool  # false: the same images for every draw seed, on purpose
     needs: tuple[str, ...]  # "fresh": draws fresh target images, as a control may
-    speed_only: Mapping[str, Any]  # settings that change no pixels -> the value that saves memory
+    speed_only: Json  # settings that change no pixels -> the value that saves memory
     weight_copies: float  # how often adapting holds the weights: gradients, moments, averages
     reconstruct_sweep: ReconstructSweep | None
     spec: Spec  # the constructor's arguments

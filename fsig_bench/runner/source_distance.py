@@ -8,13 +8,12 @@ Shape legend: n images, k shots, d features.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
 from fsig_bench.api.images import pixels_sha256
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.data.folder import ImageFolder
 from fsig_bench.data.prepared import PreparedFolder
 from fsig_bench.networks.base import Extractor, in_batches
@@ -59,7 +58,7 @@ def is_own_folder(dataset: object) -> bool:
     return isinstance(dataset, ImageFolder) and not isinstance(dataset, PreparedFolder)
 
 
-def source_distance(cell: Cell, store: Store) -> dict[str, Any] | None:  # plain JSON values
+def source_distance(cell: Cell, store: Store) -> JsonDict | None:
     """What a record says of it: the counts, and a sentence under `remark` if the shots lie far.
 
     None for sets that the suite knows, for methods that do not use the shots, and where the suite

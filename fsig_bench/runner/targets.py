@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 
-def named_targets(node: Any) -> Iterator[str]:  # Any: a YAML value
+def named_targets(node: object) -> Iterator[str]:
     """Every value under a key `_target_`, at any depth, as text."""
     if isinstance(node, Mapping):
         if "_target_" in node:
@@ -25,7 +24,7 @@ def targets_below(folder: Path, groups: tuple[str, ...] = ("",)) -> frozenset[st
     return frozenset(t for path in found for t in named_targets(_yaml(path)))
 
 
-def _yaml(path: Path) -> Any:
+def _yaml(path: Path) -> object:
     import yaml
 
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.files import append_line
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.store.files import seal
 
 SEAL_DIGITS = 8
@@ -19,7 +19,7 @@ def append_point(file: Path, point: Mapping[str, float]) -> None:
     append_line(file, json.dumps(values | {"seal": seal(values)[:SEAL_DIGITS]}))
 
 
-def read_curve(file: Path) -> list[dict[str, Any]]:  # plain JSON values
+def read_curve(file: Path) -> list[JsonDict]:
     """The points in order; lines that are cut off, damaged or not sealed are left out."""
     try:
         lines = file.read_bytes().splitlines()

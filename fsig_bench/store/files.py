@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import Json
 from fsig_bench.api.weights import write_safetensors
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 VERSION_1 = {"content", "wall_s", "state", "done"}  # metadata of files without a seal
 
 
-def seal(values: Mapping[str, Any]) -> str:
+def seal(values: Json) -> str:
     """Digest of plain values, whatever their order."""
     return hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.files import make_folder, share_as_folder
+from fsig_bench.api.plain import Record
 from fsig_bench.store.records import read_record
-from fsig_bench.store.short_records import Parts, Record, restored, shortened
+from fsig_bench.store.short_records import Parts, restored, shortened
 
 SETTLED_NS = 2 * 10**9  # a file that has just been written may be written again within its time
 BATCH = 2000  # rows that are written at once
@@ -220,7 +220,7 @@ def entries(folder: Path, *, short: bool) -> Iterator[Entry]:
 
 def as_entry(row: Row, place: str, parts: Parts, *, short: bool) -> Entry | None:
     """The entry of a row; None where one of its parts is not in the index."""
-    record: dict[str, Any] | None = None
+    record: Record | None = None
     if short and not row.problem:
         with suppress(KeyError):
             record = restored(json.loads(row.short), parts)

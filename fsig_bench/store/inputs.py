@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -17,6 +16,7 @@ from fsig_bench.api.assets import Asset, assets_in
 from fsig_bench.api.digests import check_at_rest, sha256_once
 from fsig_bench.api.owners import is_abandoned
 from fsig_bench.api.places import CONF, ROOT, cache_folder
+from fsig_bench.api.plain import Json
 from fsig_bench.api.weights import locate, verified
 from fsig_bench.data.importing import differing
 from fsig_bench.store.records import read_record
@@ -61,9 +61,9 @@ def damaged_inputs(store: Store, data_dir: Path | None = None) -> Iterator[Piece
             yield manifest.parent, f"changed since it was prepared ({'; '.join(changed[:5])}{more})"
 
 
-def _named_in_records(store: Store) -> tuple[list[Mapping[str, Any]], set[Path]]:
+def _named_in_records(store: Store) -> tuple[list[Json], set[Path]]:
     """The configs of all records that can be read, and the weight files that they name."""
-    configs: list[Mapping[str, Any]] = []
+    configs: list[Json] = []
     weights: set[Path] = set()
     for path in sorted((store.root / "runs").rglob("record.json")):
         try:
@@ -83,7 +83,7 @@ def _own_assets() -> Iterable[Asset]:
         yield from _assets(yaml.safe_load(path.read_text()))
 
 
-def _assets(node: Any) -> Iterable[Asset]:  # any YAML value
+def _assets(node: object) -> Iterable[Asset]:
     for asset in assets_in(node):
         if isinstance(asset.file, str) and isinstance(asset.path, str | None):
             yield asset

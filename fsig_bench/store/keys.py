@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 # Raise when a change of the runner changes what a stage makes: how it samples, scores, rounds.
 # The code of methods, metrics and networks has marks of its own (`runner.fingerprint`).
@@ -13,7 +12,7 @@ STAGE_VERSION = 2
 NOT_IN_KEY = ("device", "card")  # what a class is given or said to be, whatever it computes
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """sha256 of any JSON value, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -8,9 +8,9 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.files import write_json
+from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.store.files import seal
 from fsig_bench.store.schema import check_depth, check_printable, check_record
 
@@ -20,7 +20,7 @@ RUN_FOLDER = re.compile(r"k(?P<k>\d+)-seed(?P<seed>\d+)-(?P<run_id>.+)")
 ESCAPED = re.compile(rb"\\u(?:00[01789]|[dD][89a-fA-F])")  # of what `schema.UNPRINTABLE` forbids
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> Record:
     """A record, checked against the seal that it carries (those of version 1 carry none).
 
     Its fields are those that reports need (`fsig_bench.store.schema`), and its folder is its own.
@@ -55,7 +55,7 @@ def read_record(path: Path) -> dict[str, Any]:
 _named: set[str] = set()  # what has been printed
 
 
-def usable_record(path: Path) -> dict[str, Any] | None:
+def usable_record(path: Path) -> Record | None:
     """The record of a finished run; None, with a line that names the file, where it is unusable."""
     from fsig_bench.console import console, printable
 
@@ -97,7 +97,7 @@ def _record_bytes(path: Path) -> bytes:
         return file.read(MOST_BYTES + 1)
 
 
-def _check_place(path: Path, record: Mapping[str, Any]) -> None:
+def _check_place(path: Path, record: Record) -> None:
     """Raises ValueError where a record lies in the folder of another run."""
     if not (found := RUN_FOLDER.fullmatch(path.parent.name)):
         return
@@ -111,17 +111,17 @@ def _check_place(path: Path, record: Mapping[str, Any]) -> None:
         raise ValueError(f"it lies in the folder of another run: the record has {wrong[0]}")
 
 
-def with_draw(record: Mapping[str, Any]) -> dict[str, Any]:
+def with_draw(record: Record) -> Record:
     """A record with its draw seed; see `draw_of`."""
     return {**record, "draw": draw_of(record)}
 
 
-def draw_of(record: Mapping[str, Any]) -> Any:
+def draw_of(record: Record) -> int | None:
     """A record's draw seed; up to version 2 the seed was that of sampling as well."""
     return record.get("draw", record.get("seed"))
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
+def write_record(path: Path, record: Record) -> None:
     """Writes a record with its seal."""
     whole = json.loads(json.dumps({k: v for k, v in record.items() if k != "seal"}))
     write_json(path, whole | {"seal": seal(whole)})
@@ -143,12 +143,12 @@ NOT_IN_RECORD = (
 )
 
 
-def recorded_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_settings(config: Json) -> JsonDict:
     """A cell's settings without those that say only where and how fast it ran."""
     return {k: v for k, v in config.items() if k not in NOT_IN_RECORD}
 
 
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+def identity(config: Json) -> JsonDict:
     """Suite, method, dataset, k, subset, seed, draw, protocol: what a run is called by."""
     return {
         "suite": config["suite"]["name"],
@@ -162,7 +162,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def flat(node: Any, path: str = "") -> dict[str, Any]:
+def flat(node: object, path: str = "") -> JsonDict:
     """A config node as dotted keys."""
     if not isinstance(node, Mapping):
         return {path: node}
@@ -174,7 +174,7 @@ def flat(node: Any, path: str = "") -> dict[str, Any]:
 UNDECLARED = ("groups_at_once", "checkpointing")
 
 
-def speed_only(node: Mapping[str, Any]) -> tuple[str, ...]:
+def speed_only(node: Json) -> tuple[str, ...]:
     """The settings of a method's node that change its speed only, as its card declares."""
     card = node.get("card")
     return tuple(card.get("speed_only", UNDECLARED)) if isinstance(card, Mapping) else ()

@@ -7,9 +7,9 @@ whoever shows it escapes it, but it holds no control characters; names may be pa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
+from fsig_bench.api.plain import Record
 from fsig_bench.store.checks import (
     Check,
     fields,
@@ -106,7 +106,7 @@ OPTIONAL: dict[str, Check] = {
 }
 
 
-def check_record(record: Mapping[str, Any]) -> None:
+def check_record(record: Record) -> None:
     """Raises ValueError, which names the field, where a record is not one that reports can read."""
     if missing := [field for field in REQUIRED if field not in record]:
         raise ValueError(f"the field {missing[0]} is missing")
@@ -115,9 +115,9 @@ def check_record(record: Mapping[str, Any]) -> None:
             raise ValueError(f"{field} is not {wrong}")
 
 
-def check_depth(value: Any) -> None:
+def check_depth(value: object) -> None:
     """Raises ValueError where containers are nested deeper than any record's."""
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(DEEPEST):
         level = [
             inner
@@ -130,7 +130,7 @@ def check_depth(value: Any) -> None:
     raise ValueError(f"more than {DEEPEST} levels are nested in each other")
 
 
-def check_printable(value: Any) -> None:
+def check_printable(value: object) -> None:
     """Raises ValueError where a text holds a control character that moves a terminal's cursor."""
     if isinstance(value, str):
         if found := UNPRINTABLE.search(value):

@@ -10,7 +10,7 @@ equals what a run that asked for all of it at once would have drawn.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Range = tuple[int, int]  # indices from the first to before the second
 
 
-def whole_size(value: Any) -> int:
+def whole_size(value: object) -> int:
     """The images in a whole shard, as a record's suite names them.
 
     Raises:

@@ -12,8 +12,9 @@ import marshal
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from fsig_bench.api.plain import Json, JsonDict, Record
+
 T = TypeVar("T")
-Record = dict[str, Any]  # record.json: plain JSON values
 
 # Fields of a short record that are its own, in this order.
 OWN = (
@@ -34,9 +35,9 @@ class ByIdentity(Generic[T]):
 
     def __init__(self) -> None:
         # The objects stay alive with their result, so no other object takes their place.
-        self.found: dict[tuple[int, ...], tuple[tuple[Any, ...], T]] = {}
+        self.found: dict[tuple[int, ...], tuple[tuple[object, ...], T]] = {}
 
-    def __call__(self, objects: tuple[Any, ...], compute: Callable[[], T]) -> T:
+    def __call__(self, objects: tuple[object, ...], compute: Callable[[], T]) -> T:
         """`compute()`, the first time for these objects; afterwards the same result again."""
         key = tuple(map(id, objects))
         if key not in self.found:
@@ -53,7 +54,7 @@ class Parts:
         self.known: dict[bytes, str] = {}
         self.new: dict[str, str] = {}  # those that have been added since
 
-    def add(self, value: Any) -> str:
+    def add(self, value: Any) -> str:  # Any: a JSON value
         """The key of a value."""
         raw = hashlib.blake2b(marshal.dumps(value, 2)).digest()  # several times as fast as JSON
         if raw not in self.known:
@@ -63,7 +64,7 @@ class Parts:
                 self.texts[key] = self.new[key] = text
         return self.known[raw]
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> Any:  # Any: a JSON value
         if key not in self.values:
             self.values[key] = json.loads(self.texts[key])
         return self.values[key]
@@ -74,7 +75,7 @@ def part_key(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def shortened(record: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
+def shortened(record: Record, parts: Parts) -> JsonDict:
     """What `restored` makes a short record of, as JSON values; its parts are added to `parts`."""
     config, metrics = record["config"], record["metrics"]
     settings = {k: v for k, v in config.items() if k not in OF_CONFIG}
@@ -91,7 +92,7 @@ def shortened(record: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
     }
 
 
-def restored(short: Mapping[str, Any], parts: Parts) -> Record:
+def restored(short: Json, parts: Parts) -> Record:
     """The short record: a record's identity, settings and costs, and each metric's value.
 
     Raises:

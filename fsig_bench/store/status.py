@@ -15,14 +15,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.stopping import REQUEST, TimeLimit
 from fsig_bench.store.clock import heartbeat, now
 from fsig_bench.store.lock import Busy
 
 
-def read_status(folder: Path) -> dict[str, Any]:
+def read_status(folder: Path) -> JsonDict:
     """The status file of a run folder: status, time, command and more.
 
     Empty where there is none; where it cannot be read, status is "unreadable", error says why.
@@ -38,7 +38,7 @@ def read_status(folder: Path) -> dict[str, Any]:
     return found
 
 
-def write_status(folder: Path, status: str, command: str, **more: Any) -> None:
+def write_status(folder: Path, status: str, command: str, **more: object) -> None:
     """Writes the file; a full disk does not stop the run."""
     from fsig_bench.api.files import write_json
 

@@ -18,12 +18,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import make_folder
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.lock import locked
 from fsig_bench.store.records import usable_record
@@ -40,7 +41,7 @@ RUN_NAME = re.compile(r"k[^-]*-seed[^-]*-.*", re.DOTALL)
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
 
 
-def run_folder_name(identity: Mapping[str, Any], run_id: str) -> str:
+def run_folder_name(identity: Json, run_id: str) -> str:
     """A run's folder below the results folder.
 
     Args:
@@ -131,7 +132,7 @@ class Store:
     def lock_path(self, name: str) -> Path:
         return self.root / "store" / "locks" / f"{name}.lock"
 
-    def run_folder(self, record: Mapping[str, Any]) -> Path | None:
+    def run_folder(self, record: Record) -> Path | None:
         """The folder that a record's run left; None where it is not there."""
         name = run_folder_name(record, str(record["run_id"]))
         if not all(PLAIN.fullmatch(part) for part in name.split("/")) or name.count("/") != 4:
@@ -139,7 +140,7 @@ class Store:
         folder = self.root / name
         return folder if folder.is_dir() else None
 
-    def stage_folder(self, record: Mapping[str, Any], stage: str) -> Path | None:
+    def stage_folder(self, record: Record, stage: str) -> Path | None:
         """The folder of a record's "adapt" or "sample" stage; None where it is not there."""
         key = str(record.get("stages", {}).get(stage, ""))
         if not PLAIN.fullmatch(key):
@@ -208,7 +209,7 @@ class Store:
                     write_tensors(path, {"value": compute()}, place | {"made_with": made_with()})
         return read_tensors(path, place)[0]["value"]
 
-    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    def shared(self, key: Sequence[object], compute: Callable[[], Tensor]) -> tuple[Tensor, float]:
         """A method's tensor by the values that determine it, and the seconds that it took."""
         whole = hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()
         name, place = whole[:24], {"stage": "shared", "key": whole}
@@ -224,6 +225,6 @@ class Store:
         tensors, metadata = read_tensors(path, place)
         return tensors["value"], float(metadata["wall_s"])
 
-    def record(self, folder: str) -> dict[str, Any] | None:
+    def record(self, folder: str) -> Record | None:
         """The record of a finished run; one that cannot be used is named and counts as none."""
         return usable_record(self.root / folder / "record.json")

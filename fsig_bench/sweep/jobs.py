@@ -7,13 +7,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
 
 GIB_PER_JOB = 4  # on a CPU; a cell of the mini suite needs less
 
@@ -58,7 +61,7 @@ def jobs_that_fit(device: str) -> int:
     return max(1, min(cores(), int(memory / GIB_PER_JOB)))
 
 
-def parallel_jobs(launcher: Any, jobs: int) -> int:
+def parallel_jobs(launcher: DictConfig, jobs: int) -> int:
     """How many of the jobs a launcher runs in parallel on this machine."""
     target = str(launcher.get("_target_"))
     everything = jobs if target.endswith("submitit_launcher.LocalLauncher") else 1
@@ -67,7 +70,7 @@ def parallel_jobs(launcher: Any, jobs: int) -> int:
 
 
 @contextmanager
-def shared_threads(launcher: Any, jobs: int) -> Iterator[None]:
+def shared_threads(launcher: DictConfig, jobs: int) -> Iterator[None]:
     """Parallel jobs share the cores: a process that starts inside gets its share of the threads."""
     count = parallel_jobs(launcher, jobs)
     given = os.environ.get("OMP_NUM_THREADS")
@@ -87,7 +90,7 @@ class SweepJob:
     context: HydraContext
     config: DictConfig
     task: TaskFunction
-    singletons: Any
+    singletons: dict[type, object]
     cwd: str
     gpus: str | None = None  # CUDA_VISIBLE_DEVICES, if the launcher has to restore it
     restore_gpus: bool = False
@@ -114,7 +117,7 @@ class SweepJob:
             job_subdir_key="hydra.sweep.subdir",
         )
 
-    def checkpoint(self, *job: Any) -> Any:
+    def checkpoint(self, *job: object) -> DelayedSubmission:
         """What submitit queues again after a time-out: the same job, which continues by itself."""
         from submitit.helpers import DelayedSubmission
 

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
@@ -25,11 +25,15 @@ from fsig_bench.console import console
 from fsig_bench.sweep.jobs import SweepJob, cores, failed_return
 from fsig_bench.sweep.titles import title_of
 
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from submitit import AutoExecutor, Job
+
 
 class OwnLauncher(Launcher):
     """The common part: it keeps the options that conf/hydra/launcher gives."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self.options: dict[str, Any] = {
             k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v
             for k, v in options.items()
@@ -41,10 +45,12 @@ class OwnLauncher(Launcher):
     ) -> None:
         self.parts = hydra_context, config, task_function
 
-    def sweep_job(self, **more: Any) -> SweepJob:
+    def sweep_job(self, *, gpus: str | None = None, restore_gpus: bool = False) -> SweepJob:
         """What another process needs to run any of the jobs."""
         assert self.parts is not None
-        return SweepJob(*self.parts, Singleton.get_state(), os.getcwd(), **more)
+        return SweepJob(
+            *self.parts, Singleton.get_state(), os.getcwd(), gpus=gpus, restore_gpus=restore_gpus
+        )
 
 
 class SubmititLauncher(OwnLauncher):
@@ -79,10 +85,15 @@ class SubmititLauncher(OwnLauncher):
         return self.run_local(executor, sweep_job, todo, count=self.options.get("at_once") or 1)
 
     def run_local(
-        self, executor: Any, sweep_job: SweepJob, todo: list[tuple[list[str], int]], *, count: int
+        self,
+        executor: AutoExecutor,
+        sweep_job: SweepJob,
+        todo: list[tuple[list[str], int]],
+        *,
+        count: int,
     ) -> list[JobReturn]:
         """Runs each job in a process of its own, at most `count` of them in parallel."""
-        running: dict[int, Any] = {}
+        running: dict[int, Job[JobReturn]] = {}
         outcomes: dict[int, JobReturn] = {}
         waiting = list(todo)
         while waiting or running:
@@ -98,7 +109,7 @@ class SubmititLauncher(OwnLauncher):
                 outcomes[number] = self.outcome(job) if wrote else self.died(job)
         return [outcomes[number] for _, number in todo]
 
-    def outcome(self, job: Any) -> JobReturn:
+    def outcome(self, job: Job[JobReturn]) -> JobReturn:
         """Waits for a job, prints the line that it returns, and returns its outcome."""
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
@@ -116,7 +127,7 @@ class SubmititLauncher(OwnLauncher):
             return self.died(job)
 
     @staticmethod
-    def died(job: Any) -> JobReturn:
+    def died(job: Job[JobReturn]) -> JobReturn:
         return failed_return(
             f"its process ended without a result (state {job.state}; perhaps it was killed); "
             f"the same command continues it; its log is {job.paths.stderr}"
@@ -155,7 +166,7 @@ class RayLauncher(OwnLauncher):
             ray.shutdown()
 
     @staticmethod
-    def outcome(job: Any) -> JobReturn:
+    def outcome(job: ObjectRef[JobReturn]) -> JobReturn:
         """Waits for a job and returns its outcome."""
         import ray
 

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.runner.cell import Cell
 from fsig_bench.store.index import entries
 
@@ -47,7 +47,7 @@ class PlannedRun:
             f"{self.num_images} images"
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonDict:
         """The fields as JSON values."""
         return asdict(self)
 

@@ -13,9 +13,9 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.places import CONF, PACKAGE, ROOT
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.weights import locate
 from fsig_bench.runner import keys
 from fsig_bench.runner.cell import Cell
@@ -57,7 +57,7 @@ class PlanCache:
 
     def __init__(self, root: Path) -> None:
         self.path, self.stamp = root / "store" / "plans.json", source_stamp()
-        self.known: dict[str, list[dict[str, Any]]] = {}
+        self.known: dict[str, list[JsonDict]] = {}
         self.changed = False
         with suppress(OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
             found = json.loads(self.path.read_bytes())

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from fsig_bench.api.files import make_folder
@@ -43,14 +44,16 @@ class CellSweeper(BasicSweeper):
     # Typed words that fit the config of a cell only; Hydra's first config is without them.
     cell_words: ClassVar[list[str]] = []
 
-    def setup(self, *, config: DictConfig, **parts: Any) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         try:
             check_installed(config.hydra.launcher._target_)
         except ValueError as error:
             fail(error)
-        super().setup(config=config, **parts)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
-    def sweep(self, arguments: list[str]) -> Any:
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Plans all cells, launches those that are left, and reports on all."""
         assert self.config is not None and self.launcher is not None
         assert self.hydra_context is not None
@@ -69,7 +72,7 @@ class CellSweeper(BasicSweeper):
         ready = len(planned) - len(left)
         self.preview(planned)
         console.print(f"{len(jobs)} cells: {ready} finished, {len(left)} to run")
-        results: list[Any] = []
+        results: list[JobReturn] = []
         if not preview:
             if self.config.on_failed == "skip":
                 left, skipped = self.skip_failed(left)
@@ -119,7 +122,7 @@ class CellSweeper(BasicSweeper):
         if paths:
             type(self).summarise(list(paths))
 
-    def launch(self, left: Sequence[Job]) -> tuple[list[Any], list[Failure]]:
+    def launch(self, left: Sequence[Job]) -> tuple[list[JobReturn], list[Failure]]:
         """Runs jobs. A job that another process works on, or whose stage another makes, is left.
 
         It comes again when all others have run, for as long as that finishes any; at the end the
@@ -133,7 +136,7 @@ class CellSweeper(BasicSweeper):
             if job.runs and not (job.folder / "status.json").exists():
                 command = f"python -m fsig_bench {' '.join(job.overrides)}"
                 write_status(job.folder, "pending", command)
-        results: list[Any] = []
+        results: list[JobReturn] = []
         failed: list[Failure] = []
         busy: list[Job] = list(left)
         may_wait = False
@@ -156,7 +159,7 @@ class CellSweeper(BasicSweeper):
 
     def launch_with_retry(
         self, jobs: Sequence[Job], more: Sequence[str], retry: bool = True
-    ) -> list[Any]:
+    ) -> list[JobReturn | Exception]:
         """A result or an error for each job, whatever the launcher does when a process dies.
 
         Args:
@@ -172,7 +175,7 @@ class CellSweeper(BasicSweeper):
             return list(self.launcher.launch(overrides, initial_job_idx=0))
         except Exception as error:  # every launcher raises its own kinds
             left = [n for n, job in enumerate(jobs) if not job.is_finished_now()]
-            broken: list[Any] = [error] * len(left)
+            broken: list[JobReturn | Exception] = [error] * len(left)
             # With joblib a process that dies ends the others too, and the cells that they ran.
             if retry and any(read_status(jobs[n].folder).get("status") == "running" for n in left):
                 console.print(f"a process died; {len(left)} unfinished cells start once more")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.console import console
 from fsig_bench.store.curve import read_curve
 
@@ -24,9 +25,9 @@ class TrackedRun:
     """What a tracker knows of the run that it follows."""
 
     run_id: str
-    identity: Mapping[str, Any]  # suite, method, dataset, k, seed, subset, protocol
+    identity: Json  # suite, method, dataset, k, seed, subset, protocol
     kind: str  # of the method: "method" or "control"
-    settings: Mapping[str, Any]  # as the record will hold them
+    settings: Json  # as the record will hold them
     protocol_hash: str
     folder: str  # of the run, below the results folder
 
@@ -40,7 +41,7 @@ class Tracker(Protocol):
     def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
         """A new point of the adaptation, after `done` of `total` steps."""
 
-    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+    def finish(self, record: Record, folder: Path) -> None:
         """The finished record, and the folder that holds it and its pictures."""
 
     def fail(self, error: BaseException) -> None:
@@ -59,7 +60,7 @@ class NoTracker:
     def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
         return None
 
-    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+    def finish(self, record: Record, folder: Path) -> None:
         return None
 
     def fail(self, error: BaseException) -> None:
@@ -111,7 +112,7 @@ class SafeTracker:
     def curve(self, done: int, total: int, values: Mapping[str, float]) -> None:
         self._try(lambda t: t.curve(done, total, values))
 
-    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+    def finish(self, record: Record, folder: Path) -> None:
         self._try(lambda t: t.finish(record, folder))
 
     def fail(self, error: BaseException) -> None:
@@ -125,7 +126,7 @@ def past_points(path: Path) -> list[Point]:
 
 
 @contextmanager
-def tracking(run: TrackedRun, spec: Mapping[str, Any], curve_file: Path) -> Iterator[SafeTracker]:
+def tracking(run: TrackedRun, spec: Json, curve_file: Path) -> Iterator[SafeTracker]:
     """The run's tracker, started; an error inside is passed to it and raised again.
 
     Args:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fsig_bench.api.plain import Record
 from fsig_bench.data.opening import open_image
 from fsig_bench.trackers.base import Point, TrackedRun
 from fsig_bench.trackers.values import (
@@ -48,7 +49,7 @@ class TensorBoardTracker:
         for name, value in values.items():
             self.writer.add_scalar(f"adapt/{name}", value, done)
 
-    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+    def finish(self, record: Record, folder: Path) -> None:
         """Metrics and cost as scalars and as the results of hyperparameters; pictures; a table."""
         import numpy as np
 

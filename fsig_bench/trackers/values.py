@@ -7,10 +7,9 @@ protocols never share a column there either.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.store.records import flat, identity
 
@@ -25,7 +24,7 @@ def metric_prefix(protocol: str, protocol_hash: str) -> str:
     return f"{protocol}_{protocol_hash}".rstrip("_")
 
 
-def metric_values(record: Mapping[str, Any]) -> dict[str, float]:
+def metric_values(record: Record) -> dict[str, float]:
     """Every metric that has a value, with its standard error where there is one."""
     head = metric_prefix(record["protocol"], record.get("protocol_hash", ""))
     found = {}
@@ -37,7 +36,7 @@ def metric_values(record: Mapping[str, Any]) -> dict[str, float]:
     return {k: float(v) for k, v in found.items() if math.isfinite(v)}
 
 
-def cost_values(record: Mapping[str, Any]) -> dict[str, float]:
+def cost_values(record: Record) -> dict[str, float]:
     """Seconds by stage and in all, peak memory in GiB, network evaluations, trained numbers."""
     seconds = {f"cost/{stage}_s": s for stage, s in record["timing_s"].items()}
     others = ("peak_mem_gib", "nfe_per_image", "nfe_adapt", "trained_params")
@@ -45,7 +44,7 @@ def cost_values(record: Mapping[str, Any]) -> dict[str, float]:
     return {**seconds, "cost/total_s": total, **{f"cost/{k}": record[k] for k in others}}
 
 
-def metric_rows(record: Mapping[str, Any]) -> list[list[Any]]:
+def metric_rows(record: Record) -> list[list[object]]:
     """The record's metrics as rows of METRIC_COLUMNS, in the table's order."""
     rows = []
     for name, card in metric_cards([record]).items():
@@ -57,7 +56,7 @@ def metric_rows(record: Mapping[str, Any]) -> list[list[Any]]:
     return rows
 
 
-def picture_paths(record: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+def picture_paths(record: Record, folder: Path) -> dict[str, Path]:
     """The pictures of a finished run that are there, by name."""
     names = dict(record.get("pictures") or {})
     if rebuilt := (record.get("reconstruction") or {}).get("picture"):
@@ -65,7 +64,7 @@ def picture_paths(record: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     return {k: folder / v for k, v in names.items() if (folder / v).exists()}
 
 
-def settings_flat(config: Mapping[str, Any]) -> dict[str, Any]:
+def settings_flat(config: Json) -> JsonDict:
     """Identity and the method's own settings as dotted keys with plain values."""
     method = {k: v for k, v in config["method"].items() if k != "card"}
     values = {**identity(config), **flat({"method": method}), "num_images": config["num_images"]}

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from fsig_bench.api.files import make_folder
+from fsig_bench.api.plain import Record
 from fsig_bench.trackers.base import Point, TrackedRun, sweep_name
 from fsig_bench.trackers.values import (
     METRIC_COLUMNS,
@@ -21,7 +23,7 @@ from fsig_bench.trackers.values import (
 MODES = ("offline", "online", "disabled")
 
 
-def _library() -> Any:
+def _library() -> ModuleType:
     try:
         return import_module("wandb")
     except ImportError as error:
@@ -94,7 +96,7 @@ class WandbTracker:
                 self.curve(int(point["done"]), int(point["total"]), values)
 
     @staticmethod
-    def _check_login(wandb: Any) -> None:
+    def _check_login(wandb: ModuleType) -> None:
         # Without this, wandb asks on the terminal and the run waits for an answer.
         if "prompt" in inspect.signature(wandb.login).parameters and not wandb.login(prompt=False):
             raise ValueError(
@@ -107,7 +109,7 @@ class WandbTracker:
             named = {f"adapt/{k}": v for k, v in values.items()}
             self.run.log({"adapt/done": done, "adapt/total": total, **named})
 
-    def finish(self, record: Mapping[str, Any], folder: Path) -> None:
+    def finish(self, record: Record, folder: Path) -> None:
         """Metrics, cost, pictures and a table of the metrics; then closes the run."""
         if self.run is None:
             return

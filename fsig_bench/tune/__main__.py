@@ -1,17 +1,18 @@
 r"""`fsig-bench tune`: settings chosen on the shots alone, never on the reference.
 
     fsig-bench tune method=domainstudio dataset=babies \
-        'method.lr=log(1e-5,1e-3)' 'method.iterations=50:400:50' trials=20
+        'method.lr=tag(log,interval(1e-5,1e-3))' 'method.iterations=range(50,401,50)' trials=20
 
-    method.KEY=log(LOW,HIGH)      a real number, uniform in its logarithm; lin(LOW,HIGH): uniform
-    method.KEY=LOW:HIGH:STEP      a whole number, both ends included; LOW:HIGH: every one
-    method.KEY=[A,B,...]          one of these; method/GROUP=[A,B]: one of a group's presets
-    trials=20                     settings tried in all, those of earlier calls included
-    samples=40                    drawn in each fold
-    held=2                        shots left out in each fold
+    method.KEY=interval(LOW,HIGH)        a real number, uniform between the ends
+    method.KEY=tag(log,interval(L,H))    a real number, uniform in its logarithm
+    method.KEY=range(START,STOP,STEP)    a whole number below STOP, as in Python
+    method.KEY=choice(A,B)               one of these; method/GROUP=choice(A,B): one of its presets
+    trials=20                            settings tried in all, those of earlier calls included
+    samples=40                           drawn in each fold
+    held=2                               shots left out in each fold
 
-Everything else is an override as of `fsig-bench`. A candidate is the better the nearer
-its samples come to shots that it has not seen (fsig_bench.tune.leave_out; docs/tuning.md).
+Ranges are written as Hydra writes them. Everything else is an override as of `fsig-bench`. Settings
+are the better, the nearer the samples come to shots that the method has not seen (docs/tuning.md).
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fsig_bench.tune.candidates import (
-    Asked,
-    asked,
-    candidate,
-    checked,
-    present,
-    probe,
+    Request,
+    candidate_cell,
+    check_candidate,
+    check_space,
+    parse_request,
+    present_settings,
     study_name,
     without_reference,
 )
-from fsig_bench.tune.space import present_point, probes
+from fsig_bench.tune.space import end_points, present_point
 
 if TYPE_CHECKING:
     from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
     from fsig_bench.tune.leave_out import Fold
     from fsig_bench.tune.study import Study
-    from fsig_bench.tune.trials import Tried
+    from fsig_bench.tune.trials import FinishedTrial
 
 
 def check_files(cell: Cell, fixed: Sequence[str]) -> None:
@@ -58,7 +59,7 @@ def check_files(cell: Cell, fixed: Sequence[str]) -> None:
         verified(path)
 
 
-def prepared(wanted: Asked, store: Store) -> tuple[Asked, list[str], Study]:
+def prepare_study(request: Request, store: Store) -> tuple[Request, list[str], Study]:
     """The search with its ranges checked, the overrides without the reference, and the study.
 
     Raises:
@@ -67,25 +68,25 @@ def prepared(wanted: Asked, store: Store) -> tuple[Asked, list[str], Study]:
     from fsig_bench.tune.leave_out import folds
     from fsig_bench.tune.study import Study
 
-    fixed, cfg = without_reference(wanted.fixed)
-    wanted = replace(wanted, space=checked(wanted, cfg))
-    cell = candidate(fixed, {})
-    check_files(cell, wanted.fixed)
-    splits = folds(cell.shots.k, wanted.held, cell.seed)
-    for point in probes(wanted.space):
-        probe(fixed, point)
+    fixed, cfg = without_reference(request.fixed)
+    request = replace(request, space=check_space(request, cfg))
+    cell = candidate_cell(fixed, {})
+    check_files(cell, request.fixed)
+    splits = folds(cell.shots.k, request.held, cell.seed)
+    for point in end_points(request.space):
+        check_candidate(fixed, point)
     study = Study(
-        name=study_name(cell, wanted),
-        space=wanted.space,
-        first=present_point(wanted.space, present(cfg)),
+        name=study_name(cell, request),
+        space=request.space,
+        first=present_point(request.space, present_settings(cfg)),
         steps=len(splits),
         seed=cell.seed,
         store=store,
     )
-    return wanted, fixed, study
+    return request, fixed, study
 
 
-def command_of(fixed: Sequence[str], best: Tried | None) -> str | None:
+def best_command(fixed: Sequence[str], best: FinishedTrial | None) -> str | None:
     """The run with the best settings, ready to type."""
     if best is None:
         return None
@@ -102,26 +103,29 @@ def main(words: Sequence[str]) -> int:
     from fsig_bench.console import console, split_config_dir
     from fsig_bench.runner.compose import search_path
     from fsig_bench.store.store import Store
-    from fsig_bench.tune.candidates import composed
+    from fsig_bench.tune.candidates import compose
     from fsig_bench.tune.leave_out import copying_score, folds, leave_out_cell, perceptual_of
+    from fsig_bench.tune.ranges import outdated
     from fsig_bench.tune.study import optuna_package
-    from fsig_bench.tune.trials import best_of, line, plain, trials_table
+    from fsig_bench.tune.trials import best_of, log_line, trial_json, trials_table
 
     overrides, config_dir = split_config_dir(words)
     if config_dir is not None:
         overrides.append(search_path(config_dir))
-    wanted = asked(overrides)
+    request = parse_request(overrides)
+    for word, now in outdated(overrides):
+        console.print(f"{word}: write {now}; the next version reads no older form", markup=False)
     version = optuna_package().__version__
-    store = Store(composed(wanted.fixed).results_dir)
-    wanted, fixed, study = prepared(wanted, store)
+    store = Store(compose(request.fixed).results_dir)
+    request, fixed, study = prepare_study(request, store)
     store.check_writable(1 << 24)
     objective = (
-        f"mean LPIPS from shots left out ({wanted.held} at a time, {study.steps} folds) to the "
-        f"nearest of {wanted.samples} samples"
+        f"mean LPIPS from shots left out ({request.held} at a time, {study.steps} folds) to the "
+        f"nearest of {request.samples} samples"
     )
     console.print(f"objective: {objective}; it uses the shots only and reads no reference")
-    cell = candidate(fixed, {})
-    splits = folds(cell.shots.k, wanted.held, cell.seed)
+    cell = candidate_cell(fixed, {})
+    splits = folds(cell.shots.k, request.held, cell.seed)
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     network, size = perceptual_of(cell), cell.place.batch_size
     copying = copying_score(shots, network, splits=splits, batch_size=size)
@@ -129,30 +133,34 @@ def main(words: Sequence[str]) -> int:
     console.print(f"study {study.journal}")
 
     def evaluate(point: Mapping[str, str], known: int) -> Iterator[Fold]:
-        settings = candidate(fixed, point)
-        return leave_out_cell(settings, store, splits=splits[known:], samples=wanted.samples)
+        settings = candidate_cell(fixed, point)
+        return leave_out_cell(settings, store, splits=splits[known:], samples=request.samples)
 
-    whole = study.search(evaluate, wanted.trials, lambda t: console.print(line(t), markup=False))
+    enough = study.search(
+        evaluate, request.trials, lambda t: console.print(log_line(t), markup=False)
+    )
     trials = study.results()
     if not trials:
-        raise ValueError("no trial has finished; other processes are at those that are left")
+        raise ValueError("no trial has finished yet; other processes work on all that remain")
     console.print(trials_table(f"{len(trials)} trials of {study.name}", trials))
-    if not whole:
-        console.print("the sampler found no further settings that are new in this space")
+    if not enough:
+        console.print(
+            "the sampler suggests no new settings any more; this space is probably exhausted"
+        )
     best = best_of(trials)
-    command = command_of(wanted.fixed, best)
+    command = best_command(request.fixed, best)
     result = {
         "best": best and best.number,
         "command": command,
-        "fixed": sorted(wanted.fixed),
-        "held": wanted.held,
+        "copying": copying,
+        "fixed": sorted(request.fixed),
+        "held": request.held,
         "objective": objective,
         "optuna": version,
-        "replay": copying,
-        "samples": wanted.samples,
-        "space": {d.key: str(d) for d in sorted(wanted.space, key=lambda d: d.key)},
+        "samples": request.samples,
+        "space": {d.key: str(d) for d in sorted(request.space, key=lambda d: d.key)},
         "study": study.name,
-        "trials": [plain(t) for t in trials],
+        "trials": [trial_json(t) for t in trials],
         "uses": "shots only",
     }
     path = study.journal.with_suffix(".json")

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fsig_bench.tune.space import Dimension, fitted, parse
+from fsig_bench.api.plain import Json, JsonDict
+from fsig_bench.tune.ranges import parse
+from fsig_bench.tune.space import Dimension, fit_to_setting
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
 
 VERSION = 1  # raise when a change of the code changes what the objective measures
 OPTIONS = {"trials": 20, "samples": 40, "held": 2}
-ALL_OF_THEM = "fsig-bench ... --cfg job prints all of them"
-GIVEN_UP = {"dataset": ("reference", "fresh")}  # target images besides the shots
+HINT = "fsig-bench ... --cfg job prints all of them"
+REMOVED = {"dataset": ("reference", "fresh")}  # target images besides the shots
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The words of a command."""
+class Request:
+    """What a command asks for: the ranges to search, the overrides, and the options."""
 
     space: tuple[Dimension, ...]
     fixed: tuple[str, ...]
@@ -32,7 +34,7 @@ class Asked:
     held: int
 
 
-def asked(words: Sequence[str]) -> Asked:
+def parse_request(words: Sequence[str]) -> Request:
     """Sorts words into ranges, options and ordinary overrides.
 
     Raises:
@@ -52,16 +54,16 @@ def asked(words: Sequence[str]) -> Asked:
         else:
             fixed.append(word)
     if not space:
-        raise ValueError("nothing to search: give a range, as in 'method.lr=log(1e-5,1e-3)'")
+        raise ValueError("nothing to search: give a range, as in 'method.lr=interval(1e-5,1e-3)'")
     keys = [d.key for d in space] + [w.partition("=")[0] for w in fixed]
     if twice := sorted({k for k in keys if keys.count(k) > 1}):
         raise ValueError(f"{twice[0]} is given more than once")
-    return Asked(space=tuple(space), fixed=tuple(fixed), **options)
+    return Request(space=tuple(space), fixed=tuple(fixed), **options)
 
 
-def settings_of(config: Any, above: str = "") -> dict[str, Any]:
+def settings_of(config: Json, above: str = "") -> JsonDict:
     """Every key of nested mappings with its value, those of mappings too."""
-    out: dict[str, Any] = {}
+    out: JsonDict = {}
     for key, value in config.items():
         out[above + key] = value
         if isinstance(value, Mapping):
@@ -69,15 +71,15 @@ def settings_of(config: Any, above: str = "") -> dict[str, Any]:
     return out
 
 
-def unknown(key: str, known: Sequence[str]) -> ValueError:
+def unknown_setting(key: str, known: Sequence[str]) -> ValueError:
     """The error for a setting that is not there, with those that are spelled alike."""
     like = difflib.get_close_matches(key, known, 3)
     hint = f" (is one of these meant: {', '.join(like)}?)" if like else ""
-    return ValueError(f"there is no setting {key}{hint}; {ALL_OF_THEM}")
+    return ValueError(f"there is no setting {key}{hint}; {HINT}")
 
 
-def composed(words: Sequence[str]) -> DictConfig:
-    """The config that overrides give.
+def compose(words: Sequence[str]) -> DictConfig:
+    """Composes overrides.
 
     Raises:
         ValueError: they do not compose; the message names the setting.
@@ -88,17 +90,17 @@ def composed(words: Sequence[str]) -> DictConfig:
         return compose_config(words)
     except ValueError as error:
         if found := re.match(r"Could not override '([^']+)'", str(error)):
-            raise ValueError(f"there is no setting {found[1]}; {ALL_OF_THEM}") from error
+            raise ValueError(f"there is no setting {found[1]}; {HINT}") from error
         raise ValueError(str(error).split("\n\nConfig search path")[0]) from error
 
 
-def without_reference(words: Sequence[str]) -> tuple[list[str], Any]:
+def without_reference(words: Sequence[str]) -> tuple[list[str], DictConfig]:
     """Overrides that leave the dataset its shots only, and the config before that.
 
     Raises:
         ValueError: the method draws target images that nobody may look at here.
     """
-    cfg = composed(words)
+    cfg = compose(words)
     for group in ("method", "dataset"):
         if group not in cfg:
             raise ValueError(f"no {group} is chosen: add {group}=...")
@@ -107,60 +109,60 @@ def without_reference(words: Sequence[str]) -> tuple[list[str], Any]:
         raise ValueError(f"method={name} draws unseen target images; tuning has the shots only")
     if "files" in images:
         raise ValueError(f"method={name} shows images that were made elsewhere: nothing to tune")
-    less = [f"{part}.{k}=null" for part, keys in GIVEN_UP.items() for k in keys if k in cfg[part]]
+    less = [f"{part}.{k}=null" for part, keys in REMOVED.items() for k in keys if k in cfg[part]]
     return [*words, *less], cfg
 
 
-def present(cfg: Any) -> dict[str, Any]:
+def present_settings(cfg: DictConfig) -> JsonDict:
     """The method's settings with references filled in, by full key."""
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(OmegaConf.create({"method": cfg.method}, parent=None))
+    plain: Any = OmegaConf.to_container(OmegaConf.create({"method": cfg.method}, parent=None))
     return settings_of(plain)
 
 
-def checked(asked: Asked, cfg: Any) -> tuple[Dimension, ...]:
+def check_space(request: Request, cfg: DictConfig) -> tuple[Dimension, ...]:
     """The space, with every key looked up and every range in the setting's kind.
 
     Raises:
         ValueError: a setting or a group is not there, or a range does not suit it.
     """
-    known = present(cfg)
+    known = present_settings(cfg)
     space = []
-    for d in asked.space:
+    for d in request.space:
         if "/" in d.key:
             for choice in d.choices:
                 try:
-                    composed([*asked.fixed, f"{d.key}={choice}"])
+                    compose([*request.fixed, f"{d.key}={choice}"])
                 except ValueError as error:
                     message = f"there is no group {d.key} with a choice {choice} below conf/"
                     raise ValueError(message) from error
             space.append(d)
         elif d.key not in known:
-            raise unknown(d.key, list(known))
+            raise unknown_setting(d.key, list(known))
         elif isinstance(known[d.key], Mapping):
             raise ValueError(f"{d.key} is a group of settings: search one of those below it")
         else:
-            space.append(fitted(d, known[d.key]))
+            space.append(fit_to_setting(d, known[d.key]))
     return tuple(space)
 
 
-def candidate(words: Sequence[str], point: Mapping[str, str]) -> Cell:
-    """The cell of a point.
+def candidate_cell(words: Sequence[str], point: Mapping[str, str]) -> Cell:
+    """The cell with the settings of a point.
 
     Raises:
         ValueError, OSError: it cannot run as it is set.
     """
     from fsig_bench.runner.resolve import resolve
 
-    cell = resolve(composed([*words, *(f"{k}={v}" for k, v in point.items())]))
+    cell = resolve(compose([*words, *(f"{k}={v}" for k, v in point.items())]))
     for key, value in (("seed", cell.seed), ("subset", cell.shots.subset)):
         if not isinstance(value, int):
             raise ValueError(f"{key}={value}: give one whole number")
     return cell
 
 
-def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
+def check_candidate(words: Sequence[str], point: Mapping[str, str]) -> None:
     """Builds a candidate's method without loading a network.
 
     Raises:
@@ -170,7 +172,7 @@ def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
 
     from fsig_bench.runner.build import build_method
 
-    cell = candidate(words, point)
+    cell = candidate_cell(words, point)
     try:
         build_method(cell.method, replace(cell.place, compile=None, offload=False))
     except InstantiationException as error:
@@ -178,12 +180,18 @@ def probe(words: Sequence[str], point: Mapping[str, str]) -> None:
         raise ValueError(f"{typed}: {error.__cause__ or error}") from error
 
 
-def study_name(cell: Cell, asked: Asked) -> str:
+def study_name(cell: Cell, request: Request) -> str:
     """Method, dataset, and a digest of all that the objective depends on."""
     from fsig_bench.runner.keys import key_content
     from fsig_bench.store.keys import STAGE_VERSION, digest
 
-    keyed = [VERSION, STAGE_VERSION, sorted(map(repr, asked.space)), asked.samples, asked.held]
+    keyed = [
+        VERSION,
+        STAGE_VERSION,
+        sorted(map(repr, request.space)),
+        request.samples,
+        request.held,
+    ]
     keyed += [key_content(cell.method.spec), key_content(cell.protocol.perceptual)]
     keyed += [cell.shots_fingerprint, cell.seed, cell.draw, asdict(cell.precision)]
     keyed += [cell.suite.resolution]

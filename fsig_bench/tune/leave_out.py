@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.types import NoProgress, no_sharing
 from fsig_bench.runner.build import sampler_of
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
 
-Stage = Callable[[str], AbstractContextManager[Any]]  # "adapt" or "sample" -> its precision
+Stage = Callable[[str], AbstractContextManager[object]]  # "adapt" or "sample" -> its precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """What one fold has shown."""
+    """The result of one fold."""
 
     held: tuple[int, ...]  # indices of the shots left out
-    held_out: float  # mean LPIPS from them to their nearest sample
-    train: float  # the same from the shots adapted to
+    left_out_distance: float  # mean LPIPS from them to their nearest sample
+    kept_distance: float  # the same from the shots adapted to
 
 
 def folds(k: int, held: int, seed: int) -> tuple[tuple[int, ...], ...]:
@@ -72,21 +72,21 @@ def mean_nearest(distances: Tensor, held: Sequence[int]) -> tuple[float, float]:
 
 def objective(seen: Sequence[Fold]) -> float:
     """The mean over folds of the distance from the shots left out; lower is better."""
-    return math.fsum(f.held_out for f in seen) / len(seen)
+    return math.fsum(f.left_out_distance for f in seen) / len(seen)
 
 
-def train_distance(seen: Sequence[Fold]) -> float:
+def mean_kept_distance(seen: Sequence[Fold]) -> float:
     """The mean over folds of the distance from the shots adapted to."""
-    return math.fsum(f.train for f in seen) / len(seen)
+    return math.fsum(f.kept_distance for f in seen) / len(seen)
 
 
 class SharingProgress(NoProgress):
-    """Keeps nothing but what a method makes whatever the shots, once for all folds and trials."""
+    """Keeps only the work that does not depend on the shots, once for all folds and trials."""
 
     def __init__(self, store: Store, precision: str, code: Sequence[Sequence[str]]) -> None:
         self.work = SharedWork(store, precision, code)
 
-    def shared(self, key: Sequence[Any], compute: Callable[[], Tensor]) -> Tensor:
+    def shared(self, key: Sequence[object], compute: Callable[[], Tensor]) -> Tensor:
         return self.work(key, compute)
 
 
@@ -151,8 +151,8 @@ def leave_out(
             state = method.adapt(
                 to_float(shots[kept]), seed=seed, progress=progress or NoProgress()
             )
-        sampler = sampler_of(method, state, draw=draw, shared=shared)
         with stage("sample"):
+            sampler = sampler_of(method, state, draw=draw, shared=shared)
             parts = [
                 sampler(range(a, min(a + batch_size, samples))).float()
                 for a in range(0, samples, batch_size)
@@ -161,10 +161,10 @@ def leave_out(
             fake = to_uint8(torch.cat(parts))
         except ValueError as error:
             raise FloatingPointError(f"its samples cannot be scored: {error}") from error
-        held_out, train = mean_nearest(
+        left_out, kept_mean = mean_nearest(
             distances_to_shots(shots, fake, perceptual, batch_size), held
         )
-        yield Fold(held=tuple(held), held_out=held_out, train=train)
+        yield Fold(held=tuple(held), left_out_distance=left_out, kept_distance=kept_mean)
 
 
 def copying_score(
@@ -200,11 +200,10 @@ def leave_out_cell(
     cell: Cell, store: Store, *, splits: Sequence[Sequence[int]], samples: int
 ) -> Iterator[Fold]:
     """`leave_out` for a cell; of the dataset only its shots are read."""
-    from fsig_bench.runner.build import build_method
-    from fsig_bench.runner.device import precision_policy, resolve_device
+    from fsig_bench.runner.build import build_method, computing
     from fsig_bench.runner.fingerprint import marks
 
-    device, code = resolve_device(cell.place.device), marks(cell.method.spec)
+    code = marks(cell.method.spec)
     policies = {"adapt": cell.precision.adapt, "sample": cell.precision.sample}
     yield from leave_out(
         build_method(cell.method, cell.place),
@@ -217,5 +216,5 @@ def leave_out_cell(
         batch_size=cell.place.batch_size,
         progress=SharingProgress(store, policies["adapt"], code),
         shared=SharedWork(store, policies["sample"], code),
-        stage=lambda name: precision_policy(policies[name], device),
+        stage=lambda name: computing(cell.place, policies[name]),
     )

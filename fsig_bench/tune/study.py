@@ -10,23 +10,33 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.api.seeding import derive
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.store import Store
 from fsig_bench.tune.leave_out import Fold, objective
-from fsig_bench.tune.space import Dimension, texts, whole_grid
-from fsig_bench.tune.trials import Tried, folds_of, ranked, tried
+from fsig_bench.tune.space import Dimension, Point, Value, typed_values, whole_grid
+from fsig_bench.tune.trials import FinishedTrial, finished_trial, folds_of, ranked
 
-IN_A_ROW = 100  # suggestions that were tried before; then the space counts as searched through
+if TYPE_CHECKING:
+    from optuna import Study as OptunaStudy
+    from optuna import Trial
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+    Distributions = dict[str, BaseDistribution]  # by key
+
+MAX_REPEATS = 100  # suggestions in a row that were tried before; then the search ends
 
 # Overrides and how many folds are known already -> the other folds, as they are done.
 Evaluate = Callable[[Mapping[str, str], int], Iterator[Fold]]
 
 
-def optuna_package() -> Any:
+def optuna_package() -> ModuleType:
     """Optuna, quiet.
 
     Raises:
@@ -43,37 +53,46 @@ def optuna_package() -> Any:
     return optuna
 
 
-def placed_tpe(seed: int) -> Any:
-    """TPE that draws from (seed, how many trials came before); those that were lost do not count.
+def reproducible_tpe(seed: int) -> BaseSampler:
+    """TPE whose random numbers come from the seed and the number of trials before.
 
-    A sampler of Optuna's own starts its random numbers anew with every process.
+    Trials whose process died do not count. Optuna's own sampler starts its random numbers anew with
+    every process.
     """
     optuna = optuna_package()
     lost, base = optuna.trial.TrialState.FAIL, optuna.samplers.BaseSampler
 
-    class PlacedTPE(base):  # type: ignore[misc,valid-type]
-        def _at(self, study: Any, trial: Any, *more: str) -> Any:
+    class ReproducibleTPE(base):  # type: ignore[misc,valid-type]
+        def _sampler_at(self, study: OptunaStudy, trial: FrozenTrial, *more: str) -> BaseSampler:
             before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
             place = sum(t.state != lost for t in before)
             drawn = derive(seed, "tune", place, *more) % 2**32
             return optuna.samplers.TPESampler(seed=drawn)
 
-        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
-            return self._at(study, trial).infer_relative_search_space(study, trial)
+        def infer_relative_search_space(
+            self, study: OptunaStudy, trial: FrozenTrial
+        ) -> Distributions:
+            return self._sampler_at(study, trial).infer_relative_search_space(study, trial)
 
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
-            return self._at(study, trial).sample_relative(study, trial, search_space)
+        def sample_relative(
+            self, study: OptunaStudy, trial: FrozenTrial, search_space: Distributions
+        ) -> dict[str, Value]:
+            return self._sampler_at(study, trial).sample_relative(study, trial, search_space)
 
         def sample_independent(
-            self, study: Any, trial: Any, param_name: str, param_distribution: Any
-        ) -> Any:
-            sampler = self._at(study, trial, param_name)
+            self,
+            study: OptunaStudy,
+            trial: FrozenTrial,
+            param_name: str,
+            param_distribution: BaseDistribution,
+        ) -> Value:
+            sampler = self._sampler_at(study, trial, param_name)
             return sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    return PlacedTPE()
+    return ReproducibleTPE()
 
 
-def distribution(d: Dimension) -> Any:
+def distribution(d: Dimension) -> BaseDistribution:
     """A dimension as Optuna has it."""
     kinds = optuna_package().distributions
     if d.kind == "choice":
@@ -89,7 +108,7 @@ class Study:
 
     name: str
     space: tuple[Dimension, ...]
-    first: Mapping[str, Any] | None  # a point to begin with
+    first: Point | None  # a point to begin with
     steps: int  # folds of a trial
     seed: int
     store: Store
@@ -99,7 +118,7 @@ class Study:
         """The file that holds every trial."""
         return self.store.root / "tune" / f"{self.name}.journal"
 
-    def opened(self) -> Any:
+    def open_study(self) -> OptunaStudy:
         """Optuna's study, made or continued."""
         optuna = optuna_package()
         make_folder(self.journal.parent)
@@ -110,7 +129,7 @@ class Study:
         return optuna.create_study(
             storage=storage,
             study_name=self.name,
-            sampler=placed_tpe(self.seed),
+            sampler=reproducible_tpe(self.seed),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
             load_if_exists=True,
         )
@@ -119,7 +138,7 @@ class Study:
         return f"tune-{self.name}-{number}"
 
     @contextmanager
-    def _asked(self, study: Any, trials: int) -> Iterator[Any]:
+    def _next_trial(self, study: OptunaStudy, trials: int) -> Iterator[Trial | None]:
         """The next trial, locked for as long as it is worked on; None when enough are there.
 
         A trial under way whose lock nobody holds belonged to a process that was killed.
@@ -134,31 +153,33 @@ class Study:
             new = [t for t in alive if "same_as" not in t.user_attrs]
             grid = whole_grid(self.space, trials)
             seen = [dict(t.user_attrs.get("words", {})) for t in alive]
-            left = None if grid is None else [p for p in grid if self.texts(p) not in seen]
+            left = None if grid is None else [p for p in grid if self.typed_values(p) not in seen]
             if len(new) < trials and left != []:
                 if begin := (left[0] if left else None if alive else self.first):
                     study.enqueue_trial(dict(begin))
                 trial = study.ask({d.key: distribution(d) for d in self.space})
-                trial.set_user_attr("words", self.texts(trial.params))
+                trial.set_user_attr("words", self.typed_values(trial.params))
                 lock = self.store.locked(self._lock(trial.number), what=f"trial {trial.number}")
                 holding.enter_context(lock)
         with holding:
             yield trial
 
-    def texts(self, point: Mapping[str, Any]) -> dict[str, str]:
+    def typed_values(self, point: Point) -> dict[str, str]:
         """A point as overrides."""
-        return texts(self.space, point)
+        return typed_values(self.space, point)
 
-    def search(self, evaluate: Evaluate, trials: int, report: Callable[[Tried], None]) -> bool:
+    def search(
+        self, evaluate: Evaluate, trials: int, report: Callable[[FinishedTrial], None]
+    ) -> bool:
         """Goes on until `trials` different settings are tried, by whichever process.
 
         Returns:
             False where the space gave no new settings before that.
         """
         states = optuna_package().trial.TrialState
-        study, again = self.opened(), 0
-        while again < IN_A_ROW:
-            with self._asked(study, trials) as trial:
+        study, repeats = self.open_study(), 0
+        while repeats < MAX_REPEATS:
+            with self._next_trial(study, trials) as trial:
                 if trial is None:
                     return True
                 done = (states.COMPLETE, states.PRUNED)
@@ -168,17 +189,17 @@ class Study:
                     None,
                 )
                 if same is not None:
-                    again += 1
+                    repeats += 1
                     trial.set_user_attr("same_as", same.number)
                     pruned = same.state == states.PRUNED
                     study.tell(trial, None if pruned else same.value, state=same.state)
                     continue
-                again = 0
-                self._evaluated(study, trial, evaluate)
-                report(tried(study.trials[trial.number]))
+                repeats = 0
+                self._evaluate(study, trial, evaluate)
+                report(finished_trial(study.trials[trial.number]))
         return False
 
-    def _evaluated(self, study: Any, trial: Any, evaluate: Evaluate) -> None:
+    def _evaluate(self, study: OptunaStudy, trial: Trial, evaluate: Evaluate) -> None:
         import torch
 
         states = optuna_package().trial.TrialState
@@ -191,7 +212,9 @@ class Study:
         try:
             for fold in evaluate(words, len(seen)):
                 seen.append(fold)
-                trial.set_user_attr("folds", [[f.held, f.held_out, f.train] for f in seen])
+                trial.set_user_attr(
+                    "folds", [[f.held, f.left_out_distance, f.kept_distance] for f in seen]
+                )
                 trial.report(objective(seen), len(seen) - 1)
                 if len(seen) < self.steps and trial.should_prune():
                     study.tell(trial, state=states.PRUNED)
@@ -206,8 +229,8 @@ class Study:
         else:
             study.tell(trial, objective(seen))
 
-    def results(self) -> list[Tried]:
+    def results(self) -> list[FinishedTrial]:
         """The finished trials, best first; then those without all folds."""
         states = optuna_package().trial.TrialState
-        found = self.opened().get_trials(states=(states.COMPLETE, states.PRUNED))
-        return ranked([tried(t) for t in found if "same_as" not in t.user_attrs])
+        found = self.open_study().get_trials(states=(states.COMPLETE, states.PRUNED))
+        return ranked([finished_trial(t) for t in found if "same_as" not in t.user_attrs])

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from baselines.common.critic import Critic
+from baselines.common.ensemble import Together
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator
-from baselines.genda import GenDA, gram
+from baselines.genda import GenDA, LatentNet, gram
 from fsig_bench.api.types import NoProgress
 from fsig_bench.networks.random_trunk import RandomTrunk
 
@@ -42,6 +43,7 @@ def method():
         adversarial_weight=5.0,
         style_weight=50.0,
         style_steps="each",
+        episodes_at_once=1,
     )
 
 
@@ -94,6 +96,47 @@ def test_the_second_half_of_a_code_stands_for_a_shot(method):
         gaps = sum((a[:, None] - b[None]).square().mean((2, 3)) for a, b in pairs)
         own[steps] = int((gaps.argmin(1) == torch.arange(3)).sum())
     assert own["each"] == 3 > own["together"]
+
+
+@pytest.mark.parametrize("style_steps", ["each", "together"])
+def test_episodes_at_once_are_those_one_by_one_up_to_rounding(method, shots, style_steps):
+    images = {}
+    # Few updates: Adam's steps have the sign of a gradient that may be rounding, and more of them
+    # part as those of another number of threads do.
+    method = dataclasses.replace(method, style_steps=style_steps, updates=2, lr=1e-3)
+    for at_once in (1, 2, 3):
+        m = dataclasses.replace(method, episodes_at_once=at_once)
+        state = m.adapt(shots, seed=0, progress=NoProgress())
+        draw = m.sampler(state, draw=0)
+        images[at_once] = draw(range(9))
+        # The same episodes are trained together, whichever images are asked for.
+        some = m.sampler(state, draw=0)([7, 1])
+        torch.testing.assert_close(some, images[at_once][[7, 1]], rtol=0, atol=1e-5)
+    moved = float((images[1] - m.sampler(state, draw=1)(range(9))).abs().mean())
+    for at_once in (2, 3):
+        gap = (images[at_once] - images[1]).abs()
+        assert float(gap.max()) < 1e-3 < 1e-2 < moved
+
+
+def test_networks_together_are_the_networks_one_by_one():
+    g, d = torch.Generator().manual_seed(0), TINY.style_dim
+    nets = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        nets.append(LatentNet(d))
+    many = Together(nets[0], 3)
+    many.put([net.state_dict() for net in nets])
+    x = torch.randn(3, 5, 2 * d, generator=g)
+    want = torch.stack([net(part) for net, part in zip(nets, x, strict=True)])
+    torch.testing.assert_close(many(x), want)
+    many(x)[1].sum().backward()
+    nets[1](x[1]).sum().backward()
+    grads = dict(zip(many.names, (p.grad for p in many.weights), strict=True))
+    for name, p in nets[1].named_parameters():
+        torch.testing.assert_close(grads[name][1], p.grad)
+        assert not grads[name][[0, 2]].any()
+    with pytest.raises(ValueError, match="buffers"):
+        Together(torch.nn.BatchNorm1d(2), 2)
 
 
 def test_the_source_is_left_alone_and_the_count_is_right(method, shots):

@@ -76,6 +76,7 @@ def gan(num_images=96):
         ema_images=32,
         bf16=False,
         compile=False,
+        device="cpu",
         checkpoint_s=0.0,
     )
 

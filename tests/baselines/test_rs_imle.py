@@ -21,6 +21,7 @@ from baselines.rs_imle import (
 )
 from baselines.rs_imle.assignments import Assignments
 from baselines.rs_imle.generator import new_generator, parse_blocks
+from baselines.rs_imle.goals import Goals
 from baselines.rs_imle.search import (
     distances,
     layer_widths,
@@ -80,6 +81,7 @@ def method(**changes):
         "decay_every": 4000,
         "decay_by": 0.25,
         "batch": 4,
+        "keep_features": True,
         "shuffle": False,
         "epochs": 12,
         "max_iterations": None,
@@ -359,12 +361,43 @@ class Still:
 def test_a_pass_over_the_shots_never_waits_for_the_device():
     m, net = method(shuffle=True), Generator(SMALL)
     pairs = Assignments.fresh(12, 8, 64, 1.0, "cpu")
+    goals = Goals.of(shots(12), TRUNK, keep=True, batch=4)
     with Stops() as stops:
-        m._pass(net, Average.of(net), Still(), pairs, shots(12), 0, 0)
+        m._pass(net, Average.of(net), Still(), pairs, goals, 0, 0)
     assert stops.count == 0 and torch.isfinite(pairs.loss).all()
     with Stops() as stops:
         float(pairs.loss.mean())
     assert stops.count == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting:
+    """A perceptual network that counts the images it sees, with and without gradients."""
+
+    seen: list = dataclasses.field(default_factory=list)
+
+    def trunk(self, images):
+        return TRUNK.trunk(images)
+
+    def perceive(self, images):
+        self.seen.append((len(images), images.requires_grad))
+        return TRUNK.perceive(images)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_features_of_the_shots_are_computed_once_and_change_nothing(shuffle):
+    states, plain = [], []
+    for keep in (True, False):
+        net = Counting()
+        m = method(perceptual=net, keep_features=keep, shuffle=shuffle, epochs=6)
+        states.append(m.adapt(shots(10), seed=0, progress=NoProgress()))
+        plain.append(sum(n for n, trained in net.seen if not trained))
+    assert plain == [10, 6 * 10]
+    for name, value in states[0].tensors.items():
+        if shuffle:  # other batches: the same up to rounding
+            torch.testing.assert_close(value, states[1].tensors[name], rtol=1e-3, atol=1e-4)
+        else:
+            assert torch.equal(value, states[1].tensors[name])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_a_checkpoint():
@@ -430,7 +463,7 @@ def test_first_thresholds_follow_from_the_loss_before_any_code():
     m.adapt(shots(), seed=0, progress=watch)
     net = new_generator(SMALL, derive(0, "rs_imle", "weights"))
     with torch.no_grad():
-        first = m.losses(net(torch.zeros(len(shots()), SMALL.latent_dim)), shots())
+        first = m.losses(net(torch.zeros(len(shots()), SMALL.latent_dim)), Goals(shots(), None))
     torch.testing.assert_close(kept["book/tau"], 0.9 * first, rtol=1e-4, atol=1e-5)
 
 

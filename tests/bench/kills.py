@@ -118,7 +118,7 @@ def complete(root: Path) -> dict[Path, tuple[int, int]]:
     return {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in pieces}
 
 
-def torment(kills: int, root: Path, count: int = 6, seed: int = 0) -> tuple[int, int]:
+def torment(kills: int, root: Path, count: int, seed: int = 0) -> tuple[int, int]:
     """Kills a grid `kills` times; returns (grids finished, runs completed under fire).
 
     Raises:
@@ -161,7 +161,7 @@ if __name__ == "__main__":
     kills, processes, count = [*given, *(200, 8, 20)[len(given) :]]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        grids, survived = torment(kills, Path(folder))
+        grids, survived = torment(kills, Path(folder), min(6, count))
         spent = time.perf_counter() - began
         print(
             f"{kills} kills over {grids} grids in {spent:.0f} s: nothing lost, {survived} records "

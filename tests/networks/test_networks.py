@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -217,7 +218,7 @@ def test_every_network_of_conf_can_be_built_and_says_what_it_misses(tmp_path, mo
     monkeypatch.setenv("FSIG_BENCH_CACHE", str(tmp_path))
     names = ["inception_clean", "inception_legacy_pytorch", "inception_legacy_tensorflow"]
     names += ["inception_torchvision_old", "inception_torchvision_wedit", "lpips_vgg"]
-    names += ["lpips_alex", "lpips_squeeze", "dinov2", "clip"]
+    names += ["lpips_alex", "lpips_squeeze", "dinov2", "clip", "clip_large_336"]
     for name in names:
         words = ["method=copy", "dataset=babies", "device=cpu"]
         node = composed(*words, f"+network@probe={name}").probe
@@ -271,6 +272,9 @@ def test_vision_transformers_are_those_of_transformers(family, tmp_path):
         else:
             expected = model(pixel_values=(x - mean) / sd).last_hidden_state[:, 0]
     torch.testing.assert_close(network.features(images), expected, rtol=1e-4, atol=1e-5)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    other = replace(network, weights=asset(tmp_path / "pytorch_model.bin"))
+    assert torch.equal(other.features(images), network.features(images))
 
 
 def test_fc2_is_that_of_torchvision_behind_its_resize(tmp_path):

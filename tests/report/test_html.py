@@ -5,18 +5,19 @@ import shlex
 
 import numpy as np
 import pytest
-from helpers import make_cell
+from helpers import composed, make_cell
 from html_helpers import Page, altered, leave, reference, tree
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.pictures.tsne import tsne_coordinates, tsne_figure
 from fsig_bench.report.html.build import write_report
 from fsig_bench.report.html.links import run_page
-from fsig_bench.report.html.plots import SHOWN, curves, tsne_points
-from fsig_bench.report.html.rows import rows, setting_id
-from fsig_bench.report.html.run_page import metric
-from fsig_bench.report.html.unfinished import unfinished
+from fsig_bench.report.html.plots import SHOWN, make_curves, read_points
+from fsig_bench.report.html.rows import make_rows, setting_id
+from fsig_bench.report.html.run_page import make_metric
+from fsig_bench.report.html.unfinished import unfinished_runs
 from fsig_bench.report.rerun import hydra_value, rerun_command
 from fsig_bench.store.records import write_record
 from fsig_bench.store.store import Store
@@ -104,8 +105,8 @@ def test_a_run_page_says_what_the_record_says(report, records, results):
 
 def test_a_run_without_pictures_says_so(report, records):
     text = page_of(report, records[1]).text
-    assert "The pictures of this run are not at hand." in text
-    assert "The samples of this run are not at hand." in text
+    assert "The results folder has no pictures of this run." in text
+    assert "The results folder has no samples of this run." in text
 
 
 def test_page_has_landmarks_language_and_one_heading(report):
@@ -161,22 +162,22 @@ def test_hostile_names_are_shown_as_text(tmp_path):
 
 
 def test_failures_are_listed_until_there_is_a_record(report, results):
-    (found,) = unfinished(results)
+    (found,) = unfinished_runs(results)
     assert (found.status, found.place) == ("failed", "runs/mini/crdi/cats/k10-seed9-0123456789")
     page = Page(report.parent / "unfinished.html")
     assert f"out of {BAD}" in page.text and "python -m fsig_bench x=1" in page.text
     folder = results / found.place
     (folder / "status.json").replace(folder / "kept")
     (folder / "status.json").write_text("{")
-    assert unfinished(results)[0].status == "unreadable"
+    assert unfinished_runs(results)[0].status == "unreadable"
     (folder / "kept").replace(folder / "status.json")
     (folder / "record.json").write_text("{}")
-    (found,) = unfinished(results)
+    (found,) = unfinished_runs(results)
     assert found.status == "damaged" and "record.json is damaged" in found.error
     record = reference("crdi", "cats")
     own = {"method": "crdi", "dataset": "cats", "seed": 9, "run_id": "0123456789"}
     write_record(folder / "record.json", record | own)
-    assert unfinished(results) == []
+    assert unfinished_runs(results) == []
     (folder / "record.json").unlink()
 
 
@@ -200,19 +201,19 @@ class TestRows:
     def test_unlike_protocols_never_share_a_row_or_a_setting(self, records):
         other = altered(records[0], protocol_hash="ffffffff", run_id="other")
         assert setting_id(other) != setting_id(records[0])
-        assert len(rows([records[0], other], shown_as("fd"))) == 2
+        assert len(make_rows([records[0], other], shown_as("fd"))) == 2
 
     def test_runs_with_other_method_settings_are_not_seeds(self, records):
         other = altered(records[2], run_id="other")
         other["config"]["method"]["segments"] = 8
-        own, apart = rows([*records[:3], other], shown_as("fd"))
+        own, apart = make_rows([*records[:3], other], shown_as("fd"))
         assert len(own.records) == 3 and own.method == "CRDI"
         assert apart.method == "CRDI [segments=8]" and len(apart.records) == 1
 
     def test_a_single_run_is_linked_straight_and_a_missing_value_is_a_dash(self, records):
         record = altered(records[0])
         record["metrics"]["fd"]["value"] = None
-        (row,) = rows([record], shown_as("fd", "kid"))
+        (row,) = make_rows([record], shown_as("fd", "kid"))
         assert row.numbers[0].text == "-" and row.numbers[0].mean is None
         assert row.numbers[1].href == f"{run_page(record)}#m-kid"
 
@@ -263,6 +264,15 @@ class TestCommand:
         record = altered(reference("copy"), config=cell.config, dataset="mine", k=2)
         assert make_cell(*rerun_command(record).words).run_id == cell.run_id
 
+    def test_only_policies_that_are_not_the_suites_own_are_said(self, tmp_path):
+        said = []
+        for words in ([], ["precision.adapt=fp32", "precision.score=tf32"]):
+            folder = ["dataset=folder", f"dataset.path={tmp_path}", "suite=paper"]
+            config = OmegaConf.to_container(composed("method=copy", *folder, *words), resolve=True)
+            record = altered(reference("copy"), config=config, dataset="folder", suite="paper")
+            said.append([w for w in rerun_command(record).words if w.startswith("precision.")])
+        assert said == [[], words]
+
     def test_an_old_protocol_is_said_and_points_to_its_commit(self):
         record = reference("copy")
         record["config"]["protocol"]["version"] = 1
@@ -295,7 +305,7 @@ class TestPlots:
         }
         flat = tsne_coordinates(features, seed=3, limit=80)
         tsne_figure(tmp_path / "tsne.png", flat, title="t")
-        points = tsne_points((tmp_path / "tsne.csv").read_text())
+        points = read_points((tmp_path / "tsne.csv").read_text())
         assert {r: sum(p.role == r for p in points) for r in SHOWN}["shots"] == 10
         drawn = [p for p in points if p.role == "generated"]
         near = np.mean([(p.x, p.y) for p in points if p.role == "target"], axis=0)
@@ -304,21 +314,21 @@ class TestPlots:
         assert low and high and min(low) > max(high)
 
     def test_a_file_that_names_no_image_gives_no_points(self):
-        assert len(tsne_points("role,index,x,y\nsource,3,1,2")) == 1
-        assert tsne_points("role,x,y\nsource,1,2") == []  # as written before the column index
-        assert tsne_points("role,index,x,y\nsource,3,one,2") == []
-        assert tsne_points("role,index,x,y\nstranger,3,1,2") == []
+        assert len(read_points("role,index,x,y\nsource,3,1,2")) == 1
+        assert read_points("role,x,y\nsource,1,2") == []  # as written before the column index
+        assert read_points("role,index,x,y\nsource,3,one,2") == []
+        assert read_points("role,index,x,y\nstranger,3,1,2") == []
 
     def test_curves_take_what_is_finite_and_whole(self):
         lines = [{"done": i, "total": 4, "a": 10.0**-i, "b": float("nan")} for i in range(4)]
-        (curve,) = curves([*lines, {"total": 4}])
+        (curve,) = make_curves([*lines, {"total": 4}])
         assert (curve.name, curve.log, curve.last) == ("a", True, 0.001)
         assert curve.points.split()[0] == "0.0,0.0"
         assert curve.points.split()[-1] == "300.0,130.0"
 
     def test_values_per_cluster_become_rows(self):
         node = {"value": 0.5, "cluster_means": {"0": 0.2, "2": 0.4}, "x": 3}
-        found = metric("intra_lpips", metric_card("intra_lpips"), node)
+        found = make_metric("intra_lpips", metric_card("intra_lpips"), node)
         (series,) = found.series
         assert series.rows == (("0", "0.2", 0.5), ("2", "0.4", 1.0))
         assert found.details == (("x", "3"),)

@@ -9,7 +9,7 @@ from helpers import ROOT, cli, make_cell
 from fsig_bench.runner import fingerprint, keys, source_files
 from fsig_bench.runner.fingerprint import changed_files, code_of, mark
 from fsig_bench.runner.golden import is_unlocked, made_on
-from fsig_bench.runner.golden_cases import all_cases, digests_of, named_classes
+from fsig_bench.runner.golden_cases import case_of, digests_of, named_classes
 
 METHOD = '''"""A method of somebody's own."""
 from dataclasses import dataclass
@@ -192,14 +192,10 @@ def test_every_class_of_conf_is_locked():
     assert not unlocked, "run: fsig-bench check accept=true"
 
 
-@pytest.fixture(scope="module")
-def golden():
-    return {case.label: case for case in all_cases()}
-
-
 @pytest.mark.parametrize("label", ["method copy", "method source", "metric fd", "dataset babies"])
-def test_golden_cases_give_their_bytes(label, golden):
-    case = golden[label]
+def test_golden_cases_give_their_bytes(label):
+    case = case_of(*label.split())
+    assert case.label == label
     known = fingerprint.read_locks(fingerprint.lock_file(case.classes[0]))["golden"][label]
     if known["made_on"] != made_on():
         pytest.skip(f"the golden bytes are of {known['made_on']}, here is {made_on()}")

@@ -11,14 +11,21 @@ from functools import cached_property
 import pytest
 import torch
 from helpers import BRIEF, ROOT, build, cli, make_cell, records
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from baselines.common.data_parallel import shard_groups
+from baselines.common.dropout import by_image
+from baselines.common.finetuning import trainable_copy
+from baselines.common.unet import PixelUNet
+from fsig_bench.api.compiling import compiling
 from fsig_bench.api.images import to_float
 from fsig_bench.api.types import NoProgress
 from fsig_bench.console import duration
-from fsig_bench.runner.build import compile_or_offload, networks
+from fsig_bench.networks.perceptual import LPIPS
+from fsig_bench.runner.build import compile_or_offload, computing, networks
 from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.preflight import check_memory, memory_floor_gib, remaining, warm_up
+from fsig_bench.runner.run import run
 from fsig_bench.runner.settings import Place
 from fsig_bench.store.store import Store
 
@@ -26,6 +33,12 @@ SMALL = [*BRIEF, "dataset=babies", "k=4", "controls=[]", "num_images=8", "suite.
 SMALL += ["batch_size=4", "dataset.n_ref=100", "figures.tsne_points=16"]
 TUNED = ["method=finetune", "method.iterations=2", "method.groups=2", "method.sample.num_steps=3"]
 STUDIO = ["method=domainstudio", *TUNED[1:]]
+TINY_UNET = {
+    **{"sample_size": 8, "in_channels": 3, "out_channels": 6, "layers_per_block": 1},
+    **{"block_out_channels": [8, 16], "norm_num_groups": 4, "dropout": 0.1},
+    **{"down_block_types": ["DownBlock2D", "DownBlock2D"], "attention_head_dim": 8},
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
+}
 
 
 def adapted(*words):
@@ -75,6 +88,24 @@ def test_precision_is_part_of_the_keys_it_can_change():
         assert make_cell(*SMALL, "method=source", word).run_id == plain.run_id
 
 
+def test_the_paper_suite_computes_as_published_code_does_on_a_gpu():
+    images = ["dataset=folder", f"dataset.path={ROOT / 'docs'}", "k=1", "method=copy"]
+    keys = {}
+    for words in (
+        ["suite=paper"],
+        ["suite=paper", "precision.adapt=fp32", "precision.sample=fp32"],
+        ["suite=paper", "device=cpu"],
+        ["suite=mini"],
+    ):
+        cell = make_cell(*images, *words)
+        keys[words[-1]] = cell.adapt_key, cell.precision
+    policy = keys["suite=paper"][1]
+    assert (policy.adapt, policy.sample, policy.score) == ("torch_default", "torch_default", "fp32")
+    assert keys["device=cpu"] == keys["suite=paper"]  # named whatever the device
+    assert keys["precision.sample=fp32"][0] != keys["suite=paper"][0]
+    assert {*vars(keys["suite=mini"][1]).values()} == {"fp32"}
+
+
 def test_a_policy_is_in_force_inside_and_gone_outside():
     x = torch.randn(8, 8)
     before = torch.backends.cudnn.allow_tf32
@@ -82,8 +113,16 @@ def test_a_policy_is_in_force_inside_and_gone_outside():
         assert (x @ x).dtype == torch.bfloat16
     with precision_policy("fp32", "cpu"):
         assert (x @ x).dtype == torch.float32 and not torch.backends.cudnn.allow_tf32
-    with precision_policy("tf32", "cpu"):
-        assert torch.backends.cudnn.allow_tf32
+    flags = {}
+    for name in ("fp32", "torch_default", "tf32", "bf16"):
+        with precision_policy(name, "cpu"):
+            flags[name] = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    assert flags == {
+        "fp32": (False, False),
+        "torch_default": (True, False),  # what torch itself starts with
+        "tf32": (True, True),
+        "bf16": (False, False),
+    }
     assert torch.backends.cudnn.allow_tf32 == before
 
 
@@ -153,6 +192,85 @@ def test_compiled_networks_give_the_same_up_to_rounding():
     assert plain.net._compiled_call_impl is None and compiled.net._compiled_call_impl is not None
     with torch.no_grad():
         torch.testing.assert_close(plain.net(x), compiled.net(x), rtol=1e-5, atol=1e-6)
+
+
+def compiled_by(monkeypatch):
+    """The kinds of modules that a run hands to torch.compile, as they come; none is compiled."""
+    kinds = []
+
+    def note(net, **options):
+        kinds.append((type(net).__name__, options))
+
+    monkeypatch.setattr(torch.nn.Module, "compile", note)
+    return kinds
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "count"),
+    [
+        ([*TUNED, "method.groups=1"], "PixelUNet", 3),  # the source's, the tuned, the sampler's
+        (["method=rs_imle", "method.max_iterations=1"], "Generator", 2),
+        (
+            [
+                *("method=gan_inversion", "method.projector.steps=1", "method.tuning.steps=1"),
+                "method.space_count=500",
+            ],
+            "StyleGenerator",
+            3,
+        ),
+        (["method=genda", "method.updates=1"], "Together", 2),  # of codes, of critics
+    ],
+    ids=["tuned", "from scratch", "pivotal", "while sampling"],
+)
+def test_networks_that_a_method_builds_are_compiled_too(words, kind, count, monkeypatch):
+    kinds = compiled_by(monkeypatch)
+    cell = make_cell(*SMALL, *words, "compile=default")
+    with computing(cell.place, "fp32"):
+        method = build(cell)
+        state = method.adapt(to_float(cell.dataset.shots(2, 0)), seed=0, progress=NoProgress())
+        method.sampler(state, draw=0)(range(1))
+    assert all(options == {"mode": "default"} for _, options in kinds)
+    assert [name for name, _ in kinds].count(kind) == count
+
+
+def test_a_run_compiles_in_every_stage(tmp_path, monkeypatch):
+    kinds = compiled_by(monkeypatch)
+    words = [*SMALL, *TUNED, "method.iterations=1", "method.groups=1"]
+    run(make_cell(*words, "compile=default"), Store(tmp_path))
+    assert [name for name, _ in kinds].count("PixelUNet") == 3
+
+
+def test_networks_of_metrics_are_compiled_where_they_are_called(monkeypatch):
+    kinds = compiled_by(monkeypatch)
+    with compiling(mode="default"):
+        net = LPIPS(net="squeeze", weights=None, seed=0, side=None, device="cpu")
+        maps = net.trunk(torch.zeros(1, 3, 64, 64))
+    assert [name for name, _ in kinds] == ["Maps"] and len(maps) == 7
+
+
+def test_a_tuned_copy_is_one_graph_whatever_the_step_drops():
+    """With dropout by image and checkpointing: new seeds must not compile anew."""
+    torch.manual_seed(0)
+    source = PixelUNet(TINY_UNET).eval().requires_grad_(False)
+    counter = CompileCounterWithBackend("aot_eager")
+    with compiling(backend=counter):
+        fast = trainable_copy(source).requires_grad_(True).train()
+    plain = trainable_copy(source).requires_grad_(True).train()
+    assert fast._compiled_call_impl is not None and plain._compiled_call_impl is None
+    x, nets = torch.randn(2, 3, 8, 8), (fast, plain)
+    dropping = [by_image(net) for net in nets]
+    for net in nets:
+        net.net.enable_gradient_checkpointing()
+    for step in range(3):
+        for seeds in dropping:
+            seeds.values = torch.tensor([2 * step, 2 * step + 1])
+        outs = [net(x, torch.tensor([10 * step, 500])) for net in nets]
+        torch.testing.assert_close(*outs)
+        for out in outs:
+            out.square().sum().backward()
+    assert counter.frame_count == 1
+    pairs = zip(*(net.parameters() for net in nets), strict=True)
+    assert all(torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-4) for a, b in pairs)
 
 
 @pytest.mark.slow

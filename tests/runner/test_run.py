@@ -1,6 +1,5 @@
 """Whole runs through the command line: files, repetition, kills, shards, bad input."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -8,7 +7,7 @@ import time
 
 import pytest
 import torch
-from helpers import ROOT, SWEEP, cli, command, make_cell, records
+from helpers import BRIEF, ROOT, SWEEP, cli, command, make_cell, records, start
 
 from fsig_bench.api import NoProgress
 from fsig_bench.api.images import pixels_sha256, to_float
@@ -99,26 +98,24 @@ def test_exported_pngs_score_to_the_same_numbers(whole, tmp_path):
 def test_workers_give_the_same_bytes(whole, tmp_path):
     folder, record, _ = whole
     shutil.copytree(folder / "store" / "adapt", tmp_path / "store" / "adapt")
-    cli(*SMALL, f"results_dir={tmp_path}", "workers=2")
+    cli(*SMALL, *BRIEF, f"results_dir={tmp_path}", "workers=2")
     assert records(tmp_path)[KEY]["pixels_sha256"] == record["pixels_sha256"]
 
 
 def kill_when(condition, *overrides):
-    process = subprocess.Popen(
-        command(*overrides), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(*overrides)
     deadline = time.time() + 120
     while not condition():
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.time() < deadline
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_killed_while_adapting_it_continues_to_the_same_bytes(whole, tmp_path):
     checkpoint = tmp_path / "store" / "adapt"
-    args = [*SMALL, f"results_dir={tmp_path}", "checkpoint_s=0"]
+    args = [*SMALL, *BRIEF, f"results_dir={tmp_path}", "checkpoint_s=0"]
     kill_when(lambda: list(checkpoint.glob("*/checkpoint.safetensors")), *args)
     assert not list(checkpoint.glob("*/state.safetensors")) and not records(tmp_path)
     out = cli(*args).stdout
@@ -128,7 +125,7 @@ def test_killed_while_adapting_it_continues_to_the_same_bytes(whole, tmp_path):
 
 def test_killed_while_sampling_it_continues_to_the_same_bytes(whole, tmp_path):
     shards = tmp_path / "store" / "sample"
-    args = [*SMALL, f"results_dir={tmp_path}"]
+    args = [*SMALL, *BRIEF, f"results_dir={tmp_path}"]
     kill_when(lambda: list(shards.glob("*/0*.safetensors")), *args)
     first = {p: p.stat().st_mtime_ns for p in shards.glob("*/0*.safetensors")}
     assert 1 <= len(first) < 3 and not records(tmp_path)
@@ -162,10 +159,10 @@ def test_a_damaged_shard_is_named(whole, tmp_path):
     data = bytearray(shard.read_bytes())
     data[-100] ^= 4
     shard.write_bytes(bytes(data))
-    done = cli(*SMALL, f"results_dir={tmp_path}", check=False)
+    done = cli(*SMALL, *BRIEF, f"results_dir={tmp_path}", check=False)
     assert done.returncode == 1 and shard.name in done.stderr and "delete it" in done.stderr
     shard.unlink()
-    cli(*SMALL, f"results_dir={tmp_path}")
+    cli(*SMALL, *BRIEF, f"results_dir={tmp_path}")
     assert records(tmp_path)[KEY]["pixels_sha256"] == whole[1]["pixels_sha256"]
 
 
@@ -312,9 +309,9 @@ def test_a_shard_counts_shared_work_that_another_run_did(tmp_path):
     def draw(indices):
         return shared(["proposals"], lambda: pytest.fail("it is there"))
 
-    for start, expected in ((0, 50), (8, 100)):  # 4 images, then two batches of 4
-        make_shard(cell, draw, store, start, start + expected // 12, shared)
-        wall_s = store.load_shard(cell.sample_key, start, start + expected // 12)[1]
+    for first, expected in ((0, 50), (8, 100)):  # 4 images, then two batches of 4
+        make_shard(cell, draw, store, first, first + expected // 12, shared)
+        wall_s = store.load_shard(cell.sample_key, first, first + expected // 12)[1]
         assert wall_s == pytest.approx(expected, abs=5)
 
 

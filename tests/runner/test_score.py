@@ -1,10 +1,11 @@
 """Networks look at each set of images once, whoever asks again and whatever was asked before."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers import make_cell
+from helpers import BRIEF, make_cell
 
 from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.metrics.base import Evidence
@@ -54,12 +55,27 @@ def test_a_second_protocol_on_the_same_images_asks_no_network_again(tmp_path, lo
 
 def test_the_reference_is_read_once_for_all_methods(tmp_path, looked):
     store = Store(tmp_path)
-    run(cell_of(), store)
+    run(cell_of(*BRIEF, "figures.tsne_points=12"), store)
+    assert looked["features"] >= 24 + 120
     seen = looked["features"]
-    other = cell_of()
+    other = cell_of(*BRIEF)
     fake = samples(other).flip(3)
     score(other, fake, store)
     assert looked["features"] - seen == 24  # these samples; neither the reference nor the shots
+
+
+@pytest.fixture(scope="module")
+def scored_once(tmp_path_factory):
+    """A store after `cell_of()` was scored, and the values."""
+    folder = tmp_path_factory.mktemp("scored")
+    return folder, score(cell_of(), samples(cell_of()), Store(folder))[0]
+
+
+@pytest.fixture
+def scored(scored_once, tmp_path):
+    """The same in a folder of the test's own."""
+    shutil.copytree(scored_once[0], tmp_path / "scored")
+    return Store(tmp_path / "scored"), scored_once[1]
 
 
 @pytest.mark.parametrize(
@@ -72,30 +88,28 @@ def test_the_reference_is_read_once_for_all_methods(tmp_path, looked):
         ("seed=1", set()),
     ],
 )
-def test_what_is_kept_is_keyed_by_all_that_decides_it(word, again, tmp_path, looked):
-    store = Store(tmp_path)
-    score(cell_of(), samples(cell_of()), store)
-    kept = {p.name for p in (tmp_path / "store" / "features").iterdir()}
+def test_what_is_kept_is_keyed_by_all_that_decides_it(word, again, scored, looked):
+    store, _ = scored
+    kept = {p.name for p in (store.root / "store" / "features").iterdir()}
     before = dict(looked)
     changed = cell_of(word)
     score(changed, samples(cell_of()), store)
     looks = {w for w in ("features", "read") if looked[w] - before[w] >= 100}
     assert looks == again
     # Distances to the shots and drawings depend on the shots and on the perceptual network.
-    new = {p.name for p in (tmp_path / "store" / "features").iterdir()} - kept
+    new = {p.name for p in (store.root / "store" / "features").iterdir()} - kept
     assert bool(new) == (word != "seed=1")
 
 
 def test_a_drawing_is_kept_by_both_networks_that_it_depends_on(tmp_path):
     """The gaps between images and drawings of what was read: reader by one, LPIPS by the other."""
-    store = Store(tmp_path)
-    base = cell_of()
+    store, name = Store(tmp_path), "rendered_precision"
+    base = cell_of(*BRIEF, f"+metric@protocol.metrics.{name}={name}")
     one, _ = score(base, samples(base).flip(3), store)
     two_maps = {**base.protocol.perceptual, "trunk_maps": 2}
     other = replace(base, protocol=replace(base.protocol, perceptual=two_maps))
     two, _ = score(other, samples(other).flip(3), store)
     fresh, _ = score(other, samples(other).flip(3), Store(tmp_path / "apart"))
-    name = "rendered_precision"
     assert two[name] == fresh[name] and two["nearest_shot"] == fresh["nearest_shot"]
     assert two["nearest_shot"]["value"] != one["nearest_shot"]["value"]
     assert two["fd"]["value"] == one["fd"]["value"]
@@ -112,7 +126,7 @@ def perceptual_rows(cell, store):
 def test_the_network_that_a_metric_names_is_the_one_whose_value_it_gets(tmp_path):
     """Two perceptual networks, one feature network: the second must not find the first's value."""
     store = Store(tmp_path)
-    base = cell_of()
+    base = cell_of(*BRIEF)
     two_maps = {**base.protocol.perceptual, "trunk_maps": 2}
     other = replace(base, protocol=replace(base.protocol, perceptual=two_maps))
     one, two = perceptual_rows(base, store), perceptual_rows(other, store)

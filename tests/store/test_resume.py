@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import BRIEF, ROOT, cli, command, make_cell, records
+from helpers import BRIEF, ROOT, cli, make_cell, records, start
 from safetensors.torch import save_file
 
 from fsig_bench import runs
@@ -99,9 +99,7 @@ def test_a_sweep_comes_back_to_what_was_busy(tmp_path):
     words = [*TINY, f"results_dir={tmp_path}", "method=source", "method.num_steps=2"]
     cell = make_cell(*words, "seed=0")
     owner = holder(Store(tmp_path).lock_path(f"run-{cell.run_id}"))
-    sweep = subprocess.Popen(
-        command("-m", *words, "seed=0,1"), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    sweep = start("-m", *words, "seed=0,1")
     deadline = time.time() + 120
     while len(records(tmp_path)) < 1 and time.time() < deadline:
         time.sleep(0.1)
@@ -125,7 +123,7 @@ def test_statuses_tell_how_runs_ended(tmp_path, monkeypatch):
     assert kept["status"] == "failed" and kept["error"] == "no" and "ValueError" in kept["trace"]
     assert runs.read_run(folder, store).status == "failed"
     slow = [*TINY, "method=source", "method.num_steps=400", f"results_dir={tmp_path}"]
-    process = subprocess.Popen(command(*slow), cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = start(*slow)
     deadline = time.time() + 60
     while not any(r.status == "running" for r in runs.found_runs(store)):
         assert time.time() < deadline and process.poll() is None
@@ -145,12 +143,7 @@ def test_failed_cells_are_skipped_or_tried_again(tmp_path):
     skipped = cli("-m", *words, "on_failed=skip", check=False)
     assert skipped.returncode == 1 and skipped.stdout.count("failed before") == 2
     assert len(records(tmp_path)) == 2
-    listed = subprocess.run(
-        [sys.executable, "-m", "fsig_bench.runs", f"results_dir={tmp_path}", "status=failed"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout
+    listed = cli("runs", f"results_dir={tmp_path}", "status=failed").stdout
     assert listed.count("sampling steps asked for") == 2 and "2 runs: 2 failed" in listed
 
 

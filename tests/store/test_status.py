@@ -2,13 +2,12 @@
 
 import os
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from helpers import BRIEF, ROOT, command
+from helpers import BRIEF, start
 
 from fsig_bench.api.stopping import REQUEST, stop_if_asked
 from fsig_bench.store.lock import Busy
@@ -71,10 +70,8 @@ def children_of(pid):
 
 @pytest.mark.slow
 def test_sampling_processes_end_with_the_run(tmp_path):
-    words = [*TINY, "method=source", "num_images=400", "method.num_steps=50", "workers=2"]
-    process = subprocess.Popen(
-        command(*words, f"results_dir={tmp_path}"), cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+    words = [*TINY, "method=source", "num_images=4000", "method.num_steps=4", "workers=2"]
+    process = start(*words, f"results_dir={tmp_path}")
     deadline = time.time() + 120
     while not list(tmp_path.glob("store/sample/*/*.safetensors")):
         assert time.time() < deadline and process.poll() is None

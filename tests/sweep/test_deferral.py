@@ -1,11 +1,10 @@
 """A cell whose run or stage another process makes does not hold its place in a sweep."""
 
 import multiprocessing
-import subprocess
 import time
 
 import pytest
-from helpers import BRIEF, ROOT, command, make_cell
+from helpers import BRIEF, make_cell, start
 
 from fsig_bench import runs
 from fsig_bench.runner.run import run
@@ -30,7 +29,7 @@ def other():
     """Another process that holds the lock of a stage until it is released."""
     started = []
 
-    def start(path):
+    def hold_lock(path):
         ready, go = SPAWN.Event(), SPAWN.Event()
         process = SPAWN.Process(target=hold, args=(path, ready, go))
         process.start()
@@ -38,7 +37,7 @@ def other():
         assert ready.wait(60)
         return go
 
-    yield start
+    yield hold_lock
     for process in started:
         process.kill()
         process.join()
@@ -68,12 +67,7 @@ def test_a_sweep_runs_the_others_first(other, tmp_path):
     """Another process makes the samples of the first cell: the other two do not wait for it."""
     store, first = Store(tmp_path), make_cell(*CELL)
     go = other(stage_lock(first, store, "sample"))
-    sweep = subprocess.Popen(
-        command("-m", *CELL[:-1], "method.num_steps=2,3,4", f"results_dir={tmp_path}"),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    sweep = start("-m", *CELL[:-1], "method.num_steps=2,3,4", f"results_dir={tmp_path}")
     try:
         deadline = time.time() + 180
         while len(list(tmp_path.glob("runs/*/*/*/*/record.json"))) < 2:
@@ -84,6 +78,6 @@ def test_a_sweep_runs_the_others_first(other, tmp_path):
         out, _ = sweep.communicate(timeout=180)
     finally:
         sweep.kill()
-        sweep.communicate()
+        sweep.wait()
     assert sweep.returncode == 0 and store.record(first.folder)
     assert out.count("cell 1 of 3") >= 2  # it came again

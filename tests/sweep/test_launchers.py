@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import BRIEF, ROOT, command, records
+from helpers import BRIEF, ROOT, records
+from helpers import start as start_command
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -34,6 +35,7 @@ SMALL = [
     "num_images=20",
 ]
 SMALL += ["batch_size=10", "figures.tsne_points=20", "controls=[]"]
+COPY = [*SMALL, "method=copy", "subset=${seed}"]  # other pixels for every seed, quickly imported
 SOURCE = [*SMALL, "method=source", "method.num_steps=3", "draw=${seed}"]
 CRDI = [*SMALL, "method=crdi", "method.draws=2", "method.card.reconstruct_sweep=null"]
 
@@ -46,30 +48,24 @@ def needs(package, extra):
 JOBLIB = needs("hydra_plugins.hydra_joblib_launcher", "joblib")
 SUBMITIT, RAY = needs("submitit", "submitit"), needs("ray", "ray")
 PRESETS = ROOT / "conf" / "hydra" / "launcher"
-SWEEPS: list[subprocess.Popen] = []
+SWEEPS = []
 TWO = {"side_by_side": "n_jobs=2", "slurm_local": "at_once=2", "ray_here": "at_once=2"}
 
 
 def start(launcher, *words, path=""):
     """A sweep under way, with one thread a job."""
-    env = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
-    env["PATH"] = f"{path}{os.pathsep}{env['PATH']}" if path else env["PATH"]
+    env = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+    if path:
+        env["PATH"] = f"{path}{os.pathsep}{os.environ['PATH']}"
     two = [f"hydra.launcher.{TWO[launcher]}"] if launcher in TWO else []
-    sweep = subprocess.Popen(
-        command("-m", f"hydra/launcher={launcher}", *two, *words),
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    sweep = start_command("-m", f"hydra/launcher={launcher}", *two, *words, env=env)
     SWEEPS.append(sweep)
     return sweep
 
 
 def ended(sweep, timeout=200):
-    out, _ = sweep.communicate(timeout=timeout)
-    return sweep.returncode, out
+    out, err = sweep.communicate(timeout=timeout)
+    return sweep.returncode, out + err
 
 
 def pixels(folder):
@@ -88,13 +84,21 @@ def process_of(sweep, folder, seed, begun):
     raise AssertionError("the job never began")
 
 
-@pytest.fixture(scope="module")
-def basic(tmp_path_factory):
-    """Three cells by Hydra's own launcher, one after the other."""
-    folder = tmp_path_factory.mktemp("basic")
-    code, out = ended(start("basic", *SOURCE, "seed=0,1,2", f"results_dir={folder}"))
+def undisturbed(folder, *words):
+    """Cells by Hydra's own launcher, one after the other."""
+    code, out = ended(start("basic", *words, f"results_dir={folder}"))
     assert code == 0, out
     return folder
+
+
+@pytest.fixture(scope="module")
+def basic(tmp_path_factory):
+    return undisturbed(tmp_path_factory.mktemp("basic"), *COPY, "seed=0,1,2")
+
+
+@pytest.fixture(scope="module")
+def basic_source(tmp_path_factory):
+    return undisturbed(tmp_path_factory.mktemp("basic_source"), *SOURCE, "seed=0,1,2")
 
 
 @pytest.fixture(autouse=True)
@@ -107,19 +111,28 @@ def none_left():
             sweep.communicate()
 
 
+def break_samples(whole, folder):
+    """Reference features as they are, nothing drawn for seeds 0 and 1, a damaged shard for 2."""
+    shutil.copytree(whole / "store", folder / "store")
+    keys = {seed: r["stages"]["sample"] for (*_, seed), r in records(whole).items()}
+    for seed, key in keys.items():
+        (stored,) = (p for p in (folder / "store" / "sample").iterdir() if p.name == key[:16])
+        if seed < 2:
+            shutil.rmtree(stored)
+        else:
+            shard = next(stored.glob("*.safetensors"))
+            shard.write_bytes(shard.read_bytes()[:-7])
+    return folder
+
+
 @pytest.fixture
 def broken(basic, tmp_path):
-    """Reference features as they are, nothing drawn for seeds 0 and 1, a damaged shard for 2."""
-    shutil.copytree(basic / "store", tmp_path / "store")
-    keys = {seed: r["stages"]["sample"] for (*_, seed), r in records(basic).items()}
-    for seed, key in keys.items():
-        (folder,) = (p for p in (tmp_path / "store" / "sample").iterdir() if p.name == key[:16])
-        if seed < 2:
-            shutil.rmtree(folder)
-        else:
-            shard = next(folder.glob("*.safetensors"))
-            shard.write_bytes(shard.read_bytes()[:-7])
-    return tmp_path
+    return break_samples(basic, tmp_path)
+
+
+@pytest.fixture
+def broken_source(basic_source, tmp_path):
+    return break_samples(basic_source, tmp_path)
 
 
 @pytest.mark.slow
@@ -132,7 +145,7 @@ def broken(basic, tmp_path):
     ],
 )
 def test_the_same_bytes_and_a_failing_cell_stops_no_other(launcher, basic, broken):
-    code, out = ended(start(launcher, *SOURCE, "seed=2,0,1", f"results_dir={broken}"))
+    code, out = ended(start(launcher, *COPY, "seed=2,0,1", f"results_dir={broken}"))
     assert code == 1 and "1 of 3 cells failed" in out, out
     last = out[out.index("1 of 3 cells failed") :]
     assert "seed=2" in last and "is damaged" in last and "seed=0" not in last
@@ -144,7 +157,7 @@ def test_the_same_bytes_and_a_failing_cell_stops_no_other(launcher, basic, broke
 @JOBLIB
 @pytest.mark.slow
 def test_joblib_goes_on_after_a_process_was_killed(basic, broken):
-    sweep = start("side_by_side", *SOURCE, "seed=0,1", f"results_dir={broken}")
+    sweep = start("side_by_side", *COPY, "seed=0,1", f"results_dir={broken}")
     os.kill(process_of(sweep, broken, 0, lambda: True), signal.SIGKILL)
     code, out = ended(sweep)
     assert code == 0 and "a process died" in out, out
@@ -232,9 +245,12 @@ def slurm(tmp_path):
 
 @SUBMITIT
 @pytest.mark.slow
-def test_slurm_runs_an_array_and_queues_again_what_ran_out_of_time(slurm, basic, broken):
+def test_slurm_runs_an_array_and_queues_again_what_ran_out_of_time(
+    slurm, basic_source, broken_source
+):
     from submitit.helpers import DelayedSubmission
 
+    broken = broken_source
     begun = {p.name for p in (broken / "store" / "sample").iterdir()}
     options = ["timeout_min=5", "gpus_per_node=null", "slurm_partition=short", "mem_gb=3"]
     sweep = start(
@@ -255,7 +271,7 @@ def test_slurm_runs_an_array_and_queues_again_what_ran_out_of_time(slurm, basic,
     code, out = ended(sweep)
     log = (slurm / "job-77_0").read_text()
     assert code == 0, out + log
-    whole = pixels(basic)
+    whole = pixels(basic_source)
     assert pixels(broken) == {0: whole[0], 1: whole[1]}
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps  # continued, not begun anew
     assert (slurm / "job-77_0-again").exists() and not (slurm / "job-77_1-again").exists()

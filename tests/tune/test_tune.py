@@ -22,10 +22,10 @@ from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
 from fsig_bench.tune import __main__ as tune
 from fsig_bench.tune.candidates import (
-    asked,
-    candidate,
-    checked,
-    present,
+    candidate_cell,
+    check_space,
+    parse_request,
+    present_settings,
     study_name,
     without_reference,
 )
@@ -35,18 +35,17 @@ from fsig_bench.tune.leave_out import (
     copying_score,
     folds,
     leave_out,
+    mean_kept_distance,
     mean_nearest,
     objective,
-    train_distance,
 )
+from fsig_bench.tune.ranges import in_present_words, outdated, parse
 from fsig_bench.tune.space import (
     Dimension,
-    fitted,
-    parse,
+    end_points,
+    fit_to_setting,
     present_point,
-    probes,
-    split_list,
-    texts,
+    typed_values,
     whole_grid,
 )
 from fsig_bench.tune.study import Study
@@ -57,14 +56,19 @@ class TestSpace:
     @pytest.mark.parametrize(
         ("word", "kind", "ends", "count"),
         [
-            ("method.lr=log(1e-5,1e-3)", "real", (1e-5, 1e-3), None),
-            ("method.l=lin( -1, .5 )", "real", (-1.0, 0.5), None),
-            ("method.n=50:400:50", "whole", (50, 400), 8),
-            ("method.n=50:420:50", "whole", (50, 400), 8),
-            ("method.n=-1:1", "whole", (-1, 1), 3),
-            ("method.a.kind=[ddim,ancestral]", "choice", ("ddim", "ancestral"), 2),
-            ("method/objective=[paper,code]", "choice", ("paper", "code"), 2),
-            ("method.betas=[[0.9,0.9],[0.5,0.9]]", "choice", ("[0.9,0.9]", "[0.5,0.9]"), 2),
+            ("method.lr=tag(log,interval(1e-5,1e-3))", "real", (1e-5, 1e-3), None),
+            ("method.l=interval( -1, .5 )", "real", (-1.0, 0.5), None),
+            ("method.l=interval(0,1)", "real", (0.0, 1.0), None),
+            ("method.n=range(50,401,50)", "whole", (50, 400), 8),
+            ("method.n=range(50,450,50)", "whole", (50, 400), 8),
+            ("method.n=range(400,0,-50)", "whole", (50, 400), 8),
+            ("method.n=range(3)", "whole", (0, 2), 3),
+            ("method.n=tag(log,range(1,9))", "whole", (1, 8), 8),
+            ("method.x=range(0,1,0.25)", "choice", ("0.0", "0.25", "0.5", "0.75"), 4),
+            ("method.a.kind=choice(ddim,ancestral)", "choice", ("ddim", "ancestral"), 2),
+            ("method.a.kind=ddim,null", "choice", ("ddim", "null"), 2),
+            ("method/objective=choice(paper,code)", "choice", ("paper", "code"), 2),
+            ("method.betas=choice([0.9,0.9],[0.5,0.9])", "choice", ("[0.9,0.9]", "[0.5,0.9]"), 2),
         ],
     )
     def test_ranges(self, word, kind, ends, count):
@@ -75,7 +79,31 @@ class TestSpace:
         assert parse(f"{d.key}={d}") == d  # as it is written, so it is read
 
     @pytest.mark.parametrize(
-        "word", ["k=5", "method=crdi", "controls=[source,copy]", "dataset.shots_list=[a,b]"]
+        ("older", "now"),
+        [
+            ("method.lr=log(1e-5,1e-3)", "method.lr=tag(log,interval(1e-5,1e-3))"),
+            ("method.l=lin( -1, .5 )", "method.l=interval( -1, .5 )"),
+            ("method.n=50:400:50", "method.n=range(50,401,50)"),
+            ("method.n=-1:1", "method.n=range(-1,2,1)"),
+            ("method.a=[ddim,null]", "method.a=ddim,null"),
+            ("method/objective=[paper]", "method/objective=choice(paper)"),
+            ("method.betas=[[0.9,0.9],[0.5,0.9]]", "method.betas=[0.9,0.9],[0.5,0.9]"),
+            ("method.betas=[[0.9,0.9]]", "method.betas=choice([0.9,0.9])"),
+        ],
+    )
+    def test_older_words_are_read_as_what_they_are_called_now(self, older, now):
+        assert in_present_words(older) == now and parse(older) == parse(now) is not None
+        assert outdated(["k=5", older, now]) == [(older, now)]
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            "k=5",
+            "method=crdi",
+            "controls=[source,copy]",
+            "dataset.shots_list=[a,b]",
+            "dataset.path=~/x",
+        ],
     )
     def test_everything_else_is_an_override(self, word):
         assert parse(word) is None
@@ -86,29 +114,33 @@ class TestSpace:
             ("method.lr=log(0,1)", "above 0"),
             ("method.lr=log(1e-3,1e-5)", "range is empty"),
             ("method.lr=log(1e-3)", "two numbers"),
-            ("method.lr=lin(a,b)", "two numbers"),
-            ("method.n=4:4", "range is empty"),
-            ("method.n=1:4:0", "step"),
+            ("method.lr=interval(a,b)", "two numbers"),
+            ("method.lr=interval(1e-3,1e-5)", "range is empty"),
+            ("method.lr=interval(0,inf)", "no end"),
+            ("method.lr=interval(0,1", "two numbers"),
+            ("method.lr=tag(logarithm,interval(1,2))", "no tag but log"),
+            ("method.n=range(4,5)", "range is empty"),
+            ("method.n=range(4,4)", "range is empty"),
+            ("method.n=range(1,5,0)", "step"),
+            ("method.n=tag(log,range(0,5))", "above 0"),
+            ("method.n=tag(log,range(1,5,2))", "step"),
+            ("method.a=shuffle(choice(x,y))", "order"),
+            ("method/objective=glob(*)", "choices out"),
             ("method.a=[x,x]", "different"),
-            ("method.a=[x,]", "empty"),
-            ("method.a=[[x,y]", "not closed"),
+            ("method.a=x,x", "different"),
+            ("method.a=choice(x,'')", "empty"),
+            ("method.a=[x,]", "choice"),
+            ("method.a=[[x,y]", "choice"),
+            ("method.a=choice(x,null)", "A,B where"),
             ("seed=0:2", "one value of each"),
-            ("protocol.version=lin(1,2)", "one value of each"),
+            ("seed=0,1", "one value of each"),
+            ("protocol.version=interval(1,2)", "one value of each"),
         ],
     )
     def test_malformed_ranges_are_named(self, word, said):
         with pytest.raises(ValueError, match=said) as error:
             parse(word)
         assert word.partition("=")[2] in str(error.value)
-
-    @settings(max_examples=50, deadline=None)
-    @given(
-        st.lists(st.text("abc0.", min_size=1, max_size=3), min_size=1, max_size=4),
-        st.sampled_from(["{}", "[{}]", "[{},x]", "'{},'"]),
-    )
-    def test_lists_split_at_their_own_commas(self, parts, wrap):
-        wrapped = [wrap.format(p) for p in parts]
-        assert split_list(f"[{','.join(wrapped)}]") == tuple(wrapped)
 
     @settings(max_examples=100, deadline=None)
     @given(st.floats(1e-6, 1e3), st.floats(1e-6, 1e3), st.floats(0, 1))
@@ -123,24 +155,24 @@ class TestSpace:
         assert d.text(float(text)) == text
 
     def test_whole_settings_stay_whole_and_lists_stay_lists(self):
-        d = fitted(parse("method.n=log(50,400)"), 150)
+        d = fit_to_setting(parse("method.n=tag(log,interval(50,400))"), 150)
         assert (d.kind, d.low, d.high, d.log, d.text(77)) == ("whole", 50, 400, True, "77")
-        assert fitted(parse("method.n=log(50,400)"), 1.5).kind == "real"
-        assert fitted(parse("method.flag=lin(0,1)"), True).kind == "real"
+        assert fit_to_setting(parse("method.n=tag(log,interval(50,400))"), 1.5).kind == "real"
+        assert fit_to_setting(parse("method.flag=interval(0,1)"), True).kind == "real"
         with pytest.raises(ValueError, match="whole number"):
-            fitted(parse("method.n=lin(0.5,4)"), 150)
+            fit_to_setting(parse("method.n=interval(0.5,4)"), 150)
         with pytest.raises(ValueError, match="method.n=x: it is a number"):
-            fitted(parse("method.n=[2,null,x]"), 150)
-        with pytest.raises(ValueError, match="double brackets"):
-            fitted(parse("method.betas=[0.9,0.5]"), [0.9, 0.9])
-        listed = parse("method.betas=[[0.9,0.5],[0.9,0.9]]")
-        assert fitted(listed, [0.9, 0.9]) == listed
+            fit_to_setting(parse("method.n=2,null,x"), 150)
+        with pytest.raises(ValueError, match="choice"):
+            fit_to_setting(parse("method.betas=0.9,0.5"), [0.9, 0.9])
+        listed = parse("method.betas=choice([0.9,0.5],[0.9,0.9])")
+        assert fit_to_setting(listed, [0.9, 0.9]) == listed
 
     def test_points(self):
-        space = [parse("method.n=1:3"), parse("method.a=[x,null]")]
+        space = [parse("method.n=range(1,4)"), parse("method.a=x,null")]
         assert len(whole_grid(space, 6)) == 6 and whole_grid(space, 5) is None
-        assert whole_grid([*space, parse("method.l=lin(0,1)")], 10**6) is None
-        seen = [(p["method.n"], p["method.a"]) for p in probes(space)]
+        assert whole_grid([*space, parse("method.l=interval(0,1)")], 10**6) is None
+        seen = [(p["method.n"], p["method.a"]) for p in end_points(space)]
         assert {n for n, _ in seen} == {"1", "3"} and {a for _, a in seen} == {"x", "null"}
         assert present_point(space, {"method.n": 2, "method.a": None}) == {
             "method.n": 2,
@@ -148,7 +180,10 @@ class TestSpace:
         }
         assert present_point(space, {"method.n": 9, "method.a": None}) is None
         assert present_point(space, {"method.n": "${k}", "method.a": None}) is None
-        assert texts(space, {"method.n": 2, "method.a": "x"}) == {"method.n": "2", "method.a": "x"}
+        assert typed_values(space, {"method.n": 2, "method.a": "x"}) == {
+            "method.n": "2",
+            "method.a": "x",
+        }
 
 
 class Flat:
@@ -225,9 +260,9 @@ class TestObjective:
         )
         assert torch.equal(method.shown[0], shots[1:])
         assert torch.equal(method.shown[1], shots[[0, 2]])
-        assert seen[0].held_out == pytest.approx(0.4**2, abs=1e-6)
-        assert seen[1].held_out == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
-        assert train_distance(seen) == pytest.approx(0, abs=1e-6)
+        assert seen[0].left_out_distance == pytest.approx(0.4**2, abs=1e-6)
+        assert seen[1].left_out_distance == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
+        assert mean_kept_distance(seen) == pytest.approx(0, abs=1e-6)
         assert objective(seen) == pytest.approx((0.16 + 0.4) / 2, abs=1e-6)
 
     def test_a_replay_scores_as_it_was_foretold(self):
@@ -250,7 +285,7 @@ class TestObjective:
         by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "draw": 0, "batch_size": 7}
         spread, copies = (list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay))
         assert objective(spread) < 0.01 < objective(copies)
-        assert train_distance(copies) < 1e-6
+        assert mean_kept_distance(copies) < 1e-6
 
     def test_samples_that_are_no_images_count_as_divergence(self):
         class Broken(Replay):
@@ -319,7 +354,7 @@ class TestObjective:
 
 
 def folds_of(value, count=3):
-    return [Fold(held=(n,), held_out=value, train=value / 2) for n in range(count)]
+    return [Fold(held=(n,), left_out_distance=value, kept_distance=value / 2) for n in range(count)]
 
 
 def study_of(tmp_path, *words, first=None, seed=0):
@@ -340,7 +375,7 @@ class TestStudy:
         return asked
 
     def test_stopped_and_continued_it_is_the_study_that_was_not_stopped(self, tmp_path):
-        word = "method.x=lin(0,1)"
+        word = "method.x=interval(0,1)"
         whole = self.search(study_of(tmp_path / "a", word), 13)
         parts = [self.search(study_of(tmp_path / "b", word), n) for n in (4, 4, 13)]
         assert [len(p) for p in parts] == [4, 0, 9]
@@ -350,7 +385,7 @@ class TestStudy:
 
     def test_a_trial_whose_process_died_is_tried_again(self, tmp_path):
         """SIGKILL in the second trial leaves it under way in the journal."""
-        word = "method.x=lin(0,1)"
+        word = "method.x=interval(0,1)"
         script = (
             "import os, signal, sys\n"
             f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -378,14 +413,14 @@ class TestStudy:
         assert len(again) == 2 and again[0] == killed and first not in again
 
     def test_a_trial_that_another_process_is_at_is_left_alone(self, tmp_path):
-        study = study_of(tmp_path, "method.x=1:3")
+        study = study_of(tmp_path, "method.x=range(1,4)")
         seen = []
 
         def evaluate(words, known):
             if not seen:  # in the midst of the first trial, another process goes on with the rest
                 seen.append(words["method.x"])
                 seen.extend(
-                    w["method.x"] for w in self.search(study_of(tmp_path, "method.x=1:3"), 3)
+                    w["method.x"] for w in self.search(study_of(tmp_path, "method.x=range(1,4)"), 3)
                 )
             return iter(folds_of(1.0))
 
@@ -393,7 +428,7 @@ class TestStudy:
         assert sorted(seen) == ["1", "2", "3"] and len(study.results()) == 3
 
     def test_small_spaces_are_gone_through_whole_and_once(self, tmp_path):
-        words = ["method.x=1:3", "method.a=[p,q]"]
+        words = ["method.x=range(1,4)", "method.a=[p,q]"]
         asked = self.search(study_of(tmp_path, *words), 50)
         assert len({tuple(w.items()) for w in asked}) == len(asked) == 6
         assert not self.search(study_of(tmp_path, *words), 60)
@@ -404,11 +439,11 @@ class TestStudy:
         assert len({w["method.x"] for w in asked}) == len(asked) == 8
 
     def test_it_begins_with_the_settings_as_they_are(self, tmp_path):
-        study = study_of(tmp_path, "method.x=lin(0,1)", first={"method.x": 0.25})
+        study = study_of(tmp_path, "method.x=interval(0,1)", first={"method.x": 0.25})
         assert self.search(study, 2)[0] == {"method.x": "0.25"}
 
     def test_bad_candidates_are_given_up_early(self, tmp_path):
-        study, drawn = study_of(tmp_path, "method.x=lin(0,1)"), []
+        study, drawn = study_of(tmp_path, "method.x=interval(0,1)"), []
 
         def evaluate(words, known):
             bad = len(drawn) >= 6
@@ -427,7 +462,7 @@ class TestStudy:
                 raise FloatingPointError("loss is NaN")
             return float(words["method.x"])
 
-        study = study_of(tmp_path, "method.x=1:3")
+        study = study_of(tmp_path, "method.x=range(1,4)")
         assert len(self.search(study, 3, value)) == 3
         done = study.results()
         assert [t.state for t in done] == ["complete", "complete", "failed"]
@@ -440,7 +475,7 @@ class TestStudy:
             yield from folds_of(4.0)[:2]
             raise KeyboardInterrupt
 
-        study, known_folds = study_of(tmp_path, "method.x=lin(0,1)"), []
+        study, known_folds = study_of(tmp_path, "method.x=interval(0,1)"), []
         with pytest.raises(KeyboardInterrupt):
             study.search(cut, 2, lambda t: None)
 
@@ -457,7 +492,7 @@ class TestStudy:
         def value(words):
             raise RuntimeError("no luck")
 
-        study = study_of(tmp_path, "method.x=lin(0,1)")
+        study = study_of(tmp_path, "method.x=interval(0,1)")
         with pytest.raises(RuntimeError, match="no luck"):
             self.search(study, 1, value)
         assert len(self.search(study, 1)) == 1 and len(study.results()) == 1
@@ -474,7 +509,7 @@ def run(tmp_path, *words):
 
 class TestCommand:
     def test_a_study_ends_with_a_command_that_composes(self, tmp_path, capsys):
-        result, written = run(tmp_path, "method.num_steps=2:4", "trials=3")
+        result, written = run(tmp_path, "method.num_steps=range(2,5)", "trials=3")
         out = capsys.readouterr().out
         assert [t["settings"]["method.num_steps"] for t in result["trials"]] != []
         assert {t["settings"]["method.num_steps"] for t in result["trials"]} == {"2", "3", "4"}
@@ -488,16 +523,20 @@ class TestCommand:
         assert words[0] == "fsig-bench"
         steps = str(composed(*words[1:]).method.num_steps)
         assert steps == result["trials"][0]["settings"]["method.num_steps"]
-        again, same = run(tmp_path, "method.num_steps=2:4", "trials=3")
+        again, same = run(tmp_path, "method.num_steps=range(2,5)", "trials=3")
         assert again == result and same == written
         assert "trial 0:" not in capsys.readouterr().out  # nothing was evaluated
 
     def test_a_study_is_named_by_what_its_numbers_depend_on(self):
         def name(*words):
             keys = {w.partition("=")[0] for w in words}
-            base = [w for w in [*QUICK, "method.num_steps=2:4"] if w.partition("=")[0] not in keys]
-            wanted = asked([*base, *words])
-            made = self.in_hydra(lambda: candidate(wanted.fixed, {}))
+            base = [
+                w
+                for w in [*QUICK, "method.num_steps=range(2,5)"]
+                if w.partition("=")[0] not in keys
+            ]
+            wanted = parse_request([*base, *words])
+            made = self.in_hydra(lambda: candidate_cell(wanted.fixed, {}))
             return study_name(made, wanted)
 
         first = name()
@@ -505,7 +544,7 @@ class TestCommand:
         for same in (["trials=9"], ["png=true"], ["num_images=100"], ["batch_size=2"]):
             assert name(*same) == first, same
         other = [["seed=1"], ["subset=1"], ["k=5"], ["samples=4"], ["held=1"]]
-        other += [["method.num_steps=2:5"], ["precision.sample=bf16"], ["dataset=obama"]]
+        other += [["method.num_steps=range(2,6)"], ["precision.sample=bf16"], ["dataset=obama"]]
         assert len({first, *(name(*words) for words in other)}) == 1 + len(other)
 
     def test_the_reference_is_never_read(self, tmp_path, monkeypatch):
@@ -537,7 +576,7 @@ class TestCommand:
         words = ["method=source", "dataset=folder", f"dataset.path={tmp_path}"]
         words += ["dataset.reference=/nowhere", "k=4"]
         composed(*words)
-        with_hydra = self.in_hydra(lambda: candidate(without_reference(words)[0], {}))
+        with_hydra = self.in_hydra(lambda: candidate_cell(without_reference(words)[0], {}))
         assert with_hydra.dataset.reference is None
 
     @staticmethod
@@ -550,19 +589,22 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (["method.num_stepz=2:4"], "no setting method.num_stepz .*method.num_steps"),
-            (["methdo.x=1", "method.num_steps=2:4"], "no setting methdo"),
+            (["method.num_stepz=range(2,5)"], "no setting method.num_stepz .*method.num_steps"),
+            (["methdo.x=1", "method.num_steps=range(2,5)"], "no setting methdo"),
             (["method.card=[a,b]"], "method.card is a group"),
             (["method/nothing=[a,b]"], "no group method/nothing"),
             (["method.num_steps=[2,x]"], "num_steps=x"),
             (["k=2"], "nothing to search"),
-            (["k=1", "method.num_steps=2:4"], "held=2 of k=1"),
-            (["method.num_steps=2:4", "trials=0"], "trials=0"),
-            (["method.num_steps=2:4", "method.num_steps=3"], "more than once"),
-            (["method.num_steps=2:4", "seed=[0,1]"], "seed"),
-            (["method.num_steps=2:4", "k"], "key=value"),
-            (["method=real", "method.x=1:2"], "draws unseen target images"),
-            (["method=from_folder", "method.images.files=x", "method.x=1:2"], "made elsewhere"),
+            (["k=1", "method.num_steps=range(2,5)"], "held=2 of k=1"),
+            (["method.num_steps=range(2,5)", "trials=0"], "trials=0"),
+            (["method.num_steps=range(2,5)", "method.num_steps=3"], "more than once"),
+            (["method.num_steps=range(2,5)", "seed=[0,1]"], "seed"),
+            (["method.num_steps=range(2,5)", "k"], "key=value"),
+            (["method=real", "method.x=range(1,3)"], "draws unseen target images"),
+            (
+                ["method=from_folder", "method.images.files=x", "method.x=range(1,3)"],
+                "made elsewhere",
+            ),
         ],
     )
     def test_errors_come_before_any_work(self, words, said, tmp_path):
@@ -573,21 +615,27 @@ class TestCommand:
         assert not (tmp_path / "none").exists()
 
     def test_a_choice_that_the_method_refuses_is_named(self):
-        words = ["method=domainstudio", "dataset=babies", "method.sample.kind=[ddim,foo]"]
+        words = ["method=domainstudio", "dataset=babies", "method.sample.kind=choice(ddim,foo)"]
         with pytest.raises(ValueError, match="method.sample.kind=foo: kind='foo'"):
             tune.main(words)
         with pytest.raises(ValueError, match="method/objective with a choice nope"):
-            tune.main([*words[:2], "method/objective=[paper,nope]"])
+            tune.main([*words[:2], "method/objective=choice(paper,nope)"])
 
     def test_presets_and_whole_numbers_are_found_in_the_config(self):
-        words = ["method=domainstudio", "dataset=babies", "method/objective=[paper,code]"]
-        wanted = asked([*words, "method.iterations=log(50,400)", "method.lr=log(1e-5,1e-3)"])
+        words = ["method=domainstudio", "dataset=babies", "method/objective=choice(paper,code)"]
+        wanted = parse_request(
+            [
+                *words,
+                "method.iterations=tag(log,interval(50,400))",
+                "method.lr=tag(log,interval(1e-5,1e-3))",
+            ]
+        )
 
         def look():
             fixed, cfg = without_reference(wanted.fixed)
-            space = checked(wanted, cfg)
-            made = candidate(fixed, {"method/objective": "code", "method.lr": "1e-05"})
-            return space, present(cfg), made
+            space = check_space(wanted, cfg)
+            made = candidate_cell(fixed, {"method/objective": "code", "method.lr": "1e-05"})
+            return space, present_settings(cfg), made
 
         space, now, made = self.in_hydra(look)
         assert [d.kind for d in space] == ["choice", "whole", "real"]
@@ -598,4 +646,4 @@ class TestCommand:
     def test_without_optuna_it_says_what_to_install(self, monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "optuna", None)
         with pytest.raises(ValueError, match=r"fsig-bench\[optuna\]"):
-            run(tmp_path, "method.num_steps=2:4")
+            run(tmp_path, "method.num_steps=range(2,5)")

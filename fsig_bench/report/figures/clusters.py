@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.pictures.colours import INK
 from fsig_bench.report.figures.style import (
@@ -18,7 +19,10 @@ from fsig_bench.report.figures.style import (
     save,
     style,
 )
-from fsig_bench.report.figures.summaries import Record, cards
+from fsig_bench.report.figures.summaries import cards
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BINS = 16
 
@@ -42,7 +46,7 @@ def cluster_values(
     return {m: (means[m], sizes[m], empty[m]) for m in sorted(sizes)}
 
 
-def draw_histogram(axes: Any, sizes: Sequence[float], top: float, row: int, colour: str) -> None:
+def draw_histogram(axes: Axes, sizes: Sequence[float], top: float, row: int, colour: str) -> None:
     """Counts in BINS bins of [0, top], standing on the line of a row."""
     import numpy as np
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.api.plain import Record
 from fsig_bench.pictures.colours import INK
 from fsig_bench.report.figures.style import (
     PAGE,
@@ -17,7 +18,7 @@ from fsig_bench.report.figures.style import (
     save,
     style,
 )
-from fsig_bench.report.figures.summaries import Record, cards
+from fsig_bench.report.figures.summaries import cards
 
 
 def coverage_by_factor(records: Sequence[Record]) -> dict[str, dict[str, float]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.figures.style import (
     COLUMN,
@@ -18,26 +19,22 @@ from fsig_bench.report.figures.style import (
     save,
     style,
 )
-from fsig_bench.report.figures.summaries import (
-    Record,
-    Value,
-    cards,
-    metric,
-    pairs,
-    pareto_front,
-    wall_s,
-)
+from fsig_bench.report.figures.summaries import Value, cards, metric, pairs, pareto_front, wall_s
 from fsig_bench.report.records import MeanStd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 
 def draw_front(
-    axes: Any, points: Mapping[str, tuple[MeanStd, MeanStd]], x_higher_is_better: bool
+    axes: Axes, points: Mapping[str, tuple[MeanStd, MeanStd]], x_higher_is_better: bool
 ) -> None:
     """The boundary of what the methods reach: nothing is claimed between two of them."""
     means = [(x.mean, y.mean) for x, y in points.values()]
     front = [means[i] for i in pareto_front(means, x_higher_is_better=x_higher_is_better)]
     if front:
-        where = "pre" if x_higher_is_better else "post"
+        where: Literal["pre", "post"] = "pre" if x_higher_is_better else "post"
         axes.step(
             *zip(*front, strict=True),
             where=where,
@@ -59,9 +56,9 @@ def limits(values: Sequence[float], log: bool) -> tuple[float, float]:
 
 
 def draw_points(
-    axes: Any,
+    axes: Axes,
     points: Mapping[str, tuple[MeanStd, MeanStd]],
-    known: Mapping[str, Mapping[str, Any]],
+    known: Mapping[str, Json],
     units: tuple[str, str],
 ) -> None:
     """A marker per method at the means over runs, with standard deviations as bars.
@@ -93,7 +90,7 @@ def draw_points(
                 if v.mean != a
             ]
             offset = (6, -6) if at[1] == top else (5, 3)
-            words = {"xytext": offset, "textcoords": "offset points", "fontsize": 6}
+            words: dict[str, Any] = {"xytext": offset, "textcoords": "offset points", "fontsize": 6}
             axes.annotate("; ".join(beyond), at, color=drawn.colour, **words)
 
 
@@ -146,7 +143,7 @@ def trade_off(
         return save(figure, stem)
 
 
-def plain_log_ticks(axis: Any) -> None:
+def plain_log_ticks(axis: Axis) -> None:
     """10, 20, 50, 100 in place of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import added_metrics, metric_card
 from fsig_bench.report.figures.style import (
     PAGE,
@@ -15,7 +16,7 @@ from fsig_bench.report.figures.style import (
     save,
 )
 from fsig_bench.report.figures.style import style as paper_style
-from fsig_bench.report.figures.summaries import Record, cards, metric
+from fsig_bench.report.figures.summaries import cards, metric
 from fsig_bench.report.records import mean_std
 
 METRICS = ("fd", "intra_lpips")  # and any that conf/protocol/ours.yaml does not have

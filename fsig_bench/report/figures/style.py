@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api.files import write_whole
+from fsig_bench.api.plain import Json
 from fsig_bench.pictures.colours import INK
 from fsig_bench.report.records import method_cards
 
@@ -67,12 +68,12 @@ class Look:
     control: bool
 
 
-def is_control(card: Mapping[str, Any]) -> bool:
+def is_control(card: Json) -> bool:
     """Whether a card is a control's; a card that inherits its kind is a method's."""
     return bool(card.get("kind") == "control")
 
 
-def own_look(card: Mapping[str, Any]) -> tuple[str, str] | None:
+def own_look(card: Json) -> tuple[str, str] | None:
     """Colour and marker of a card; None where it does not have both. Controls are grey.
 
     Raises:
@@ -88,7 +89,7 @@ def own_look(card: Mapping[str, Any]) -> tuple[str, str] | None:
     return str(colour), str(marker)
 
 
-def look(method: str, card: Mapping[str, Any]) -> Look:
+def look(method: str, card: Json) -> Look:
     """A method's colour and marker.
 
     Those of its card in conf/method; for a method from outside those of its own card, unless it
@@ -107,7 +108,7 @@ def look(method: str, card: Mapping[str, Any]) -> Look:
     return Look(colour=found[0], marker=found[1], control=is_control(card))
 
 
-def drawing_order(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def drawing_order(cards: Mapping[str, Json]) -> list[str]:
     """Methods before controls, each in their fixed order; `cards` by method name."""
     place = {name: n for n, name in enumerate(method_cards())}
     return sorted(cards, key=lambda m: (is_control(cards[m]), place.get(m, len(place)), m))
@@ -132,7 +133,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def method_legend(figure: Figure, cards: Mapping[str, Mapping[str, Any]], columns: int) -> None:
+def method_legend(figure: Figure, cards: Mapping[str, Json], columns: int) -> None:
     """Below the figure: every method's label with its colour and marker."""
     from matplotlib.lines import Line2D
 
@@ -151,7 +152,7 @@ def method_legend(figure: Figure, cards: Mapping[str, Mapping[str, Any]], column
     )
 
 
-def label_of(card: Mapping[str, Any]) -> str:
+def label_of(card: Json) -> str:
     """A method's name in figures."""
     return str(card["label"])
 

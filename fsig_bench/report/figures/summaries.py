@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.records import MeanStd, comparable_setting, mean_std
 from fsig_bench.report.variants import main_variant
 
-Record = Mapping[str, Any]
 Value = Callable[[Record], float | None]
 
 
@@ -29,7 +28,7 @@ def wall_s(record: Record) -> float:
     return float(record["timing_s"]["adapt"] + record["timing_s"]["sample"])
 
 
-def cards(records: Sequence[Record]) -> dict[str, Mapping[str, Any]]:
+def cards(records: Sequence[Record]) -> dict[str, Json]:
     """Each method's card."""
     return {r["method"]: r["config"]["method"]["card"] for r in records}
 

@@ -8,11 +8,12 @@ names carry its suite, protocol and k.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import added_metrics
 from fsig_bench.report.figures.clusters import cluster_figure, cluster_values
 from fsig_bench.report.figures.factors import coverage_by_factor, factor_bars
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 
     from fsig_bench.store.store import Store
 
-Records = Sequence[Mapping[str, Any]]
+Records = Sequence[Record]
 
 
-def slug(record: Mapping[str, Any], k: str) -> str:
+def slug(record: Record, k: str) -> str:
     """The setting in file names."""
     return f"{record['suite']}-{record['protocol']}-k{k}"
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from typing import Any
 
+from fsig_bench.api.plain import Record
 from fsig_bench.report.records import label_with_start
 
 
@@ -22,18 +21,18 @@ def slug(text: str) -> str:
     return plain if plain == text else f"{plain}-{short_digest(text)[:8]}"
 
 
-def run_page(record: Mapping[str, Any]) -> str:
+def run_page(record: Record) -> str:
     """The page of a run, below the report's folder."""
     name = slug(f"{record['suite']}-{record['run_id']}")
     return f"runs/{name}.html"
 
 
-def method_label(record: Mapping[str, Any]) -> str:
+def method_label(record: Record) -> str:
     """The method as tables name it."""
     return label_with_start(record["config"]["method"]["card"])
 
 
-def protocol_label(record: Mapping[str, Any]) -> str:
+def protocol_label(record: Record) -> str:
     """Name, version and digest of the rules that the run was scored under."""
     version = record["config"].get("protocol", {}).get("version")
     words = [str(record["protocol"])]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import write_whole
+from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.report.html.links import short_digest
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ PICTURES = {
     "reconstruction": "the shots as the method rebuilds them",
 }
 THUMB, FULL = 560, 1800  # pixels, the longer side
-SHEET, COLUMNS, TILE = 100, 10, 96  # images a sheet, across, largest side of a tile in pixels
+SHEET_IMAGES, COLUMNS = 100, 10  # on a sheet, in all and across
+TILE = 96  # pixels, the largest side of an image on a sheet
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Writer:
         if not path.exists() or path.read_bytes() != data:
             write_whole(path, lambda temporary: _put(temporary, data))
 
-    def keeps(self, name: str) -> bool:
+    def keep(self, name: str) -> bool:
         """Whether a file named by its content is there; if so it stays."""
         if name not in self.written and not (self.out / name).exists():
             return False
@@ -73,7 +75,7 @@ class Sheet:
     columns: int
     tile: int  # pixels
 
-    def data(self) -> dict[str, Any]:
+    def as_json(self) -> JsonDict:
         """For the page's script."""
         return {"path": self.path, "count": self.count, "columns": self.columns, "tile": self.tile}
 
@@ -98,7 +100,7 @@ def _fitting(image: Image, side: int) -> Image:
     return copy
 
 
-def picture(path: Path, name: str, write: Writer) -> Picture:
+def copy_picture(path: Path, name: str, write: Writer) -> Picture:
     """A figure as it is (or made smaller, if it is very large) and its thumbnail.
 
     Raises:
@@ -110,7 +112,7 @@ def picture(path: Path, name: str, write: Writer) -> Picture:
     at = f"pictures/{short_digest(f'{THUMB} {FULL} '.encode() + data)}"
     full, thumb = f"{at}.png", f"{at}.webp"
     try:
-        if not (write.keeps(full) and write.keeps(thumb)):
+        if not (write.keep(full) and write.keep(thumb)):
             with open_image(io.BytesIO(data)) as opened:
                 image = opened.convert("RGB")
             write(full, data if max(image.size) <= FULL else _png(_fitting(image, FULL)))
@@ -124,7 +126,7 @@ def picture(path: Path, name: str, write: Writer) -> Picture:
     )
 
 
-def sheet(images: Tensor, write: Writer) -> Sheet:
+def make_sheet(images: Tensor, write: Writer) -> Sheet:
     """uint8 [n, 3, h, w] as one file."""
     from PIL import Image
 
@@ -145,8 +147,8 @@ def sheet(images: Tensor, write: Writer) -> Sheet:
     return Sheet(path=path, count=count, columns=columns, tile=tile)
 
 
-def first_samples(results: Path, record: Mapping[str, Any]) -> Tensor | None:
-    """The first samples of a run, uint8 [n <= SHEET, 3, h, w]; None where the store has none.
+def first_samples(results: Path, record: Record) -> Tensor | None:
+    """The first samples of a run, uint8 [n, 3, h, w], at most SHEET_IMAGES; None without any.
 
     Raises:
         ValueError: a shard is damaged.
@@ -159,7 +161,7 @@ def first_samples(results: Path, record: Mapping[str, Any]) -> Tensor | None:
         return None
     key, count = str(record["stages"]["sample"]), int(record["num_images"])
     size = record["config"]["suite"].get("shard_size")
-    return first_images(store, key, SHEET, count=count, size=whole_size(size))
+    return first_images(store, key, SHEET_IMAGES, count=count, size=whole_size(size))
 
 
 def copy_pictures(
@@ -172,7 +174,7 @@ def copy_pictures(
         if not path.exists():
             continue
         try:
-            found.append(picture(path, name, write))
+            found.append(copy_picture(path, name, write))
         except ValueError as error:
             wrong.append(str(error))
     return found, wrong

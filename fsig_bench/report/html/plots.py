@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from fsig_bench.api.plain import Json
 from fsig_bench.pictures.tsne import ORDER
 
 WIDTH, HEIGHT = 300, 130  # a curve's plane, in SVG units
-MOST = 300  # points a curve
-PLANE, TALLEST, MARGIN = 640, 620, 16  # the t-SNE plot: width, most height, around it
+MAX_POINTS = 300  # points a curve
+PLOT_WIDTH, MAX_HEIGHT, MARGIN = 640, 620, 16  # the t-SNE plot: width, most height, around it
 SHOWN = {"source": 60, "target": 60, "generated": 100, "shots": 100}  # at most, by role
 COUNTERS = ("done", "total")
 
@@ -42,7 +42,7 @@ class Point:
     tile: int | None
 
 
-def curves(points: Sequence[Mapping[str, Any]]) -> list[Curve]:
+def make_curves(points: Sequence[Json]) -> list[Curve]:
     """The curves of the points of a curve.jsonl; values that are not finite are left out."""
     series: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for entry in points:
@@ -51,17 +51,18 @@ def curves(points: Sequence[Mapping[str, Any]]) -> list[Curve]:
         for name, value in entry.items():
             if name not in COUNTERS and _finite(value):
                 series[name].append((float(entry["done"]), float(value)))
-    return [curve(name, pairs) for name, pairs in series.items() if len(pairs) > 1]
+    return [make_curve(name, pairs) for name, pairs in series.items() if len(pairs) > 1]
 
 
-def _finite(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+def _finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
-def curve(name: str, pairs: Sequence[tuple[float, float]]) -> Curve:
+def make_curve(name: str, pairs: Sequence[tuple[float, float]]) -> Curve:
     """Scaled to the plane; logarithmic where positive values span more than two decades."""
-    step = -(-len(pairs) // MOST)
+    step = -(-len(pairs) // MAX_POINTS)
     thinned = sorted({*pairs[::step], pairs[-1]})
     values = [v for _, v in thinned]
     low, high = min(values), max(values)
@@ -77,7 +78,7 @@ def curve(name: str, pairs: Sequence[tuple[float, float]]) -> Curve:
     return Curve(name=name, points=points, x_max=x_max, low=low, high=high, last=last, log=log)
 
 
-def tsne_points(text: str) -> list[Point]:
+def read_points(text: str) -> list[Point]:
     """Points of a tsne.csv, at most SHOWN of each role.
 
     Empty where the file does not say which image a point is (it was written before the column
@@ -98,11 +99,11 @@ def tsne_points(text: str) -> list[Point]:
 
 
 def fit_to_plane(points: Sequence[Point]) -> tuple[list[Point], int]:
-    """Scaled to a plane PLANE wide with one factor for both axes, and the plane's height."""
+    """Scaled to a plane PLOT_WIDTH wide with one factor for both axes, and the plane's height."""
     xs, ys = [p.x for p in points], [p.y for p in points]
     wide, high = max(xs) - min(xs) or 1.0, max(ys) - min(ys) or 1.0
-    factor = min((PLANE - 2 * MARGIN) / wide, (TALLEST - 2 * MARGIN) / high)
-    left, height = (PLANE - wide * factor) / 2, high * factor + 2 * MARGIN
+    factor = min((PLOT_WIDTH - 2 * MARGIN) / wide, (MAX_HEIGHT - 2 * MARGIN) / high)
+    left, height = (PLOT_WIDTH - wide * factor) / 2, high * factor + 2 * MARGIN
     moved = [
         replace(
             p,

@@ -175,7 +175,7 @@
       const { r, i, t } = point.dataset;
       const text = `${r}, image ${i}`;
       const picture = t === undefined ? [] : [tile(sheets[r], Number(t), 160, text)];
-      shown.replaceChildren(...picture, make("p", { textContent: picture.length ? text : `${text}: not at hand` }));
+      shown.replaceChildren(...picture, make("p", { textContent: picture.length ? text : `${text}: no image here` }));
     };
     const live = () => points.filter((p) => !p.hasAttribute("display"));
     plane.addEventListener("pointerover", (e) => choose(e.target.closest("use[data-r]")));

@@ -1,24 +1,24 @@
-"""Records to table rows: one a cell, with mean and standard deviation over its runs. Pure."""
+"""Records to table rows, with mean and standard deviation over the runs of a row. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_names
 from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
 from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import KINDS, Record, comparable_setting, mean_std
+from fsig_bench.report.records import KINDS, comparable_setting, mean_std
 from fsig_bench.report.variants import main_variant, protocol_differences, variants
 
-TELLING = ("version", "num_images", "reference")  # differences of protocols to be named first
+NAMED_FIRST = ("version", "num_images", "reference")  # differences of protocols to be named first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """One table cell."""
+    """A metric's number in a row."""
 
     metric: str
     text: str  # mean ± standard deviation, or a dash
@@ -44,7 +44,7 @@ class Row:
 
     @property
     def page(self) -> str:
-        return f"cells/{self.id}.html"
+        return f"rows/{self.id}.html"
 
 
 def setting_id(record: Record) -> str:
@@ -52,8 +52,8 @@ def setting_id(record: Record) -> str:
     return short_digest(repr(comparable_setting(record)))[:8]
 
 
-def number(records: Sequence[Record], metric: str, card: MetricCard, page: str) -> Number:
-    """One cell; it leads to the run's page, or to the page that lists the runs."""
+def make_number(records: Sequence[Record], metric: str, card: MetricCard, page: str) -> Number:
+    """A number and its link: to the run's page, or to the page that lists the runs."""
     found = [(r, r["metrics"].get(metric, {}).get("value")) for r in records]
     values = [v * card.factor for _, v in found if v is not None]
     href = f"{run_page(records[0])}#m-{metric}" if len(records) == 1 else f"{page}#m-{metric}"
@@ -63,9 +63,9 @@ def number(records: Sequence[Record], metric: str, card: MetricCard, page: str) 
     return Number(metric=metric, text=together.text(card.decimals), mean=together.mean, href=href)
 
 
-def rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row]:
-    """One row a cell: methods before controls, then by dataset."""
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+def make_rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row]:
+    """One row for each dataset and method with its settings, methods before controls."""
+    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for r in records:
         groups[(setting_id(r), r["method"], r["dataset"])].append(r)
     out = []
@@ -88,7 +88,7 @@ def rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row
                     dataset=first["dataset"],
                     records=tuple(ordered),
                     numbers=tuple(
-                        number(ordered, m, card, f"cells/{row_id}.html")
+                        make_number(ordered, m, card, f"rows/{row_id}.html")
                         for m, card in cards.items()
                     ),
                 )
@@ -96,17 +96,17 @@ def rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row
     return sorted(out, key=row_order)
 
 
-def row_order(row: Row) -> tuple[Any, ...]:
+def row_order(row: Row) -> tuple[object, ...]:
     """Newest protocol first within a suite; methods before controls."""
     version = row.records[0]["config"].get("protocol", {}).get("version") or 0
     head = (row.suite, row.records[0]["protocol"], -version, row.setting, row.dataset)
     return (*head, KINDS.get(row.kind, 2), row.method)
 
 
-def telling(field: str) -> int:
+def difference_rank(field: str) -> int:
     """Order of the differences between protocols; "version (3 / 2)" comes first."""
     name = field.split(" ")[0]
-    return TELLING.index(name) if name in TELLING else len(TELLING)
+    return NAMED_FIRST.index(name) if name in NAMED_FIRST else len(NAMED_FIRST)
 
 
 def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str]:
@@ -114,22 +114,22 @@ def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str
     first = group[0]
     seeds = ", ".join(str(s) for s in sorted({r["seed"] for r in group}))
     names = {m["extractor"] for r in group for m in r["metrics"].values() if "extractor" in m}
-    out = [f"Mean ± standard deviation over seeds {seeds}, as far as a method was run with them."]
+    out = [f"Mean ± standard deviation over a method's runs; seeds in this table: {seeds}."]
     out += [f"Features: {', '.join(sorted(names))}."] if names else []
     if first["config"].get("protocol", {}).get("reference") == "shots":
-        out.append("Distances are to the shots themselves: replaying them scores best.")
+        out.append("Distances are to the shots themselves, so copies of the shots score best.")
     if first["suite"] == "mini":
-        out.append("Numbers of the mini suite compare with nothing published.")
+        out.append("Numbers of the mini suite cannot be compared with published ones.")
     for other in others:
         if other["suite"] == first["suite"] and other["k"] == first["k"]:
-            fields = sorted(protocol_differences(first, other), key=telling)
+            fields = sorted(protocol_differences(first, other), key=difference_rank)
             named = "; ".join(fields[:3]) + (f"; {len(fields) - 3} more" if fields[3:] else "")
             name = f"{protocol_label(other)}, {other['num_images']} samples"
             out.append(f"Not to be compared with {name} (one / other): {named}.")
     return out
 
 
-def settings(records: Sequence[Record], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def list_settings(records: Sequence[Record], metrics: Sequence[str]) -> list[JsonDict]:
     """The settings that a pivot table may have, the one with the most runs first."""
     count = Counter(setting_id(r) for r in records)
     groups = {s: [r for r in records if setting_id(r) == s] for s in count}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_card, metric_cards
-from fsig_bench.report.records import Record
 
-SHOWN = ("value", "extractor", "n_real", "n_fake", "error", "reason", "protocol_hash")
+IN_COLUMNS = ("value", "extractor", "n_real", "n_fake", "error", "reason", "protocol_hash")
 STAGES = (("adapt", "adapting"), ("sample", "sampling"), ("score", "scoring"))
 
 
@@ -38,7 +37,7 @@ class Metric:
     series: tuple[Series, ...]
 
 
-def plain(value: Any) -> str:
+def format_value(value: object) -> str:
     """A value as a reader expects it: at most six figures, a dash for nothing."""
     if value is None:
         return "-"
@@ -49,11 +48,11 @@ def plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def series(name: str, node: Any) -> Series | None:
+def make_series(name: str, node: object) -> Series | None:
     """A list or mapping of numbers as rows; None for anything else."""
     pairs = list(node.items()) if isinstance(node, Mapping) else None
     if isinstance(node, list | tuple):
@@ -63,16 +62,16 @@ def series(name: str, node: Any) -> Series | None:
     top = max(abs(v) for _, v in pairs) or 1.0
     return Series(
         name=name.replace("_", " "),
-        rows=tuple((str(k), plain(v), round(abs(v) / top, 4)) for k, v in pairs),
+        rows=tuple((str(k), format_value(v), round(abs(v) / top, 4)) for k, v in pairs),
     )
 
 
-def metric(name: str, card: MetricCard, node: Mapping[str, Any]) -> Metric:
+def make_metric(name: str, card: MetricCard, node: Json) -> Metric:
     """One metric with everything that its record holds."""
     value, error = node.get("value"), node.get("error") or {}
     se = error.get("standard_error")
-    rest = {k: v for k, v in node.items() if k not in SHOWN}
-    found = {k: series(k, v) for k, v in rest.items()}
+    rest = {k: v for k, v in node.items() if k not in IN_COLUMNS}
+    found = {k: make_series(k, v) for k, v in rest.items()}
     scalars = {k: v for k, v in rest.items() if found[k] is None and v is not None}
     scalars |= {f"standard error, {k}": v for k, v in error.items() if k != "standard_error"}
     return Metric(
@@ -81,19 +80,19 @@ def metric(name: str, card: MetricCard, node: Mapping[str, Any]) -> Metric:
         arrow=card.arrow,
         value="-" if value is None else card.text(value),
         error="" if se is None else card.text(se),
-        n_real=plain(node.get("n_real")),
-        n_fake=plain(node.get("n_fake")),
-        extractor=plain(node.get("extractor")),
+        n_real=format_value(node.get("n_real")),
+        n_fake=format_value(node.get("n_fake")),
+        extractor=format_value(node.get("extractor")),
         reason=str(node.get("reason", "")) if value is None else "",
-        details=tuple((k.replace("_", " "), plain(v)) for k, v in scalars.items()),
+        details=tuple((k.replace("_", " "), format_value(v)) for k, v in scalars.items()),
         series=tuple(s for s in found.values() if s is not None),
     )
 
 
-def metrics(record: Record) -> list[Metric]:
+def make_metrics(record: Record) -> list[Metric]:
     """The record's metrics, in the tables' order."""
     own = record["metrics"]
-    return [metric(name, card, own[name]) for name, card in metric_cards([record]).items()]
+    return [make_metric(name, card, own[name]) for name, card in metric_cards([record]).items()]
 
 
 def cost(record: Record) -> list[tuple[str, str]]:
@@ -106,9 +105,9 @@ def cost(record: Record) -> list[tuple[str, str]]:
     return [
         *out,
         ("peak memory, GiB", f"{record['peak_mem_gib']:.2f}"),
-        ("network evaluations to adapt", plain(record.get("nfe_adapt"))),
+        ("network evaluations to adapt", format_value(record.get("nfe_adapt"))),
         ("network evaluations an image", f"{record['nfe_per_image']:g}"),
-        ("trained parameters", plain(record["trained_params"])),
+        ("trained parameters", format_value(record["trained_params"])),
     ]
 
 
@@ -117,17 +116,17 @@ def environment(record: Record) -> list[tuple[str, str]]:
     e = record["environment"]
     commit = str(e.get("git_commit") or "not known")
     if e.get("git_dirty"):
-        commit += " with changes that were not committed"
+        commit += " with uncommitted changes"
     gpu = e.get("gpu")
     out = [
-        ("fsig_bench", plain(e.get("fsig_bench"))),
+        ("fsig_bench", format_value(e.get("fsig_bench"))),
         ("commit", commit),
         ("device", str(gpu) if gpu else "CPU"),
-        ("threads", plain(e.get("threads"))),
-        ("machine", plain(e.get("machine"))),
-        ("Python", plain(e.get("python"))),
+        ("threads", format_value(e.get("threads"))),
+        ("machine", format_value(e.get("machine"))),
+        ("Python", format_value(e.get("python"))),
     ]
-    return out + [(str(k), plain(v)) for k, v in (e.get("packages") or {}).items()]
+    return out + [(str(k), format_value(v)) for k, v in (e.get("packages") or {}).items()]
 
 
 def warnings(record: Record) -> list[str]:
@@ -139,17 +138,17 @@ def warnings(record: Record) -> list[str]:
         if m.get("rank_warning"):
             out.append(f"{metric_card(name, [record]).heading}: {m['rank_warning']}")
     if record["environment"].get("git_dirty"):
-        out.append("The code had changes that were not committed, so its commit does not name it.")
+        out.append("The code had uncommitted changes, so its commit does not identify it.")
     return out
 
 
 def notes(record: Record) -> list[tuple[str, str]]:
     """The method's notes on its adaptation, without warnings."""
     own = record.get("notes", {})
-    return [(k.replace("_", " "), plain(v)) for k, v in own.items() if k != "warning"]
+    return [(k.replace("_", " "), format_value(v)) for k, v in own.items() if k != "warning"]
 
 
-def provenance(record: Record) -> dict[str, Any]:
+def provenance(record: Record) -> JsonDict:
     """Names and digests of what went in."""
     fields = ("shots", "weights", "assets", "stages", "pixels_sha256")
     return {k: record[k] for k in fields if record.get(k)}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.report.html.links import run_page
 from fsig_bench.report.html.pictures import Sheet
 from fsig_bench.report.html.rows import Row
 
 
-def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[dict[str, Any]]:
+def group_runs(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[JsonDict]:
     """For the page's script: groups of runs with samples, each sample set named once.
 
-    `sheets` are by run page. Runs that were scored twice from the same samples stand once.
+    `sheets` are by run page. Runs that were scored twice from the same samples are listed once.
     """
-    found: dict[tuple[Any, ...], dict[tuple[str, int], dict[str, Any]]] = defaultdict(dict)
+    found: dict[tuple[str, str, int, int], dict[tuple[str, int], JsonDict]] = defaultdict(dict)
     for row in rows:
         for r in row.records:
             page = run_page(r)
@@ -28,7 +28,7 @@ def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[dict[str, A
                 "seed": r["seed"],
                 "kind": row.kind,
                 "page": page,
-                "sheet": sheets[page].data(),
+                "sheet": sheets[page].as_json(),
             }
             key = (row.suite, row.dataset, row.k, r["subset"])
             found[key].setdefault((sheets[page].path, r["seed"]), entry)
@@ -38,13 +38,16 @@ def groups(rows: Sequence[Row], sheets: Mapping[str, Sheet]) -> list[dict[str, A
         runs = sorted(found[key].values(), key=lambda e: (e["kind"] != "method", e["label"]))
         label = f"{dataset}, {k} shots (suite {suite})"
         out.append(
-            {"label": label + (f", subset {subset}" if subset else ""), "runs": _apart(runs)}
+            {
+                "label": label + (f", subset {subset}" if subset else ""),
+                "runs": _with_distinct_labels(runs),
+            }
         )
     return [g for g in out if len(g["runs"]) > 1]
 
 
-def _apart(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Labels that occur twice carry the page's name."""
+def _with_distinct_labels(runs: Sequence[JsonDict]) -> list[JsonDict]:
+    """The runs, with the page's name in labels that occur twice."""
     labels = [e["label"] for e in runs]
     return [
         e | {"label": f"{e['label']} ({e['page'].removeprefix('runs/').removesuffix('.html')})"}

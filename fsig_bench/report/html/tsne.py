@@ -6,14 +6,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import Record
 from fsig_bench.pictures.tsne import ORDER
-from fsig_bench.report.html.pictures import Sheet, Writer, sheet
-from fsig_bench.report.html.plots import PLANE, Point, fit_to_plane, tsne_points
+from fsig_bench.report.html.pictures import Sheet, Writer, make_sheet
+from fsig_bench.report.html.plots import PLOT_WIDTH, Point, fit_to_plane, read_points
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# (role, indices, record) -> the sheet of these images, or why there is none
+MakeSheet = Callable[[str, Sequence[int], Record], Sheet | str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class Plot:
         return {r: n for r in ORDER if (n := sum(p.role == r for p in self.points))}
 
 
-def images_of(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> Tensor:
+def load_images(role: str, indices: Sequence[int], record: Record) -> Tensor:
     """Images of a role by index, made or read as the run made or read them.
 
     Raises:
@@ -64,13 +68,13 @@ def images_of(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> T
     return reference[list(indices)]
 
 
-def sheet_maker(write: Writer) -> Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str]:
+def sheet_maker(write: Writer) -> MakeSheet:
     """Sheets of shots, source and target images, each made once; a reason where it cannot be."""
     from hydra.errors import HydraException
 
     known: dict[str, Sheet | str] = {}
 
-    def make(role: str, indices: Sequence[int], record: Mapping[str, Any]) -> Sheet | str:
+    def make(role: str, indices: Sequence[int], record: Record) -> Sheet | str:
         config = record["config"]
         what = config["suite"].get("source_images") if role == "source" else config["dataset"]
         names = None if role == "source" else [record["k"], record["subset"], record["shots"]]
@@ -78,7 +82,7 @@ def sheet_maker(write: Writer) -> Callable[[str, Sequence[int], Mapping[str, Any
         key = json.dumps([role, list(indices), what, names, rule], sort_keys=True)
         if key not in known:
             try:
-                known[key] = sheet(images_of(role, indices, record), write)
+                known[key] = make_sheet(load_images(role, indices, record), write)
             except (ValueError, OSError, HydraException) as error:
                 known[key] = str(error).splitlines()[0] if str(error) else repr(error)
         return known[key]
@@ -86,18 +90,18 @@ def sheet_maker(write: Writer) -> Callable[[str, Sequence[int], Mapping[str, Any
     return make
 
 
-def plot(
+def make_plot(
     folder: Path,
-    record: Mapping[str, Any],
+    record: Record,
     generated: Sheet | None,
-    make: Callable[[str, Sequence[int], Mapping[str, Any]], Sheet | str],
+    make: MakeSheet,
 ) -> Plot | None:
     """The plot of a run whose coordinates and samples are on disk; None otherwise."""
     path = folder / "tsne.csv"
     if generated is None or not path.exists():
         return None
     text = path.read_text()
-    if not (found_points := tsne_points(text)):
+    if not (found_points := read_points(text)):
         return None
     points, height = fit_to_plane(found_points)
     sheets: dict[str, Sheet] = {"generated": generated}
@@ -117,5 +121,9 @@ def plot(
             out += own
     total = max(len(text.splitlines()) - 1, 0)
     return Plot(
-        points=tuple(out), size=(PLANE, height), sheets=sheets, total=total, missing=tuple(missing)
+        points=tuple(out),
+        size=(PLOT_WIDTH, height),
+        sheets=sheets,
+        total=total,
+        missing=tuple(missing),
     )

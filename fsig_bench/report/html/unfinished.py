@@ -29,7 +29,7 @@ def unfinished_run(folder: Path, results: Path) -> Unfinished:
     return Unfinished(place=place, status=str(found.get("status") or "unknown"), **fields)
 
 
-def unfinished(results: Path) -> list[Unfinished]:
+def unfinished_runs(results: Path) -> list[Unfinished]:
     """Every run folder with a status and no record or with a damaged one, failures first."""
     damaged = [
         Unfinished(

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from fsig_bench.api.plain import Record
 from fsig_bench.report.published import Names, Published, load_names, load_published
-from fsig_bench.report.records import Record
 from fsig_bench.report.tables.cells import explained_cell, printed_cell
 from fsig_bench.report.tables.choose import (
     ByPlace,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.published import Names, Published
-from fsig_bench.report.records import Record, mean_std
+from fsig_bench.report.records import mean_std
 from fsig_bench.report.tables.choose import method_changes
 from fsig_bench.report.tables.model import Column, TableCell
 from fsig_bench.store.records import draw_of

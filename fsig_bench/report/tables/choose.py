@@ -6,9 +6,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
 
-from fsig_bench.report.records import Record, comparable_setting
+from fsig_bench.api.plain import Json, JsonDict, Record
+from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.variants import protocol_differences
 from fsig_bench.store.keys import NOT_IN_KEY
 from fsig_bench.store.records import draw_of, flat, speed_only
@@ -19,7 +19,7 @@ READING = ("resize", "shots_resize")  # how a dataset's files become pixels
 
 
 @cache
-def compose_parts(overrides: tuple[str, ...]) -> dict[str, Any]:
+def compose_parts(overrides: tuple[str, ...]) -> JsonDict:
     """A config as the command line composes it, resolved, with what a table compares.
 
     Raises:
@@ -34,7 +34,7 @@ def compose_parts(overrides: tuple[str, ...]) -> dict[str, Any]:
     return {k: OmegaConf.to_container(v, resolve=True) for k, v in nodes.items()}
 
 
-def differences(found: Any, expected: Any, ignored: Sequence[str] = ()) -> list[str]:
+def differences(found: object, expected: object, ignored: Sequence[str] = ()) -> list[str]:
     """Dotted keys in which two config nodes differ, with both values; places are passed over."""
     one, other = (
         {k: v for k, v in flat(n).items() if not set(k.split(".")) & {*IGNORED, *ignored}}
@@ -66,7 +66,7 @@ def with_committed_protocol(
 
 def most_frequent_group(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     """The records of the setting that most of them share, and sentences on the others."""
-    groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         groups[comparable_setting(record)].append(record)
     order = sorted(groups, key=lambda s: (-len(groups[s]), str(s)))
@@ -86,14 +86,14 @@ def most_frequent_group(records: Sequence[Record]) -> tuple[list[Record], list[s
 
 def method_settings(record: Record) -> str:
     """What a method was run with, apart from seed, subset and place."""
-    config: Mapping[str, Any] = record["config"]["method"]
+    config: Json = record["config"]["method"]
     ignored = {*IGNORED, *speed_only(config)}
     chosen = {k: v for k, v in flat(config).items() if not set(k.split(".")) & ignored}
     used = [record.get(field, {}) for field in ("weights", "assets")]
     return json.dumps([chosen, *used, reading_of(record["config"])], sort_keys=True)
 
 
-def reading_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def reading_of(config: Json) -> JsonDict:
     """How the files of a config's dataset are read; {} for a dataset without files."""
     dataset = config.get("dataset", {})
     return {f"dataset.{key}": dataset[key] for key in READING if key in dataset}
@@ -124,7 +124,7 @@ def most_frequent_settings(records: Sequence[Record]) -> tuple[list[Record], lis
 
     ways = Counter(map(way, records))
     first = min(ways, key=lambda w: (-ways[w], w))
-    once: dict[tuple[int, int, int], Record] = {}
+    once: dict[tuple[int, int, int | None], Record] = {}
     for record in sorted(records, key=lambda r: r["run_id"]):
         if way(record) == first:
             once.setdefault((record["seed"], record.get("subset", 0), draw_of(record)), record)

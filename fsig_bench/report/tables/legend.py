@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fsig_bench.api.plain import Record
 from fsig_bench.report.published import Names
-from fsig_bench.report.records import Record
 from fsig_bench.report.tables.model import Panel, TableCell
 from fsig_bench.report.tables.spec import TableSpec
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import (
     added_metrics,
     committed_cards,
     metric_card,
     metric_names,
 )
-from fsig_bench.report.records import KINDS, Record, label_with_start
+from fsig_bench.report.records import KINDS, label_with_start
 from fsig_bench.report.tables.cells import cell_of
 from fsig_bench.report.tables.choose import commonest_by_place
 from fsig_bench.report.tables.model import Column, Panel, Row, TableCell

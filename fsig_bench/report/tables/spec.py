@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.metrics.cards import ARROWS
 
 FOLDER = CONF / "table"
@@ -73,9 +73,7 @@ def table_names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def check_keys(
-    node: Any, needed: Sequence[str], optional: Sequence[str], what: str
-) -> dict[str, Any]:
+def check_keys(node: object, needed: Sequence[str], optional: Sequence[str], what: str) -> JsonDict:
     """The mapping, once it holds every needed key and no unknown one."""
     if not isinstance(node, Mapping):
         raise ValueError(f"{what} is {node!r}; give a mapping")
@@ -87,7 +85,7 @@ def check_keys(
     return dict(node)
 
 
-def metric_spec(name: str, node: Any) -> MetricSpec:
+def metric_spec(name: str, node: object) -> MetricSpec:
     """How a metric is read and shown."""
     node = check_keys(node, ("better", "decimals"), ("label",), f"metric {name}")
     if node["better"] not in ARROWS:
@@ -99,7 +97,7 @@ def metric_spec(name: str, node: Any) -> MetricSpec:
     )
 
 
-def column_spec(node: Any, defaults: Mapping[str, Any], metrics: Mapping[str, Any]) -> ColumnSpec:
+def column_spec(node: object, defaults: Json, metrics: Json) -> ColumnSpec:
     """A column; what it does not say is as for the whole table."""
     node = {**defaults, **check_keys(node, ("domain", "metric"), COLUMN_KEYS[2:], "a column")}
     if node["metric"] not in metrics:
@@ -107,7 +105,7 @@ def column_spec(node: Any, defaults: Mapping[str, Any], metrics: Mapping[str, An
     return ColumnSpec(**{k: node[k] for k in COLUMN_KEYS} | {"label": node["label"] or ""})
 
 
-def parse_spec(name: str, node: Any) -> TableSpec:
+def parse_spec(name: str, node: object) -> TableSpec:
     """A specification from its plain values.
 
     Raises:

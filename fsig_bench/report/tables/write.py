@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.api.plain import Record
 from fsig_bench.report.published import FOLDER
-from fsig_bench.report.records import Record
 from fsig_bench.report.tables.build import build_table
 from fsig_bench.report.tables.csv_file import render_csv
 from fsig_bench.report.tables.latex import document, render_latex
