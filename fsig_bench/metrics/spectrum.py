@@ -29,7 +29,7 @@ from fsig_bench.metrics.base import Evidence, in_batches
 
 LUMA = (0.299, 0.587, 0.114)
 TO_DB = 10 / math.log(10)
-FLOOR_DRAWS = 1000
+FLOOR_DRAWS = 20_000
 
 
 def luminance(images: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def expected_largest(real: Tensor, n: int) -> float:
     From the spread of the real images' bands [m, b] and how bands go together: the mean of the
     largest of normal deviations with that covariance, from a fixed draw.
     """
-    covariance = real.T.cov() * (1 / n + 1 / len(real))
+    covariance = torch.atleast_2d(real.T.cov()) * (1 / n + 1 / len(real))
     values, vectors = torch.linalg.eigh(covariance)
     unit = torch.randn(FLOOR_DRAWS, len(values), generator=generator(0, "spectrum")).double()
     deviations = unit * values.clamp(min=0).sqrt() @ vectors.T

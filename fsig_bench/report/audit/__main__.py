@@ -30,7 +30,7 @@ from fsig_bench.console import Bar, console, parse_words, run_word
 
 KEYS = ("dataset", "k", "subset", "seed", "num_images", "protocol", "device", "batch_size")
 OWN = {"draws": "10", "plan": "planted", "out": "results/audit", "results_dir": "results"}
-MORE = ("protocol.", "suite.", "+metric@", "+network@", "+protocol.", "dataset.")
+MORE = ("protocol.", "~protocol.", "suite.", "+metric@", "+network@", "dataset.")
 
 
 def main(words: Sequence[str]) -> int:
