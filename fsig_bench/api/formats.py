@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 LARGEST_GIB = 32  # that an archive may hold, unpacked
 CHUNK = 1 << 20
 KINDS = {
-    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), "torch"),
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), "torch"),
     **dict.fromkeys((".zip", ".npz"), "zip"),
     **dict.fromkeys((".tgz", ".tar.gz", ".tar.xz", ".tar.bz2"), "packed tar"),
     ".tar": "tar",

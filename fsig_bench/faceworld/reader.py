@@ -181,8 +181,10 @@ class FactorReader:
         return load_reader(verified(self.weights))
 
     def _net(self, images: Tensor) -> ReaderNet:
-        """The network, moved to where the images are."""
-        return self._parts[0].to(images.device)
+        """The network, moved to where the images are; an offloaded one moves by itself."""
+        net = self._parts[0]
+        home = next(net.parameters()).device
+        return net if home.type == "meta" else net.to(images.device)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The standard error of one run's number, from disjoint blocks of its samples."""
+"""Work through the rows of large sets block by block; the standard error from blocks of samples."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+BLOCK = 1024  # rows of the distance matrix in memory at a time, at most
+MOST = 1 << 24  # numbers of the distance matrix in memory at a time
+
+
+def block_of(columns: int) -> int:
+    """How many rows of a distance matrix are computed at a time."""
+    return max(1, min(BLOCK, MOST // columns))
+
+
+def radii(x: Tensor, k: int) -> Tensor:
+    """Distance of each row of x [n, d] to its k-th nearest other row, [n]."""
+    parts = [
+        torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(block_of(len(x)))
+    ]
+    return torch.cat(parts)
 
 
 def block_error(

@@ -18,8 +18,9 @@ mean that was found.
 What they see: bad samples (the first) and missing kinds of images (the second) as shares, 1 for
 fresh real images up to chance, comparable between targets and numbers of samples. What they do not:
 how bad a bad sample is, since all outside the balls are alike; a small fault of every sample that
-keeps it in a ball; copying of the shots, which the first rewards. The second falls with the number
-of unlike samples, whatever their quality, and both need a reference of many times k images.
+keeps it in a ball; copying of the shots, which the first rewards. The second cannot tell shares
+apart where samples are many times as many as the reference's images, since every ball is then full:
+by simulation it is sharp to four times as many and lost at eight.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
-from fsig_bench.metrics.prdc import block_of, radii
+from fsig_bench.metrics.blocks import block_of, radii
+
+SHARP = 4  # samples a real image, at most, for Clipped Coverage to tell shares apart
 
 Which = Literal["clipped_density", "clipped_coverage"]
 
@@ -126,7 +129,7 @@ class Clipped:
     needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
-        """Also k, and the error of a single run."""
+        """Also k, the error of a single run, and a warning where samples are too many."""
         fake = evidence.features("fake")
 
         def compute() -> tuple[Balls, dict[str, float]]:
@@ -135,4 +138,16 @@ class Clipped:
 
         balls, values = evidence.memoised(f"clipped/{self.k}", compute)
         error = block_error(lambda part: balls.values(part)[self.which], fake, self.blocks)
-        return {"value": values[self.which], **evidence.counts(), "k": self.k, "error": error}
+        m, n, warning = len(balls.real), len(fake), None
+        if self.which == "clipped_coverage" and n > SHARP * m:
+            warning = (
+                f"{n} samples fill the balls of {m} reference images whatever they cover: take at "
+                f"most {SHARP * m}"
+            )
+        return {
+            "value": values[self.which],
+            **evidence.counts(),
+            "k": self.k,
+            "warning": warning,
+            "error": error,
+        }

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fsig_bench.metrics.prdc import block_of
+from fsig_bench.metrics.blocks import block_of
 
 MEDIAN_OF = 1000  # images, at most, whose pairs give the median distance
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
-from fsig_bench.metrics.prdc import block_of
+from fsig_bench.metrics.blocks import block_of
 
 # The authors' code: a wide Gaussian on the shots' mean takes part in the fit, its distances shrunk;
 # Adam with this rate, until the loss stays within TOLERANCE over PATIENCE steps.
@@ -142,10 +142,11 @@ class Likelihood:
     shots it moves by 0.4 between equally good sets of 500, about twice what the blocks' error says.
 
     The gap sees copies of the shots, exact or close, even where they are few, and nothing else. It
-    is the mean of k numbers: read it beside `fresh_gap`, that of fresh real images. The error is
-    over the shots; where the gap lies within two errors of fresh images', a warning says so, and
-    then it is no evidence of anything. With one shot neither is defined. Values end at 1,000 either
-    way.
+    is the mean of k numbers: read it beside `fresh_gap`, that of fresh real images. `over_shots`
+    has the standard error of the difference; where that is within two errors, a warning says so,
+    and then the gap is no evidence of anything: with ten shots it moves by 4 between draws of the
+    shots, while a tenth of copies takes it beyond -1,000. With one shot neither is defined. Values
+    end at 1,000 either way.
     """
 
     which: Which
@@ -193,6 +194,6 @@ def _gap(own: tuple[Tensor, Tensor], fresh: tuple[Tensor, Tensor]) -> JsonDict:
     return {
         "value": _cut(gap),
         "fresh_gap": fresh_gap,
-        "error": {"shots": len(apart), "standard_error": error},
+        "over_shots": {"shots": len(apart), "standard_error": error},
         "warning": warning,
     }

@@ -18,23 +18,7 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
-
-BLOCK = 1024  # rows of the distance matrix in memory at a time, at most
-MOST = 1 << 24  # numbers of the distance matrix in memory at a time
-
-
-def block_of(columns: int) -> int:
-    """How many rows of a distance matrix are computed at a time."""
-    return max(1, min(BLOCK, MOST // columns))
-
-
-def radii(x: Tensor, k: int) -> Tensor:
-    """Distance of each row of x [n, d] to its k-th nearest other row, [n]."""
-    parts = [
-        torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(block_of(len(x)))
-    ]
-    return torch.cat(parts)
-
+from fsig_bench.metrics.blocks import block_of, radii
 
 Ties = Literal["inside", "outside"]
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fsig_bench.metrics import blocks as blocks_file
 from fsig_bench.metrics import prdc as prdc_file
 from fsig_bench.metrics import sliced, vendi
 from fsig_bench.metrics.cards import check_card
@@ -18,15 +19,15 @@ def features():
 def test_neighbours_by_blocks(features, monkeypatch):
     real, fake = features
     whole = prdc_file.prdc(real=real, fake=fake, k=5)
-    monkeypatch.setattr(prdc_file, "MOST", 7 * 310)
-    assert prdc_file.block_of(310) == 7
+    monkeypatch.setattr(blocks_file, "MOST", 7 * 310)
+    assert blocks_file.block_of(310) == 7
     assert prdc_file.prdc(real=real, fake=fake, k=5) == pytest.approx(whole, abs=1e-12)
 
 
 def test_blocks_are_as_before_for_sixteen_thousand_samples():
     """Numbers of records that were made before there were smaller blocks stay."""
-    assert prdc_file.block_of(16_384) == prdc_file.BLOCK == 1024
-    assert prdc_file.block_of(50_000) * 50_000 <= 1 << 24
+    assert blocks_file.block_of(16_384) == blocks_file.BLOCK == 1024
+    assert blocks_file.block_of(50_000) * 50_000 <= 1 << 24
 
 
 def test_directions_by_blocks(features, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_perceptual import evidence, pictures
 
-from fsig_bench.metrics import prdc as prdc_file
+from fsig_bench.metrics import blocks as blocks_file
 from fsig_bench.metrics.clipped import Balls, Clipped, expected_coverage
 
 
@@ -35,7 +35,7 @@ def test_expected_coverage_is_that_of_a_simulation():
     counts = torch.zeros(n + 1, dtype=torch.float64)
     for _ in range(400):
         real, fake = torch.rand(2, m, 1, generator=g, dtype=torch.float64)
-        inside = torch.cdist(real, fake[:n]) < prdc_file.radii(real, k)[:, None]
+        inside = torch.cdist(real, fake[:n]) < blocks_file.radii(real, k)[:, None]
         counts[1:] += inside.cumsum(1).clamp(max=k).double().mean(0) / k
     expected = expected_coverage(m=m, n=n, k=k)
     assert expected[0] == 0 and expected[1] == pytest.approx(1 / m)  # each ball's mean mass is k/m
@@ -65,7 +65,7 @@ def test_a_collapsed_cloud_is_dense_and_covers_little_and_a_missing_half_shows()
 def test_values_by_blocks(monkeypatch):
     real, fake = normal(230), normal(310, seed=1) * 1.2
     whole = Balls.around(real, 5).values(fake)
-    monkeypatch.setattr(prdc_file, "MOST", 7 * 310)
+    monkeypatch.setattr(blocks_file, "MOST", 7 * 310)
     assert Balls.around(real, 5).values(fake) == pytest.approx(whole, abs=1e-9)
 
 
@@ -76,6 +76,10 @@ def test_the_metric_names_its_error_and_refuses_too_few():
     )
     assert 0.5 < density["value"] <= 1 and 0.5 < coverage["value"] <= 1
     assert density["error"]["size"] == 20 and (density["k"], density["n_real"]) == (3, 60)
+    assert coverage["warning"] is None
+    many = evidence(pictures(50, 1), pictures(2, 0), pictures(12, 2))
+    warned = Clipped(which="clipped_coverage", k=3, blocks=3)(many)["warning"]
+    assert "take at most 48" in warned
     with pytest.raises(ValueError, match="fake has 5 images"):
         Balls.around(normal(20), 5).values(normal(5))
     with pytest.raises(ValueError, match="real features hold NaN"):

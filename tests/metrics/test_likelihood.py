@@ -92,7 +92,7 @@ def test_the_metrics_share_a_computation_and_warn():
     fld, gap = (Likelihood(which=w, most=10_000, blocks=4)(e) for w in ("fld", "gap"))
     assert fld["gaussians"] == gap["gaussians"] == 45  # half of the reference
     assert fld["error"]["blocks"] == 4 and fld["shots"] == 6
-    assert abs(gap["value"] - gap["fresh_gap"]) < 2 * gap["error"]["standard_error"]
+    assert abs(gap["value"] - gap["fresh_gap"]) < 2 * gap["over_shots"]["standard_error"]
     assert "cannot be told from that of fresh real images" in gap["warning"]
     copies = evidence(shots.repeat(10, 1, 1, 1), shots, real)
     assert Likelihood(which="fld", most=10_000, blocks=4)(copies)["value"] == BOUND

@@ -8,8 +8,8 @@ import pytest
 import torch
 from test_perceptual import evidence, pictures
 
+from fsig_bench.metrics import blocks as blocks_file
 from fsig_bench.metrics import kernels as kernels_file
-from fsig_bench.metrics import prdc as prdc_file
 from fsig_bench.metrics.kernel import mmd2_unbiased
 from fsig_bench.metrics.kernels import Gaussian, Polynomial, median_distance, mmd2_to
 from fsig_bench.metrics.mmd import MMD
@@ -41,7 +41,7 @@ def test_the_polynomial_is_that_of_kid_and_blocks_change_nothing(monkeypatch):
     kinds = [Polynomial(degree=3, coef=1.0), Gaussian(width=None)]
     whole = [mmd2_to(x, kind.fitted(x))(y) for kind in kinds]
     assert whole[0] == pytest.approx(mmd2_unbiased(real=x, fake=y), rel=1e-9)
-    monkeypatch.setattr(prdc_file, "MOST", 7 * 310)
+    monkeypatch.setattr(blocks_file, "MOST", 7 * 310)
     assert [mmd2_to(x, k.fitted(x))(y) for k in kinds] == pytest.approx(whole, rel=1e-9)
 
 

@@ -272,8 +272,8 @@ def test_vision_transformers_are_those_of_transformers(family, tmp_path):
         else:
             expected = model(pixel_values=(x - mean) / sd).last_hidden_state[:, 0]
     torch.testing.assert_close(network.features(images), expected, rtol=1e-4, atol=1e-5)
-    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    other = replace(network, weights=asset(tmp_path / "pytorch_model.bin"))
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.pt")
+    other = replace(network, weights=asset(tmp_path / "pytorch_model.pt"))
     assert torch.equal(other.features(images), network.features(images))
 
 
