@@ -1,6 +1,7 @@
 """The spectrum ratio: white noise, gratings and checkerboards, whose spectra are known."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def spectrum(fake, real):
 
 def test_bands_are_half_octaves_with_the_nyquist_frequency_at_a_centre():
     band, centres = band_of(SIDE, SIDE, 2)
-    steps = [b / a for a, b in zip(centres, centres[1:], strict=False)]
+    steps = [b / a for a, b in pairwise(centres)]
     assert steps == pytest.approx([2**0.5] * len(steps)) and centres[-2:] == [0.5, 0.5**0.5]
     assert int(band[0, 0]) == -1  # the mean belongs to none
     assert int(band[0, SIDE // 2]) == int(band[SIDE // 2, 0]) == len(centres) - 2

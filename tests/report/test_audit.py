@@ -61,7 +61,7 @@ def test_a_floor_without_spread_has_the_last_decimal_that_is_shown():
 
 
 def rows():
-    """`fd` sees the blur from the third strength on, `vendi` rewards it, and nothing sees copies."""
+    """`fd` sees the blur at 2, 4 and 5, `vendi` rewards it at 5, and nothing sees copies."""
     floor = [{"fd": v, "vendi": v, "kid": math.nan} for v in VALUES]
     fd = {"blur": (1.0, 30.0, 1.0, 40.0, 50.0), "copies": (1.0,) * 5}
     planted = {
