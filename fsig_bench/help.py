@@ -18,6 +18,7 @@ WORDS = {
     "tune": "fsig_bench.tune.__main__",
     "score": "fsig_bench.runner.score_files",
     "check": "fsig_bench.runner.contract",
+    "audit": "fsig_bench.report.audit.__main__",
     "list": "fsig_bench.listing",
 }
 GROUPS = {
@@ -68,6 +69,7 @@ Other words
   fsig-bench gallery    one row of samples for each method
   fsig-bench score      numbers of images that were made elsewhere
   fsig-bench check      does a method keep the contract?
+  fsig-bench audit      which metric sees which planted fault, and how early?
   fsig-bench tune       settings of a method chosen on the shots alone
   fsig-bench prepare    the paper suite's images, downloaded or imported
   fsig-bench list       methods, datasets, protocols, metrics, suites and presets, a line each

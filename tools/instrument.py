@@ -18,7 +18,7 @@ from fsig_bench.api.images import to_uint8
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.weights import locate
 from fsig_bench.console import console
-from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS
+from fsig_bench.faceworld.domains import DOMAINS
 from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.faceworld.render import render
 from fsig_bench.faceworld.train_reader import held_out_quality
@@ -89,7 +89,7 @@ def main() -> None:
 
     models = {name: distance(features(fake)) for name, (fake, _, _) in drawn.items()}
     floor = distance(real("adults", "fresh", N))
-    targets = {d: distance(real(d, "reference", N)) for d in DOMAIN_NAMES if d != "adults"}
+    targets = {d: distance(real(d, "reference", N)) for d in DOMAINS if d != "adults"}
     nearest = min(targets[d] for d in NEAR)
     table = Table(title=f"Frechet distance to adults (n={N_REF}), {extractor.name}")
     table.add_column("set")

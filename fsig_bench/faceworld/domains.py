@@ -151,7 +151,6 @@ DOMAINS: dict[str, Domain] = {
         Domain(name="cats", laws=CAT, creature="cat"),
     )
 }
-DOMAIN_NAMES = tuple(DOMAINS)
 # Splits never overlap: each has its own key. `fresh` feeds the control `real`.
 SPLITS = ("source", "shots", "reference", "fresh", "held_out")
 
@@ -179,7 +178,7 @@ def _draw(law: Law, u: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.flo
 def check(domain: str, split: str) -> None:
     """Raises ValueError, naming the choices, for an unknown domain or split."""
     if domain not in DOMAINS:
-        raise ValueError(f"unknown faceworld domain {domain!r}; choose from {list(DOMAIN_NAMES)}")
+        raise ValueError(f"unknown faceworld domain {domain!r}; choose from {list(DOMAINS)}")
     if split not in SPLITS:
         raise ValueError(f"unknown faceworld split {split!r}; choose from {list(SPLITS)}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fsig_bench.faceworld.domains import DOMAIN_NAMES, check
+from fsig_bench.faceworld.domains import DOMAINS, check
 from fsig_bench.faceworld.render import render
 
 
@@ -22,7 +22,10 @@ class FaceworldPool:
     size: int
 
     def labelled(self, work: Path) -> dict[str, Tensor]:
-        """Images uint8 [size, 3, 64, 64], factors [size, f], domain [size]; kept in `work`."""
+        """Images uint8 [size, 3, 64, 64], factors [size, f], domain [size], a place in DOMAINS.
+
+        They are kept in `work`.
+        """
         from safetensors.torch import load_file, save_file
 
         path = work / f"pool-{'-'.join(self.domains)}-{self.split}-{self.size}.safetensors"
@@ -30,7 +33,8 @@ class FaceworldPool:
             work.mkdir(parents=True, exist_ok=True)
             each = -(-self.size // len(self.domains))
             parts = [render(d, self.split, range(each)) for d in self.domains]
-            shown = [DOMAIN_NAMES.index(s) for part in parts for s in part[2]]
+            names = list(DOMAINS)
+            shown = [names.index(s) for part in parts for s in part[2]]
             tensors = {
                 "images": torch.cat([part[0] for part in parts]),
                 "factors": torch.cat([torch.from_numpy(part[1]) for part in parts]),

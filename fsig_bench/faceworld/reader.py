@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from fsig_bench.api.weights import manifest_entry, verified
-from fsig_bench.faceworld.domains import DOMAIN_NAMES, DOMAINS, TEXTURE_DRAWS
+from fsig_bench.faceworld.domains import DOMAINS, TEXTURE_DRAWS
 from fsig_bench.faceworld.factors import FACTORS, SCALE
 from fsig_bench.faceworld.render import CHUNK, paint_factors
 from fsig_bench.networks.base import embed
 
+# What the shipped weights tell apart, in the order of their outputs: a domain that is added has no
+# class here until a reader is trained with it.
+CLASSES = ("adults", "babies", "sunglasses", "sketches", "metfaces", "obama", "cats")
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
 COLOUR: tuple[str, ...] = (
     "skin_tone",
@@ -44,8 +47,22 @@ NOT_ON_CATS: tuple[str, ...] = (
 NOT_ON_CATS += ("brow_tilt", "mouth_width", "smile", "mouth_open", "cloth_hue", "cloth_light")
 
 
+def class_of(domain: str) -> int:
+    """The reader's class for a domain, its place in CLASSES.
+
+    Raises:
+        ValueError: the reader has none; the message names those that it has.
+    """
+    if domain not in CLASSES:
+        raise ValueError(
+            f"the factor reader has no class for the domain {domain!r}; it knows "
+            f"{', '.join(CLASSES)}"
+        )
+    return CLASSES.index(domain)
+
+
 def drawn(table: Tensor, domain: Tensor) -> Tensor:
-    """Bool [n, f]: which factors leave any mark, from factors [n, f] and shown domain [n]."""
+    """Bool [n, f]: which factors leave any mark, from factors [n, f] and class [n]."""
     col = {name: j for j, name in enumerate(FACTORS)}
     mask = torch.ones_like(table, dtype=torch.bool)
 
@@ -53,10 +70,9 @@ def drawn(table: Tensor, domain: Tensor) -> Tensor:
         for name in names:
             mask[rows, col[name]] = False
 
-    index = {name: DOMAIN_NAMES.index(name) for name in DOMAIN_NAMES}
-    hide(domain == index["sketches"], COLOUR)
-    hide(domain == index["metfaces"], NOT_IN_PAINT)
-    hide(domain == index["cats"], NOT_ON_CATS)
+    hide(domain == class_of("sketches"), COLOUR)
+    hide(domain == class_of("metfaces"), NOT_IN_PAINT)
+    hide(domain == class_of("cats"), NOT_ON_CATS)
     behind = (table[:, col["glasses"]] > 0.5) & (table[:, col["shade"]] > 0.3)
     hide(behind, ("eye_size", "eye_spacing", "eye_blue", "eye_open", "brow_thick", "brow_tilt"))
     hide(table[:, col["brow_thick"]] < 0.2, ("brow_tilt",))
@@ -123,7 +139,7 @@ class ReaderNet(nn.Module):
         side = 64 >> (len(widths) - 1)
         self.neck = nn.Linear(widths[-1] * side * side, features)
         self.factors = nn.Linear(features, len(FACTORS) + len(HUES))
-        self.domain = nn.Linear(features, len(DOMAIN_NAMES))
+        self.domain = nn.Linear(features, len(CLASSES))
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The stages' outputs, shallow to deep."""
@@ -152,7 +168,7 @@ class FactorReader:
 
     name = "faceworld-reader"
     factor_names = FACTORS
-    domain_names = DOMAIN_NAMES
+    domain_names = CLASSES
     circular_factors = HUES
 
     @property
@@ -197,7 +213,7 @@ class FactorReader:
 
     def redraw(self, factors: Tensor, domain: int) -> Tensor:
         """Images of one domain with these factors and the mean texture, uint8 [n, 3, 64, 64]."""
-        kind = DOMAINS[DOMAIN_NAMES[domain]]
+        kind = DOMAINS[CLASSES[domain]]
         texture = torch.full((len(factors), TEXTURE_DRAWS), 0.5)
         low, high = torch.tensor([SCALE[name] for name in FACTORS]).float().T
         clipped = factors.float().clamp(low, high)

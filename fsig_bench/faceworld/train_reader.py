@@ -16,16 +16,32 @@ from torch import Tensor
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.seeding import generator
 from fsig_bench.api.weights import write_safetensors
-from fsig_bench.faceworld.domains import DOMAIN_NAMES
+from fsig_bench.faceworld.domains import DOMAINS
 from fsig_bench.faceworld.factors import FACTORS
 from fsig_bench.faceworld.images import FaceworldPool
-from fsig_bench.faceworld.reader import HUES, FactorReader, ReaderNet, drawn, encode, visible
+from fsig_bench.faceworld.reader import (
+    CLASSES,
+    HUES,
+    FactorReader,
+    ReaderNet,
+    class_of,
+    drawn,
+    encode,
+    visible,
+)
 from fsig_bench.faceworld.render import render
 
 
 def encoded_mask(seen: Tensor) -> Tensor:
     """A mask of the factors for the encoded targets: a hue's sine is seen when its cosine is."""
     return torch.cat([seen, seen[:, [FACTORS.index(h) for h in HUES]]], 1)
+
+
+def classes_of(domains: Tensor) -> Tensor:
+    """Places in DOMAINS [n] as the reader's classes [n]; raises ValueError where it has none."""
+    names = list(DOMAINS)
+    own = {place: class_of(names[place]) for place in domains.unique().tolist()}
+    return torch.tensor([own[place] for place in domains.tolist()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +60,9 @@ class ReaderRecipe:
         torch.manual_seed(self.loop.seed)  # initial weights
         net = ReaderNet(tuple(self.widths), self.features).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         data = self.images.labelled(work)
+        classes = classes_of(data["domain"])
         targets = encode(data["factors"])
-        weight = encoded_mask(drawn(data["factors"], data["domain"])).float()
+        weight = encoded_mask(drawn(data["factors"], classes)).float()
         mean = (targets * weight).sum(0) / weight.sum(0)
         sd = (((targets - mean) ** 2 * weight).sum(0) / weight.sum(0)).sqrt().clamp(min=1e-3)
         normal = (targets - mean) / sd
@@ -60,7 +77,7 @@ class ReaderRecipe:
             factors, logits = model(x.contiguous(memory_format=torch.channels_last))
             m = weight[picks]
             mse = ((factors.float() - normal[picks]).square() * m).sum() / m.sum()
-            ce = F.cross_entropy(logits.float(), data["domain"][picks])
+            ce = F.cross_entropy(logits.float(), classes[picks])
             return mse + self.domain_weight * ce, {
                 "mse": float(mse.detach()),
                 "ce": float(ce.detach()),
@@ -89,12 +106,12 @@ class _Positions:
 def held_out_quality(reader: FactorReader, n: int = 700) -> JsonDict:
     """R2 per visible factor and domain accuracy, on `n` unseen images of each domain."""
     tables, reads, domains, guesses = [], [], [], []
-    for name in DOMAIN_NAMES:
+    for name in CLASSES:
         images, drawn, shown = render(name, "held_out", range(n))
         factors, logits = reader.read(images)
         tables.append(torch.from_numpy(drawn))
         reads.append(factors)
-        domains.append(torch.tensor([DOMAIN_NAMES.index(s) for s in shown]))
+        domains.append(torch.tensor([class_of(s) for s in shown]))
         guesses.append(logits.argmax(1))
     table, read, domain = torch.cat(tables), torch.cat(reads), torch.cat(domains)
     truth, guess, mask = encode(table), encode(read), encoded_mask(visible(table, domain))

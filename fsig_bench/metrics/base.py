@@ -20,6 +20,7 @@ from fsig_bench.metrics.lpips import (
     shuffled,
     squared_distances,
 )
+from fsig_bench.metrics.redraw import redraw_gaps
 from fsig_bench.networks.base import Extractor, FactorReading, LazyImages, Named, in_batches
 
 # What a metric imports of its room; see also `fsig_bench.api`.
@@ -40,7 +41,6 @@ Network = Literal["features", "perceptual", "both"]
 # What LPIPS is handed: [-1, 1], which it expects; by some evaluators [0, 1] or [0, 255].
 InputRange = Literal["signed", "unit", "bytes"]
 T = TypeVar("T")
-REDRAWN = 64  # batches of images that are drawn again at a time
 
 
 class DiskCache(Protocol):
@@ -89,6 +89,7 @@ class Evidence:
     seed: int
     batch_size: int
     source_domain: str | None
+    target_domain: str | None = None  # of images that are drawn from named factors
     disk_cache: DiskCache | None = None
     _memo: dict[str, Any] = field(default_factory=dict)  # Any: whatever was computed
 
@@ -194,19 +195,20 @@ class Evidence:
         return self.cached(role, "shot_distances", "perceptual", compute, other_roles=("shots",))
 
     def redraw_gaps(self, role: str, domain: int) -> Tensor:
-        """LPIPS of each image to a drawing of the factors read off it, float32 [n]."""
+        """Distance of each image to a drawing of the factors read off it, float32 [n, 2].
+
+        In pixels (root mean square, grey levels) and in LPIPS; drawn in the style of a domain.
+        """
         factors, _ = self.reading(role)
 
         def compute() -> Tensor:
-            # A multiple of the batch and of what a painter draws at once: no edge moves by it.
-            size, gaps = self.batch_size * REDRAWN, torch.empty(len(factors))
-            wholes = (self.images(role), factors, gaps)
-            for images, own, place in zip(*(x.split(size) for x in wholes), strict=True):
-                drawn = self.extractor.redraw(own, domain)
-                triples = (x.split(self.batch_size) for x in (images, drawn, place))
-                for a, b, out in zip(*triples, strict=True):
-                    out.copy_((self.perceive(a) - self.perceive(b)).square().sum(1))
-            return gaps
+            return redraw_gaps(
+                self.images(role),
+                factors,
+                redraw=lambda own: self.extractor.redraw(own, domain),
+                perceive=self.perceive,
+                batch_size=self.batch_size,
+            )
 
         return self.cached(role, f"redraw_gaps/{domain}", "both", compute)
 
@@ -232,4 +234,7 @@ def unmet_need(metric: Metric, evidence: Evidence) -> str | None:
             return f"needs a factor reader; {evidence.extractor.name} reads no factors"
         if evidence.source_domain is None:
             return "needs a domain with known factors (a faceworld dataset)"
+        known = evidence.extractor.domain_names
+        if evidence.target_domain is not None and evidence.target_domain not in known:
+            return f"the factor reader has no class for {evidence.target_domain}"
     return None

@@ -29,6 +29,7 @@ class MetricCard:
     factor: float = 1.0  # what a value is multiplied by before it is shown
     distance: bool = False  # to the reference: reported where copies of the shots score better
     max_samples: int | None = None  # more are refused before a run; None: computed by blocks
+    after: str | None = None  # of a metric that `ours` had once: the metric that its column follows
 
     @property
     def arrow(self) -> str:
@@ -95,12 +96,19 @@ def committed_cards() -> Mapping[str, Json]:
 
 @cache
 def protocol_order() -> tuple[str, ...]:
-    """The metrics of conf/protocol/ours.yaml, in its order: that of every table's columns."""
+    """The metrics of conf/protocol/ours.yaml, in its order: that of every table's columns.
+
+    A metric that an earlier version had keeps its place behind the one that its card names.
+    """
     import yaml
 
     node = yaml.safe_load((CONF / "protocol" / "ours.yaml").read_text())
     keys = [key for entry in node["defaults"] if isinstance(entry, Mapping) for key in entry]
-    return tuple(key.rpartition("metrics.")[2] for key in keys if "@metrics." in key)
+    order = [key.rpartition("metrics.")[2] for key in keys if "@metrics." in key]
+    for name, card in committed_cards().items():
+        if name not in order and (before := card.get("after")) in order:
+            order.insert(order.index(before) + 1, name)
+    return tuple(order)
 
 
 def metric_card(name: str, records: Iterable[Record] = ()) -> MetricCard:

@@ -113,8 +113,9 @@ class RenderedPrecision:
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the threshold, and the shares that pass each of the two conditions."""
         domain = int(evidence.reading("real")[1].argmax(1).mode().values)
-        threshold = float(torch.quantile(evidence.redraw_gaps("real", domain), self.quantile))
-        drawable = evidence.redraw_gaps("fake", domain) <= threshold
+        seen = {role: evidence.redraw_gaps(role, domain)[:, 1] for role in ("real", "fake")}
+        threshold = float(torch.quantile(seen["real"], self.quantile))
+        drawable = seen["fake"] <= threshold
         read = evidence.reading("fake")[1].argmax(1) == domain
         return {
             "value": float((drawable & read).double().mean()),

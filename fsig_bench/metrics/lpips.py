@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -54,6 +55,18 @@ def mean_pairwise_of_parts(parts: Iterable[Tensor], *, block: int = 1 << 16) -> 
 
 
 def shuffled(images: Tensor, seed: int) -> Tensor:
-    """A random order of uint8 images that follows their pixels and the seed, not their places."""
-    keys = [hashlib.sha256(str(seed).encode() + x.numpy().tobytes()).digest() for x in images]
+    """A random order of uint8 images that follows their pixels and the seed, not their places.
+
+    Each image is placed by a digest of the seed and its pixels. Of equal images the first is placed
+    so, and the j-th by a digest that also holds j: they lie at independent places, so that a part
+    of the order holds them in about the proportion in which the whole does. Which images lie where
+    does not depend on the order in which they come: that only decides which of two equal images has
+    which of their places.
+    """
+    keys, met = [], Counter[bytes]()
+    for image in images:
+        pixels = str(seed).encode() + image.numpy().tobytes()
+        key = hashlib.sha256(pixels).digest()
+        repeated, met[key] = met[key], met[key] + 1
+        keys.append(hashlib.sha256(key + str(repeated).encode()).digest() if repeated else key)
     return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__), dtype=torch.long)

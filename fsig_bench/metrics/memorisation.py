@@ -2,8 +2,13 @@
 
 The distance of each sample to its nearest shot in LPIPS (the nearest-LPIPS check of Zhu et al.,
 "Few-shot Image Generation with Diffusion Models", arXiv:2211.03264), and the share of samples that
-are closer to a shot than nearly all real images are. Fresh real images score about `quantile`,
-copies 1. The threshold is calibrated on the reference, so it means the same for every domain.
+are closer to a shot than real images hardly ever are. Copies score 1.
+
+The threshold is the distance below which a small share of all pairs of a real image and a shot lie.
+So it means the same for any number of shots and where shots repeat: each shot takes in that share
+of real images, and k unlike shots take in about k times as many. A quantile of the distances to the
+*nearest* shot does not: with one shot it is so wide that other faces count as copies, and it grows
+narrower with every shot. docs/instrument.md has the curve on planted near-copies.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,9 +25,33 @@ from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 
 
-def copy_threshold(real_nearest: Tensor, quantile: float) -> float:
-    """The distance below which only `quantile` of real images lie to their nearest shot [m]."""
-    return float(torch.quantile(real_nearest.double(), quantile))
+def copy_threshold(distances: Tensor, quantile: float) -> float:
+    """The distance below which only `quantile` of pairs of a real image and a shot [m, k] lie."""
+    return float(np.quantile(distances.double().numpy(), quantile))  # torch's takes 2^24 numbers
+
+
+def doubt(distances: Tensor, *, threshold: float, quantile: float, wide: float) -> str | None:
+    """Why a threshold says little; None if it is sound.
+
+    Args:
+        distances: of real images to shots [m, k].
+        threshold: that of `copy_threshold`.
+        quantile: as there.
+        wide: the share of the median distance beyond which a threshold is too wide.
+    """
+    typical = float(distances.double().median())
+    if threshold > wide * typical:
+        return (
+            f"the threshold {threshold:.3f} is {threshold / max(typical, 1e-12):.2f} of the median "
+            f"distance between real images and shots, {typical:.3f}: images that are merely alike "
+            "count as copies"
+        )
+    if (rare := quantile * distances.numel()) < 1:
+        return (
+            f"{len(distances)} real images make {distances.numel()} pairs with the shots, of which "
+            f"a share of {quantile:g} is {rare:.1f}: the threshold is their smallest distance"
+        )
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +75,26 @@ class NearestShot:
 class CopyRate:
     """`copy_rate`: share of samples closer to a shot than the threshold."""
 
-    quantile: float
+    quantile: float  # of pairs of a real image and a shot
+    wide: float  # of their median distance: a threshold beyond it is doubted
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "shots", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
-        """Also the threshold."""
-        real = evidence.shot_distances("real").min(1).values
-        fake = evidence.shot_distances("fake").min(1).values
+        """Also the threshold, the real images' own rate, and a warning where it says little."""
+        real, fake = (evidence.shot_distances(role) for role in ("real", "fake"))
         threshold = copy_threshold(real, self.quantile)
-        value = float((fake <= threshold).double().mean())
+
+        def rate(distances: Tensor) -> float:
+            return float((distances.min(1).values <= threshold).double().mean())
+
         return {
-            "value": value,
+            "value": rate(fake),
             **evidence.counts(evidence.perceptual),
             "threshold": threshold,
             "quantile": self.quantile,
+            "of_real": rate(real),
+            "warning": doubt(real, threshold=threshold, quantile=self.quantile, wide=self.wide),
         }
 
 

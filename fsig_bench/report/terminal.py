@@ -9,7 +9,7 @@ from rich.table import Table
 
 from fsig_bench.api.plain import Record
 from fsig_bench.console import duration
-from fsig_bench.metrics.cards import MetricCard, key_metrics, metric_cards
+from fsig_bench.metrics.cards import MetricCard, key_metrics, metric_card, metric_cards
 from fsig_bench.report.variants import protocol_differences
 
 
@@ -97,7 +97,7 @@ def distances_that_prefer_copies(records: Sequence[Record]) -> list[str]:
 
 
 def warnings(records: Sequence[Record]) -> list[str]:
-    """Warnings that methods give about their samples, and runs about their shots."""
+    """Warnings that methods give about their samples, runs of their shots, metrics of a value."""
     return [
         f"{r['config']['method']['card']['label']}: {r['notes']['warning']}"
         for r in records
@@ -107,6 +107,12 @@ def warnings(records: Sequence[Record]) -> list[str]:
             r["notes"]["source_distance"]["remark"]
             for r in records
             if "remark" in r.get("notes", {}).get("source_distance", {})
+        }
+        | {
+            f"{metric_card(name, [r]).heading}: {m['warning']}"
+            for r in records
+            for name, m in r["metrics"].items()
+            if m.get("warning")
         }
     )
 

@@ -191,6 +191,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
         seed=cell.seed,
         batch_size=cell.place.batch_size,
         source_domain=cell.dataset.source_domain,
+        target_domain=getattr(cell.dataset, "domain", None),  # of faceworld only
         disk_cache=disk_cache_of(protocol.features),
     )
     own = own_evidence(protocol, evidence, device, disk_cache_of)

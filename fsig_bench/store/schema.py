@@ -40,6 +40,7 @@ METRIC = fields(
         "n_fake": whole(0, 10**12, none=True),
         "error": mapped(number(none=True), none=True),
         "rank_warning": optional_text,
+        "warning": optional_text,
         "protocol_hash": hexadecimal,
         "cluster_sizes": listed(COUNT),
         "cluster_means": mapped(number(none=True)),

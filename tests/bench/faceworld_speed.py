@@ -4,11 +4,11 @@ import time
 
 import torch
 
-from fsig_bench.faceworld.domains import DOMAIN_NAMES
+from fsig_bench.faceworld.domains import DOMAINS
 from fsig_bench.faceworld.render import render
 
 print(f"{torch.get_num_threads()} threads")
-for name in DOMAIN_NAMES:
+for name in DOMAINS:
     render(name, "source", range(16))
     began = time.perf_counter()
     render(name, "source", range(512))

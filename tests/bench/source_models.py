@@ -27,8 +27,7 @@ from baselines.common.autoencoder import load_autoencoder
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.source import Source
 from fsig_bench.api import ROOT, NoProgress, sha256_of, to_float, to_uint8
-from fsig_bench.faceworld.domains import DOMAIN_NAMES
-from fsig_bench.faceworld.reader import FactorReader
+from fsig_bench.faceworld.reader import FactorReader, class_of
 from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
@@ -84,7 +83,7 @@ def measure_residuals(images: Tensor, reader: FactorReader) -> tuple[float, floa
     Root mean square of pixels in grey levels, and distance in the reader's perceptual maps.
     """
     factors = reader.read(images)[0]
-    redrawn = reader.redraw(factors, DOMAIN_NAMES.index("adults"))
+    redrawn = reader.redraw(factors, class_of("adults"))
     gap = images.float() - redrawn.float()
     rows = [reader.perceive(to_float(part)) for part in (images, redrawn)]
     seen = (rows[0] - rows[1]).square().sum(1)

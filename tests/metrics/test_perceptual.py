@@ -173,7 +173,7 @@ def test_distance_to_the_shot_by_hand():
 
 def test_copies_score_one_and_fresh_images_about_the_quantile():
     shots, real, fresh = pictures(5, 1), pictures(400, 2), pictures(400, 3)
-    rate = CopyRate(quantile=0.05)
+    rate = CopyRate(quantile=0.01, wide=1.0)  # of five shots each
     assert rate(evidence(shots.repeat(3, 1, 1, 1), shots, real))["value"] == 1.0
     assert rate(evidence(fresh, shots, real))["value"] == pytest.approx(0.05, abs=0.04)
     near = NearestShot()

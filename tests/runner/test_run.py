@@ -41,10 +41,12 @@ def test_a_run_leaves_what_it_promises(whole):
         assert (path / picture).stat().st_size > 500
     names = {"fd", "kid", "intra_lpips", "precision", "recall", "density", "coverage", "vendi"}
     names |= {"nearest_shot", "copy_rate", "factor_coverage", "source_leakage"}
-    names |= {"authpct", "lpips_diversity", "sliced_w2", "rendered_precision"}
+    names |= {"authpct", "lpips_diversity", "sliced_w2", "spectrum", "rendering_residual"}
     assert set(record["metrics"]) == names
-    for metric in record["metrics"].values():
-        assert metric["value"] is not None and metric["extractor"] == "faceworld-reader"
+    assert record["metrics"]["spectrum"]["extractor"] == "pixels"
+    for name, metric in record["metrics"].items():
+        assert metric["value"] is not None
+        assert metric["extractor"] == "faceworld-reader" or name == "spectrum"
         assert metric["n_fake"] == 15 and metric["n_real"] == 100
         assert metric["protocol_hash"] == record["protocol_hash"]
     assert set(record["timing_s"]) == {"adapt", "sample", "score"}

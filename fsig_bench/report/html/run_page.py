@@ -135,8 +135,8 @@ def warnings(record: Record) -> list[str]:
     out = [str(notes["warning"])] if notes.get("warning") else []
     out += [str(r) for r in [notes.get("source_distance", {}).get("remark")] if r]
     for name, m in record["metrics"].items():
-        if m.get("rank_warning"):
-            out.append(f"{metric_card(name, [record]).heading}: {m['rank_warning']}")
+        heading = metric_card(name, [record]).heading
+        out += [f"{heading}: {m[key]}" for key in ("rank_warning", "warning") if m.get(key)]
     if record["environment"].get("git_dirty"):
         out.append("The code had uncommitted changes, so its commit does not identify it.")
     return out

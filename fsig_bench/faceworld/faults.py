@@ -1,0 +1,140 @@
+"""Sets of images with one planted fault each, for an audit of metrics.
+
+A fault has a dial, its strength. At strength 0 each gives fresh images of the target as they are.
+Faults of pixels work on the same images at every strength; faults of shares replace images, evenly
+spread over the set, so that each part of the set has the fault in the same measure.
+
+Shape legend: n images, k shots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fsig_bench.faceworld.domains import draw
+from fsig_bench.faceworld.factors import FACTORS
+from fsig_bench.faceworld.render import render
+
+LAW_DRAWS = 4000  # factors that a quantile is taken of; they are drawn, not painted
+SPARE = 1_000_000  # fresh images from here on replace others
+BATCH = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What faults are planted in: fresh images of the target, `first` to `first + count`."""
+
+    domain: str
+    source_domain: str
+    count: int
+    first: int
+
+
+class Fault(Protocol):
+    """A frozen dataclass whose values stand in conf/audit/."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        """Images uint8 [count, 3, 64, 64] with the fault, from shots uint8 [k, 3, 64, 64]."""
+        ...
+
+
+@lru_cache(maxsize=4)
+def fresh_images(setting: Setting) -> Tensor:
+    """uint8 [count, 3, 64, 64] without a fault; not to be changed in place."""
+    return render(setting.domain, "fresh", range(setting.first, setting.first + setting.count))[0]
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """To uint8 from floats [n, 3, h, w], rounded and cut at 0 and 255."""
+    return images.round().clamp(0, 255).to(torch.uint8)
+
+
+def evenly(count: int, share: float) -> Tensor:
+    """Which of `count` places a share takes, bool [count], evenly spread."""
+    steps = torch.floor(torch.arange(count + 1, dtype=torch.float64) * share + 1e-9)
+    return steps[1:] > steps[:-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkerboard:
+    """Adds and takes away `strength` grey levels on alternate pixels."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        images = fresh_images(setting)
+        h, w = images.shape[2:]
+        sign = 1.0 - 2.0 * ((torch.arange(h)[:, None] + torch.arange(w)) % 2)
+        return to_bytes(images + strength * sign)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blur:
+    """A Gaussian blur whose standard deviation is `strength` pixels."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        images = fresh_images(setting)
+        if strength == 0:
+            return images
+        reach = int(4 * strength) + 1
+        kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / strength).square())
+        kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+        x = F.pad(images.float(), (reach,) * 4, mode="reflect")
+        x = F.conv2d(F.conv2d(x, kernel, groups=3), kernel.mT, groups=3)
+        return to_bytes(x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourCast:
+    """Red is brighter and blue darker by the share `strength`."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        gain = torch.tensor([1 + strength, 1.0, 1 - strength])[:, None, None]
+        return to_bytes(fresh_images(setting) * gain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingMode:
+    """The share `strength` of the domain with the lowest values of a factor does not occur."""
+
+    factor: str
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        column = FACTORS.index(self.factor)
+        law = draw(setting.domain, "reference", range(LAW_DRAWS))[0][:, column]
+        least = torch.from_numpy(law).double().quantile(strength)
+        last = setting.first + setting.count
+        own = draw(setting.domain, "fresh", range(setting.first, last))[0][:, column]
+        lost = torch.from_numpy(own).double() < least
+        images, found, start = fresh_images(setting).clone(), list[int](), SPARE
+        while len(found) < int(lost.sum()):
+            values = draw(setting.domain, "fresh", range(start, start + BATCH))[0][:, column]
+            there = (torch.from_numpy(values).double() >= least).nonzero().flatten() + start
+            found, start = [*found, *there.tolist()], start + BATCH
+        images[lost] = render(setting.domain, "fresh", found[: int(lost.sum())])[0]
+        return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """The share `strength` of the images are shots, each in turn."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        images, taken = fresh_images(setting).clone(), evenly(setting.count, strength)
+        images[taken] = shots[torch.arange(int(taken.sum())) % len(shots)]
+        return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """The share `strength` of the images are fresh ones of the source domain."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        images, taken = fresh_images(setting).clone(), evenly(setting.count, strength)
+        more = range(setting.first, setting.first + int(taken.sum()))
+        images[taken] = render(setting.source_domain, "fresh", more)[0]
+        return images

@@ -1,0 +1,1 @@
+"""`fsig-bench audit`: which faults does which metric see, and how early?"""

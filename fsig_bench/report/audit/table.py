@@ -1,0 +1,184 @@
+"""The rows of an audit, as CSV and as Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import get_args
+
+from fsig_bench.metrics.cards import MetricCard, metric_card
+from fsig_bench.report.audit.rule import RISK, Floor, Verdict, critical, verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric on one planted set."""
+
+    fault: str
+    heading: str  # of the fault
+    level: int  # 1 is the weakest strength
+    strength: float
+    metric: str
+    value: float
+    floor_mean: float
+    floor_spread: float
+    floor_draws: int
+    deviation: float  # prediction standard deviations above the floor's mean
+    verdict: Verdict
+
+
+def audit_rows(
+    planted: Mapping[tuple[str, str, int, float], Mapping[str, float]],
+    floor: Sequence[Mapping[str, float]],
+) -> list[Row]:
+    """Judges every metric on every planted set.
+
+    Args:
+        planted: (fault, heading, level, strength) -> a metric's value by its name.
+        floor: the same values of each draw of real images.
+
+    Returns:
+        The rows; metrics that have no value on some draw of real images are left out.
+    """
+    names = [n for n in floor[0] if all(math.isfinite(values[n]) for values in floor)]
+    cards = {name: metric_card(name) for name in names}
+    floors = {name: Floor.of([v[name] for v in floor], cards[name]) for name in names}
+    comparisons = len(planted) * sum(card.better != "none" for card in cards.values())
+    rows = []
+    for (fault, heading, level, strength), values in planted.items():
+        for name in names:
+            own, value = floors[name], values[name]
+            found: Verdict = "not seen"
+            if math.isfinite(value):
+                found = verdict(value, own, cards[name], comparisons)
+            rows.append(
+                Row(
+                    fault=fault,
+                    heading=heading,
+                    level=level,
+                    strength=strength,
+                    metric=name,
+                    value=value,
+                    floor_mean=own.mean,
+                    floor_spread=own.spread,
+                    floor_draws=own.draws,
+                    deviation=own.deviation(value),
+                    verdict=found,
+                )
+            )
+    return rows
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """One line a row, in six significant digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        node = asdict(row)
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in node.items()})
+    return text.getvalue()
+
+
+def from_csv(text: str) -> list[Row]:
+    """The rows that `to_csv` wrote.
+
+    Raises:
+        ValueError: an unknown verdict.
+    """
+    kinds = {"int": int, "float": float, "str": str}
+    kind_of = {f.name: kinds.get(str(f.type), str) for f in fields(Row)}
+    rows = [
+        Row(**{key: kind_of[key](value) for key, value in node.items()})
+        for node in csv.DictReader(io.StringIO(text))
+    ]
+    if strange := [row.verdict for row in rows if row.verdict not in get_args(Verdict)]:
+        raise ValueError(f"the audit's table holds the verdict {strange[0]!r}")
+    return rows
+
+
+def first_levels(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """(metric, fault) -> the weakest level from which on it is seen, "-" for none, "!" if rewarded.
+
+    A fault counts as seen from a level on if it is seen at every stronger one too.
+    """
+    found = {}
+    for metric, fault in dict.fromkeys((row.metric, row.fault) for row in rows):
+        own = [r for r in rows if (r.metric, r.fault) == (metric, fault)]
+        own.sort(key=lambda row: row.level)
+        unseen = [row.level for row in own if row.verdict != "seen"]
+        first = max(unseen, default=0) + 1
+        text = str(first) if first <= own[-1].level else "-"
+        found[metric, fault] = text + "!" * any(row.verdict == "rewarded" for row in own)
+    return found
+
+
+def overlooked(rows: Sequence[Row], *, level: int = 2) -> list[str]:
+    """The faults that no metric sees at a level."""
+    at = [row for row in rows if row.level == level]
+    seen = {row.fault for row in at if row.verdict == "seen"}
+    return [fault for fault in dict.fromkeys(row.fault for row in at) if fault not in seen]
+
+
+def _grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = "|---|" + "--:|" * (len(head) - 1)
+    return "\n".join([f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(x)} |" for x in lines)])
+
+
+def summary_markdown(rows: Sequence[Row]) -> str:
+    """Metric by fault: from which of the five strengths on it is seen."""
+    levels = first_levels(rows)
+    faults = {row.fault: row.heading.partition(",")[0] for row in rows}
+    lines = [
+        [metric_card(metric).heading, *(levels[metric, fault] for fault in faults)]
+        for metric in dict.fromkeys(row.metric for row in rows)
+    ]
+    return _grid(["seen from strength", *faults.values()], lines)
+
+
+def fault_markdown(rows: Sequence[Row], fault: str) -> str:
+    """One fault: each metric's value at each strength; bold where seen, italic where rewarded."""
+    own = [row for row in rows if row.fault == fault]
+    strengths = dict.fromkeys((row.level, row.strength) for row in own)
+    lines = []
+    for metric in dict.fromkeys(row.metric for row in own):
+        card, of_metric = metric_card(metric), [r for r in own if r.metric == metric]
+        row = of_metric[0]
+        real = f"{card.text(row.floor_mean)} ± {card.text(row.floor_spread)}"
+        lines.append([card.title, real, *(_cell(r, card) for r in of_metric)])
+    return _grid([own[0].heading, "real", *(f"{s:g}" for _, s in strengths)], lines)
+
+
+def _cell(row: Row, card: MetricCard) -> str:
+    mark = {"seen": "**", "rewarded": "*"}.get(row.verdict, "")
+    return f"{mark}{card.text(row.value)}{mark}" if math.isfinite(row.value) else "-"
+
+
+def rule_sentence(rows: Sequence[Row]) -> str:
+    """The rule with its numbers."""
+    draws, directed = rows[0].floor_draws, [r for r in rows if r.verdict != "no direction"]
+    one, both = (critical(draws, len(directed), sides=sides) for sides in (1, 2))
+    return (
+        f"A fault counts as seen where the value lies more than {one:.1f} prediction standard "
+        f"deviations ({both:.1f} for metrics that are best where real images lie) from the mean of "
+        f"{draws} sets of fresh real images, in the metric's bad direction: a risk of "
+        f"{RISK * 100:g} % over all {len(directed)} comparisons."
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The whole audit."""
+    missed = overlooked(rows)
+    verdict_line = (
+        f"No metric sees {', '.join(missed)} at the second strength."
+        if missed
+        else "At least one metric sees every fault at its second strength."
+    )
+    note = 'The number is the weakest strength from which on a metric sees the fault; "-": at none;'
+    note += ' "!": a strength that the metric rewards.'
+    parts = [rule_sentence(rows), verdict_line, summary_markdown(rows), note]
+    parts += [fault_markdown(rows, fault) for fault in dict.fromkeys(r.fault for r in rows)]
+    return "\n\n".join(parts) + "\n"

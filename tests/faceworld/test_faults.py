@@ -1,0 +1,81 @@
+"""Planted faults: nothing at strength 0, and what each dial does, by hand."""
+
+import pytest
+import torch
+
+from fsig_bench.faceworld.domains import draw
+from fsig_bench.faceworld.factors import FACTORS
+from fsig_bench.faceworld.faults import (
+    Blur,
+    Checkerboard,
+    ColourCast,
+    Copies,
+    MissingMode,
+    Mixture,
+    Setting,
+    evenly,
+    fresh_images,
+)
+from fsig_bench.faceworld.render import render
+
+SETTING = Setting(domain="babies", source_domain="adults", count=20, first=40)
+SHOTS = render("babies", "shots", range(3))[0]
+FAULTS = [Checkerboard(), Blur(), ColourCast(), MissingMode(factor="hair_light")]
+FAULTS += [Copies(), Mixture()]
+
+
+def changed(images):
+    return (images != fresh_images(SETTING)).flatten(1).any(1)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: type(f).__name__)
+def test_no_strength_is_no_fault_and_the_fresh_images_stay(fault):
+    before = fresh_images(SETTING).clone()
+    assert torch.equal(fault(SETTING, SHOTS, 0.0), before)
+    strong = fault(SETTING, SHOTS, 0.5)
+    assert strong.shape == before.shape and strong.dtype == torch.uint8
+    assert changed(strong).any()
+    assert torch.equal(fresh_images(SETTING), before)
+
+
+@pytest.mark.parametrize(("share", "places"), [(0.0, []), (0.25, [3, 7]), (1.0, list(range(8)))])
+def test_a_share_is_spread_evenly(share, places):
+    assert evenly(8, share).nonzero().flatten().tolist() == places
+
+
+def test_a_checkerboard_is_its_amplitude_on_alternate_pixels():
+    change = Checkerboard()(SETTING, SHOTS, 4.0).int() - fresh_images(SETTING).int()
+    inside = (fresh_images(SETTING) > 4) & (fresh_images(SETTING) < 251)
+    assert (change.abs() == 4)[inside].all()
+    assert (change[..., 10, 10] >= 0).all() and (change[..., 10, 11] <= 0).all()
+
+
+def test_a_blur_keeps_the_mean_and_takes_the_contrast():
+    plain, soft = fresh_images(SETTING).float(), Blur()(SETTING, SHOTS, 1.2).float()
+    assert float((soft.mean((2, 3)) - plain.mean((2, 3))).abs().max()) < 3
+    step = [(x[..., 1:] - x[..., :-1]).abs().mean() for x in (plain, soft)]
+    assert step[1] < 0.8 * step[0]
+
+
+def test_a_cast_multiplies_red_and_blue():
+    cast, plain = ColourCast()(SETTING, SHOTS, 0.2).float(), fresh_images(SETTING).float()
+    for channel, gain in enumerate((1.2, 1.0, 0.8)):
+        expected = (plain[:, channel] * gain).clamp(0, 255)
+        assert float((cast[:, channel] - expected).abs().max()) <= 0.51
+
+
+def test_the_lowest_share_of_a_factor_is_missing():
+    column = FACTORS.index("hair_light")
+    values = torch.from_numpy(draw("babies", "fresh", range(40, 60))[0][:, column])
+    law = torch.from_numpy(draw("babies", "reference", range(4000))[0][:, column])
+    gone = changed(MissingMode(factor="hair_light")(SETTING, SHOTS, 0.5))
+    assert torch.equal(gone, values.double() < law.double().quantile(0.5))
+    assert 4 < int(gone.sum()) < 16
+
+
+def test_copies_are_shots_in_turn_and_a_mixture_is_of_the_source():
+    copied = Copies()(SETTING, SHOTS, 0.25)
+    assert torch.equal(copied[changed(copied)], SHOTS[[0, 1, 2, 0, 1]])
+    mixed = Mixture()(SETTING, SHOTS, 0.1)
+    own = render("adults", "fresh", range(40, 42))[0]
+    assert torch.equal(mixed[changed(mixed)], own)
