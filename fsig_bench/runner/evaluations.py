@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,8 @@ class Evaluations:
     """Within its context: the evaluations of every network that no other network contains.
 
     One evaluation of a batch of n counts n times. From the second evaluation on, the next one that
-    begins after `limit_s` seconds raises `LimitReached`: what it would follow, forward and backward,
-    is complete then, so that the pace is known even where a single visit takes longer than that.
+    begins after `limit_s` seconds raises `LimitReached`. The one before it is complete then,
+    forward and backward, so that the pace is known even where a single visit takes longer than that.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -58,9 +58,7 @@ class Evaluations:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def _before(
-        self, network: nn.Module, args: tuple[Any, ...]
-    ) -> None:  # Any: hooks see all calls
+    def _before(self, network: nn.Module, args: tuple[object, ...]) -> None:
         depth = getattr(self._depth, "value", 0)
         if depth == 0:
             self.last = self._entered = self._now()
@@ -70,9 +68,7 @@ class Evaluations:
                 self.first = self.last
         self._depth.value = depth + 1
 
-    def _after(
-        self, network: nn.Module, args: tuple[Any, ...], out: object
-    ) -> None:  # Any: as above
+    def _after(self, network: nn.Module, args: tuple[object, ...], out: object) -> None:
         self._depth.value -= 1
         if self._depth.value == 0:
             batch = next((len(a) for a in args if isinstance(a, Tensor) and a.ndim), 1)

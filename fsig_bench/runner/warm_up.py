@@ -140,8 +140,9 @@ def _try_adapting(
         except LimitReached:
             pass
     adapt_s = pace.estimate_s
-    if adapt_s is None and seen.each_s is not None and isinstance(method, PlansWork):
-        adapt_s = seen.each_s * method.planned_nfe(cell.shots.k)
+    planned = method.planned_nfe(cell.shots.k) if isinstance(method, PlansWork) else None
+    if adapt_s is None and seen.each_s is not None and planned is not None:
+        adapt_s = seen.each_s * planned
     return None, adapt_s, seen.each_forward_s, pace.bytes
 
 
@@ -214,7 +215,7 @@ def _try_scoring(cell: Cell) -> float:
         began = time.perf_counter()
         perceptual.perceive(to_float(few))
         each += (time.perf_counter() - began) / FEW
-    return each * (cell.protocol.samples or cell.samples.num_images)
+    return each * cell.samples.num_images
 
 
 def other_choices(cell: Cell, store: Store, limit_s: float = TRY_S) -> list[tuple[str, Measured]]:

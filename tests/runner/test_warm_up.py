@@ -109,7 +109,7 @@ def test_a_warm_up_extrapolates_and_keeps_nothing(tmp_path):
 
 
 def test_other_precisions_are_tried_beside(tmp_path):
-    cell, store = make_cell(*SMALL, "method=source", "method.sample.num_steps=2"), Store(tmp_path)
+    cell, store = make_cell(*SMALL, "method=source"), Store(tmp_path)
     cell = replace(cell, place=replace(cell.place, device="cpu"))
     found = other_choices(cell, store, limit_s=0.5)
     assert [words for words, _ in found] == ["precision.adapt=bf16 precision.sample=bf16"]
