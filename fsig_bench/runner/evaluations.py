@@ -25,7 +25,7 @@ class Evaluations:
 
     One evaluation of a batch of n counts n times. From the second evaluation on, the next one that
     begins after `limit_s` seconds raises `LimitReached`. The one before it is complete then,
-    forward and backward, so that the pace is known even where a single visit takes longer than that.
+    forward and backward, so that the pace is known even where a single visit takes longer.
     """
 
     def __init__(self, limit_s: float) -> None:

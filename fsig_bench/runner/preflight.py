@@ -19,6 +19,7 @@ from fsig_bench.runner.warm_up import Measured, other_choices, remedies, to_draw
 from fsig_bench.store.store import Store
 
 GIB = 2**30
+LONG_S = 10.0  # of adapting and sampling: below it no other choice is tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ def report_lines(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
         f"so far), weights {memory_floor_gib(cell):.1f}, {memory_gib(device):.0f} there",
         f"  time     {time_text(seen)}",
         f"  numbers  precision {policy.adapt} adapting, {policy.sample} sampling",
-        *choice_lines(seen, other_choices(cell, store)),
+        *(choice_lines(seen, other_choices(cell, store)) if worth_choosing(seen) else []),
     ]
 
 
@@ -131,13 +132,22 @@ def time_text(seen: Measured) -> str:
     )
 
 
+def worth_choosing(seen: Measured) -> bool:
+    """Whether a run takes so long that another precision might matter, or nobody knows."""
+    return None in (seen.adapt_s, seen.sample_s) or spent(seen) > LONG_S
+
+
+def spent(seen: Measured) -> float:
+    """Seconds of adapting and sampling, as far as they are known."""
+    return (seen.adapt_s or 0.0) + (seen.sample_s or 0.0)
+
+
 def choice_lines(now: Measured, others: Sequence[tuple[str, Measured]]) -> list[str]:
     """Other settings beside the present ones: adapting and sampling together."""
 
-    def spent(seen: Measured) -> float | None:
-        parts = seen.adapt_s, seen.sample_s
-        return None if None in parts else sum(filter(None, parts))
+    def text(seen: Measured) -> str:
+        return duration(None if None in (seen.adapt_s, seen.sample_s) else spent(seen))
 
-    lines = [f"  choices  as it stands {duration(spent(now))} of adapting and sampling"]
-    lines += [f"           {words} {duration(spent(seen))}" for words, seen in others]
+    lines = [f"  choices  as it stands {text(now)} of adapting and sampling"]
+    lines += [f"           {words} {text(seen)}" for words, seen in others]
     return [*lines, "           another precision makes another run"] if others else []
