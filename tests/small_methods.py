@@ -8,6 +8,7 @@ SMALL["crdi_official"] = [*SMALL["crdi"], "method.epochs=4", "method.segments=2"
 SMALL["source"] = ["method.num_steps=3"]
 SMALL["domainstudio"] = ["method.iterations=3", "method.groups=1", "method.sample.num_steps=4"]
 SMALL["finetune"] = SMALL["domainstudio"]
+SMALL["finetune_lora"] = SMALL["finetune_bias_norm"] = SMALL["domainstudio"]
 SMALL["patch_score"] = ["method.num_steps=3", "method.reach=0"]
 SMALL["guided"] = ["method.num_steps=3", "method.group=2"]
 SMALL["rs_imle"] = ["method.architecture.blocks='1x1,4m1,8m4,16m8,32m16,64m32'"]
