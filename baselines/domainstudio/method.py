@@ -17,7 +17,7 @@ from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
 from baselines.common.finetuning import read, trainable_copy
-from baselines.common.unet import DiffusionSource
+from baselines.common.unet import DiffusionSource, PixelUNet
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio.objective import Objective
 from fsig_bench.api import (
@@ -79,6 +79,25 @@ class DomainStudio:
         passes = 1 + self.objective.needs_source
         return self.iterations * self.groups * self.group_size * passes
 
+    @property
+    def rate(self) -> float:
+        """Of the optimiser."""
+        return self.lr
+
+    def network(self, seed: int) -> PixelUNet:
+        """A copy of the source model in which what is fitted requires gradients: all of it."""
+        return trainable_copy(self.source.unet).requires_grad_(True)
+
+    def kept(self, net: PixelUNet, final: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What of the final tensors the state holds: all of them."""
+        return final
+
+    def restored(self, state: State) -> PixelUNet:
+        """The tuned network of a state."""
+        net = trainable_copy(self.source.unet)
+        net.load_state_dict(state.tensors)
+        return net
+
     def batch(self, shots: Images, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """(x0, t, noise) of a step: groups of distinct shots, repeated where they are fewer."""
         g = generator(seed, "domainstudio", step)
@@ -104,11 +123,12 @@ class DomainStudio:
                 "the source model has no variance head: set method.objective.l_vlb=0 and "
                 "method.sample.kind=ddim"
             )
-        net = trainable_copy(source).requires_grad_(True).train()
+        net = self.network(seed).train()
         dropping = by_image(net)
         if self.checkpointing:
             net.net.enable_gradient_checkpointing()  # type: ignore[operator]
-        adam = torch.optim.AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        fitted = [p for p in net.parameters() if p.requires_grad]
+        adam = torch.optim.AdamW(fitted, lr=self.rate, weight_decay=self.weight_decay)
         parts: dict[str, Part] = {"net": net, "adam": adam}
         average = Average.of(net) if self.final == "ema" else None
         if average:
@@ -142,24 +162,23 @@ class DomainStudio:
             told = read(logged)
             if not all(map(math.isfinite, told.values())):
                 raise FloatingPointError(f"loss {told} at step {step}; lower lr={self.lr}")
-            add_gradients(net.parameters())
+            add_gradients(fitted)
             adam.step()
             if average:
                 average.follow(net, keep=self.ema_keep)
             progress.report(step + 1, self.iterations, **told)
             progress.save(step + 1, pack(parts))
-        final = average.tensors if average else net.state_dict()
+        final = self.kept(net, average.tensors if average else net.state_dict())
         return State(
             tensors={k: v.detach().cpu().contiguous() for k, v in final.items()},
             seed=seed,
-            trained_params=sum(p.numel() for p in net.parameters()),
+            trained_params=sum(p.numel() for p in fitted),
             nfe_adapt=self.planned_nfe(len(shots)),
         )
 
     def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is denoised from its own Gaussian noise by the tuned net."""
-        net = trainable_copy(self.source.unet)
-        net.load_state_dict(state.tensors)
+        net = self.restored(state)
         schedule = Schedule.respaced(self.sample.num_steps, self.source.abar)
 
         @torch.no_grad()

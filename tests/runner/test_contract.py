@@ -11,6 +11,7 @@ from fsig_bench.runner.contract_trial import Trial
 
 # Methods that keep no checkpoint, since adapting takes them no step or one.
 AT_ONCE = {"copy", "real", "from_folder", "source", "d2c", "d2c_edit", "d2c_prior", "genda"}
+AT_ONCE |= {"guided", "patch_score"}
 SKIPPED = {(name, "a_killed_adaptation_continues") for name in AT_ONCE}
 SKIPPED |= {(name, "another_draw_gives_other_images") for name in ("copy", "from_folder")}
 SKIPPED |= {("real", "settings_do_not_name_the_target")}
