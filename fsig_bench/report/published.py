@@ -94,8 +94,8 @@ def load_names(path: Path = FOLDER / "names.yaml") -> Names:
         return Names(**maps, families=families)
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: needs metrics, domains, methods, sources and families, each family with protocol, "
-            f"comparable and meaning ({error!r})"
+            f"{path}: needs metrics, domains, methods, sources and families, each family with "
+            f"protocol, comparable and meaning ({error!r})"
         ) from error
 
 

@@ -14,9 +14,7 @@ from baselines.gan_adapt.maps import critic_map, critic_maps, generator_maps, pa
 from baselines.gan_adapt.ties import fisher_information
 from fsig_bench.api.types import NoProgress
 
-TINY = StyleArchitecture(
-    resolution=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 8, 16: 4}
-)
+TINY = StyleArchitecture(resolution=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 8, 16: 4})
 PAPER = StyleArchitecture(
     resolution=256,
     style_dim=512,
