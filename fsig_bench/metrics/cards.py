@@ -29,6 +29,7 @@ class MetricCard:
     factor: float = 1.0  # what a value is multiplied by before it is shown
     distance: bool = False  # to the reference: reported where copies of the shots score better
     max_samples: int | None = None  # more are refused before a run; None: computed by blocks
+    is_p_value: bool = False  # the difference of two p-values says nothing: none is shown
     after: str | None = None  # of a metric that `ours` had once: the metric that its column follows
 
     @property
@@ -72,6 +73,10 @@ def check_card(name: str, node: object) -> None:
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise ValueError(
             f"the card of metric {name} has max_samples={limit!r}; give a whole number from 1"
+        )
+    if not isinstance(node.get("is_p_value", False), bool):
+        raise ValueError(
+            f"the card of metric {name} has is_p_value={node['is_p_value']!r}; give true or false"
         )
     factor = node.get("factor", 1.0)
     if not isinstance(factor, int | float) or isinstance(factor, bool):

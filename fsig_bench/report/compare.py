@@ -90,7 +90,7 @@ def comparison(records: Sequence[Record], first: str, second: str) -> str:
     lines = [f"{first} minus {second}: mean of paired differences, 95 % interval, pairs", ""]
     for metric, card in metric_cards(records).items():
         by_target = paired(records, first, second, metric)
-        if not by_target:
+        if card.is_p_value or not by_target:
             continue
         lines.append(f"{card.heading} {card.arrow}")
         rows = list(by_target.items())

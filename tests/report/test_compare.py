@@ -54,6 +54,13 @@ def test_a_comparison_says_what_is_decided_and_what_is_missing():
         comparison([record("a"), record("b", seed=9)], "a", "b")
 
 
+def test_p_values_are_not_subtracted():
+    rows = [record(m, fd=1.0) for m in ("a", "b")]
+    for row in rows:
+        row["metrics"]["mmd_test"] = {"value": 0.5}
+    assert "p of equality" not in comparison(rows, "a", "b")
+
+
 def test_mean_ranks_with_ties_by_hand():
     scores = {
         "a": {"x": 1.0, "y": 2.0},

@@ -76,7 +76,7 @@ def main(words: Sequence[str]) -> int:
             place = (dial.name, dial.heading, level, strength)
             planted[place] = sets.planted_values(cell, store, dial, strength)
             bar.update(draws + n + 1)
-    rows = table.audit_rows(planted, floor)
+    rows = table.from_csv(table.to_csv(table.audit_rows(planted, floor)))  # the CSV's digits
     out = Path(own["out"]).expanduser()
     text = table.markdown(rows)
     console.print(text, markup=False)
