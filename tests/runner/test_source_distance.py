@@ -49,7 +49,7 @@ def test_far_shots_are_named_and_near_ones_are_not(tmp_path):
     far = source_distance(cell_of(write(tmp_path / "far", stripes())), store)
     assert near["shots_beyond"] == 0 and "remark" not in near
     assert far["shots_beyond"] == 4 and far["remark"].startswith("4 of 4 shots lie further")
-    record = {"method": "x", "notes": {"source_distance": far}, "config": {}}
+    record = {"method": "x", "notes": {"source_distance": far}, "config": {}, "metrics": {}}
     assert warnings([record, record]) == [far["remark"]]
 
 

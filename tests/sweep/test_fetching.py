@@ -63,7 +63,10 @@ def test_too_little_space_fails_the_jobs_before_the_first_byte(server):
 
 def test_cells_of_a_sweep_do_not_each_download(server, tmp_path):
     node = vars(asset(server, "note.bin")) | {"page": "page"}
-    words = [f"+protocol.note.{k}={'null' if v is None else v}" for k, v in node.items()]
+    words = [
+        f"+protocol.note.{k}={'null' if v is None else list(v) if v == () else v}"
+        for k, v in node.items()
+    ]
     words += [*SMALL, f"results_dir={tmp_path / 'results'}"]
     assert "to run" in cli(*words, "preflight=only").stdout and not server.asked
     out = cli(*words).stdout

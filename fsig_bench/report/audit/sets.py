@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -15,6 +14,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from fsig_bench.api.places import CONF
+from fsig_bench.api.plain import Json
 from fsig_bench.console import brief_stages
 from fsig_bench.faceworld.faults import Fault, Setting, fresh_images
 from fsig_bench.runner.cell import Cell
@@ -35,7 +35,7 @@ class Dial:
     heading: str
     strengths: tuple[float, ...]  # weakest first
     columns: int  # images in a row of its picture
-    spec: Mapping[str, Any]  # what builds the fault
+    spec: Json  # what builds the fault
 
     @cached_property
     def fault(self) -> Fault:
@@ -108,7 +108,7 @@ def scored(cell: Cell, metric: str, images: Tensor, store: Store) -> float:
     return math.nan if value is None else float(value)
 
 
-def kept(cell: Cell, store: Store, what: Sequence[Any], make: Callable[[], Tensor]) -> Values:
+def kept(cell: Cell, store: Store, what: Sequence[object], make: Callable[[], Tensor]) -> Values:
     """Every metric's value, once for all audits with the same images, settings and code.
 
     Args:
