@@ -24,7 +24,7 @@ from fsig_bench.console import duration
 from fsig_bench.networks.perceptual import LPIPS
 from fsig_bench.runner.build import compile_or_offload, computing, networks
 from fsig_bench.runner.device import precision_policy, resolve_device
-from fsig_bench.runner.preflight import check_memory, memory_floor_gib, remaining, warm_up
+from fsig_bench.runner.preflight import check_memory, memory_floor_gib, remaining
 from fsig_bench.runner.run import run
 from fsig_bench.runner.settings import Place
 from fsig_bench.store.store import Store
@@ -314,14 +314,6 @@ def test_what_is_left_to_do_is_counted(tmp_path):
     assert after.adapted and after.images_done == 4
     left = f"{4 * method.nfe_per_image:,.0f} network evaluations to go"
     assert "4 of 8 images drawn" in str(after) and left in str(after)
-
-
-def test_a_warm_up_extrapolates_and_keeps_nothing(tmp_path):
-    words = [*SMALL, "method=finetune", "method.iterations=400", "method.groups=1"]
-    cell, store = make_cell(*words, "method.sample.num_steps=3"), Store(tmp_path)
-    seen = warm_up(cell, build(cell), store, limit_s=1.0)
-    assert seen.adapt_s > 3 and seen.sample_s is None and seen.peak_gib > 0
-    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_too_little_memory_is_said_before_any_work(monkeypatch):

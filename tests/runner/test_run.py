@@ -248,7 +248,7 @@ def test_preflight_only_does_no_work(tmp_path):
     words = [w for w in SMALL if w != "controls=[]"]
     done = cli(*words, "preflight=only", f"results_dir={tmp_path}")
     assert done.stdout.count("to do: ") == 4 and "to adapt (36 network evaluations)" in done.stdout
-    assert done.stdout.count("time     adapt 0 s") == 3 and "warm-up peaked at" in done.stdout
+    assert done.stdout.count("time     adapt 0 s") == 3 and "activations peaked at" in done.stdout
     assert not (tmp_path / "runs").exists() and not (tmp_path / "store").exists()
 
 
