@@ -17,6 +17,10 @@ SMALL["rs_imle"] += ["method.max_iterations=3", "method.refresh_every=2", "metho
 SMALL["imle"] = SMALL["adaimle"] = SMALL["rs_imle"]
 SMALL["gan_inversion"] = ["method.projector.steps=3", "method.space_count=500"]
 SMALL["genda"] = ["method.updates=2", "method.batch=2"]
+SMALL["gan_adapt"] = ["method.objective.iterations=3", "method.length=1.0"]
+SMALL["gan_adapt"] += ["method.batch=2", "method.regularisation.path_every=2"]
+SMALL["gan_adapt"] += ["method.objective.fisher_images=2", "method.objective.relation_batch=2"]
+SMALL |= {name: SMALL["gan_adapt"] for name in ("tgan", "ada", "freezed", "ewc", "cdc", "dcl")}
 SMALL["d2c"] = ["method.num_steps=3", "method.unlabelled_count=40", "method.held_out_count=40"]
 SMALL["d2c"] += ["method.sample.budget=2"]
 SMALL["d2c_edit"] = SMALL["d2c_prior"] = SMALL["d2c"]

@@ -283,7 +283,7 @@ echo "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     "typed, found",
     [
-        ("fsig-bench method=gan", "method=gan_inversion"),
+        ("fsig-bench method=gan_i", "method=gan_inversion"),
         ("fsig-bench method=crdi dataset=bab", "dataset=babies"),
         ("fsig-bench num_im", "num_images="),
     ],

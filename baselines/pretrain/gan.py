@@ -16,30 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.common.adversarial import mixed_styles, r1_penalty
 from baselines.common.checkpoint import Part
 from baselines.common.critic import Critic
 from baselines.common.ema import Average
 from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
 from baselines.pretrain.loop import Checkpoint, ImageSource, kept, log
 from fsig_bench.api import JsonDict, generator, to_float, upload
-
-
-def mixed_styles(net: StyleGenerator, n: int, probability: float, g: torch.Generator) -> Tensor:
-    """w+ [n, l, d] of one mapped z, or with `probability` of two, changing at a random layer."""
-    d, styles = net.arch.style_dim, net.arch.num_styles
-    device = net.const.device
-    first, second = net.mapping(torch.randn(2 * n, d, generator=g).to(device)).chunk(2)
-    cross = torch.randint(1, styles, (n,), generator=g)
-    cross[torch.rand(n, generator=g) >= probability] = styles
-    low = (torch.arange(styles)[None, :] < cross[:, None])[:, :, None].to(device)
-    return torch.where(low, first[:, None], second[:, None])
-
-
-def r1_penalty(critic: Critic, real: Tensor) -> Tensor:
-    """Mean over images of the squared gradient norm at real images (arXiv:1801.04406, Eq. 9)."""
-    real = real.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(real).sum(), real, create_graph=True)
-    return gradient.square().sum((1, 2, 3)).mean()
 
 
 @dataclass(frozen=True, kw_only=True)

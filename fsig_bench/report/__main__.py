@@ -5,6 +5,7 @@
     fsig-bench report table=main,crdi_table2        tables of conf/table: printed and written
     fsig-bench report table=crdi_table2 fill=true   fetches, prepares and runs what it lacks
     fsig-bench report verify [FOLDER ...]           checks that the numbers are those of the records
+    fsig-bench report published                     how many printed numbers can be run whole
     fsig-bench report dashboard ENTITY PROJECT      a wandb workspace for the records
     fsig-bench report gallery DATASET FILE.png      the same as `fsig-bench gallery`
 
@@ -119,6 +120,10 @@ def main(words: Sequence[str]) -> int:
         from fsig_bench.report import dashboard
 
         return dashboard.main(words[1:])
+    if words[:1] == ["published"]:
+        from fsig_bench.report import reach
+
+        return reach.main(words[1:])
     if words[:1] == ["gallery"]:
         from fsig_bench.report import gallery
 

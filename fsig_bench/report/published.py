@@ -45,6 +45,7 @@ class Names:
     metrics: Mapping[str, str | None]
     domains: Mapping[str, str]
     methods: Mapping[str, str]
+    sources: Mapping[str, str]  # there, absent or text (needs a text-to-image model)
     families: Mapping[str, Family]
 
 
@@ -89,11 +90,12 @@ def load_names(path: Path = FOLDER / "names.yaml") -> Names:
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     try:
         families = {k: Family(**v) for k, v in node["families"].items()}
-        return Names(**{k: node[k] for k in ("metrics", "domains", "methods")}, families=families)
+        maps = {k: node[k] for k in ("metrics", "domains", "methods", "sources")}
+        return Names(**maps, families=families)
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: needs metrics, domains, methods and families, each family with protocol, "
-            f"comparable and meaning ({error!r})"
+            f"{path}: needs metrics, domains, methods, sources and families, each family with "
+            f"protocol, comparable and meaning ({error!r})"
         ) from error
 
 
@@ -137,7 +139,7 @@ def parse(row: Mapping[str, str], names: Names) -> Published:
     metric = one_of(row["metric"], names.metrics, "metric")
     return Published(
         method=row["method"],
-        source_domain=row["source_domain"],
+        source_domain=one_of(row["source_domain"], names.sources, "source_domain"),
         target_domain=row["target_domain"],
         shots=whole(row["shots"], "shots"),
         metric=metric,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
+from baselines.common.adversarial import mixed_styles, r1_penalty
 from baselines.common.critic import Critic
 from baselines.common.stylegan2 import (
     EqualLinear,
@@ -24,7 +25,6 @@ from baselines.common.wspace import WSpace, w_space
 from baselines.gan_inversion import GANInversion, Projector, Sampling, Tuning
 from baselines.gan_inversion.projector import noise_regulariser, renormalise, seen
 from baselines.gan_inversion.samplers import draw_styles, onto_span, rssa_mask, shrunk_gaussian
-from baselines.pretrain.gan import mixed_styles, r1_penalty
 from fsig_bench.api.seeding import ImageGenerators
 from fsig_bench.api.types import NoProgress
 from fsig_bench.networks.random_trunk import RandomTrunk

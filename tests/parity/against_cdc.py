@@ -1,4 +1,4 @@
-"""CDC's repository: Intra-LPIPS within clusters that lie on disk."""
+"""CDC's repository: its training, and Intra-LPIPS within clusters that lie on disk."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+from parity import against_cdc_training as training
 from parity.against_crdi_samples import written
 from parity.lpips_pair import evidence, our_lpips, random_trunk, small_resize
 from parity.rows import Row, compare
@@ -55,4 +56,4 @@ def intra_lpips() -> Iterator[Row]:
     yield compare("mean LPIPS within each cluster", pairs, most=1.1e-6, note=note)
 
 
-CASES = [intra_lpips]
+CASES = [*training.CASES, intra_lpips]

@@ -75,7 +75,9 @@ def test_names_map_to_ours_or_to_none():
     row = number("CRDI", "Table 2", "DDPM-PA", "Babies", "FID")
     assert (row.harness_method, row.dataset, row.harness_metric) == ("domainstudio", "babies", "fd")
     row = number("CRDI", "Table 2", "TGAN", "MetFaces", "MC-SSIM")
-    assert (row.harness_method, row.dataset, row.harness_metric) == (None, "metfaces", None)
+    assert (row.harness_method, row.dataset, row.harness_metric) == ("tgan", "metfaces", None)
+    row = number("CRDI", "Table 2", "BSA", "Babies", "FID")
+    assert (row.harness_method, row.dataset, row.harness_metric) == (None, "babies", "fd")
 
 
 def test_names_exist_in_the_configuration():
