@@ -7,8 +7,8 @@ from report_records import record
 from scipy import stats
 
 from fsig_bench.report.compare import adjusted_p, compared, comparison
-from fsig_bench.report.markdown import report
 from fsig_bench.report.inference.ranks import rank_line, ranks
+from fsig_bench.report.markdown import report
 
 
 def test_only_like_is_paired_with_like():
