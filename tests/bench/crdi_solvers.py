@@ -4,10 +4,10 @@
     fsig-bench -m experiment=crdi_solvers method=crdi method.residual=0.27 results_dir=RESULTS
     python tests/bench/crdi_solvers.py RESULTS
 
-Prints a Markdown table: for each target the closed form, the closed form with noise of the size that
-Adam leaves, and the official solver, mean and standard deviation over seeds; below it, for each
-metric, the difference from the closed form at the same target and seed: its mean over targets, and
-the 95 % interval of Student's t with the targets as units.
+Prints two Markdown tables. The first has, for each target, the closed form, the closed form with
+noise of the size that Adam leaves, and the official solver: mean and standard deviation over seeds.
+The second has, for each metric, the difference from the closed form at the same target and seed:
+its mean over targets, and the 95 % interval of Student's t with the targets as units.
 """
 
 from __future__ import annotations
