@@ -137,7 +137,7 @@ def test_unlike_families_are_told_apart_in_print(empty):
     row = next(line for line in text.splitlines() if line.startswith("| RICK"))
     assert row.split("|")[2].strip() == "adam"
     assert "76.81 <sup>unknown</sup>" in text
-    header = next(x for x in render_markdown(empty["intra_lpips"]).splitlines() if "DCL (" in x)
+    header = next(x for x in render_markdown(empty["intra_lpips"]).splitlines() if "DCL (cdc)" in x)
     assert all(f"({family})" in header for family in ("cdc", "adam", "crdi"))
 
 
