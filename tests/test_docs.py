@@ -100,11 +100,10 @@ def test_a_shown_command_runs(words, tmp_path):
 
 
 def test_the_list_of_files_of_others_is_that_of_conf():
-    from tools.catalogue import assets, page
+    from tools.catalogue import page
 
     text = (ROOT / "docs" / "assets.md").read_text()
     assert text == page(), "python -m tools.catalogue > docs/assets.md"
-    assert assets() in (ROOT / "README.md").read_text()
     for path in (ROOT / "conf" / "asset").glob("*.yaml"):
         assert f"`{path.stem}`" in text
     assert "f58cb9b6ec323ed6" in text and "1JmjKBq_wylJmpCQ2OWNMy211NFJhHHID" in text
