@@ -7,7 +7,6 @@ from torch import Tensor
 
 from baselines.common.unet import PixelUNet
 
-
 # Files that take about a minute or more, the longest first.
 LONG = ["test_contract.py", "test_launchers.py", "test_performance.py", "test_run.py"]
 
