@@ -95,7 +95,7 @@ def test_every_preset_of_a_method_composes(group):
     seen = []
     for path in (CONF / "method" / group).glob("*.yaml"):
         config = composed(f"method={method}", "dataset=babies", f"method/{group}={path.stem}")
-        seen.append(str(config.method[group]))
+        seen.append(str(config.method[group]) + str(config.method.get("prior")))
     assert len(set(seen)) == len(seen) > 2  # no two presets are the same
 
 

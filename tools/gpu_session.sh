@@ -82,13 +82,18 @@ stage_bench() {
 
 # Recipes in the order in which they build on each other; each continues from its checkpoint.
 stage_train() {
-  local name own rc=0
-  for name in diffusion_v2 gan autoencoder prior; do
+  local name own more rc=0
+  for name in diffusion_v2 autoencoder_v2 prior gan; do
     [ -f "$WORK/weights/$name.safetensors" ] && continue
-    own=loop.
+    own=loop. more=()
     [ $name = gan ] && own=
+    if [ $name = prior ]; then # of the new autoencoder's latents
+      [ -f "$WORK/weights/autoencoder_v2.safetensors" ] || continue
+      more=("autoencoder=$WORK/weights/autoencoder_v2.safetensors")
+    fi
     limited 120 "train_$name.txt" "$PY" -m baselines.pretrain $name "${own}device=$DEVICE" \
-      "${own}checkpoint_s=20" "out=$WORK/weights/$name.safetensors" "work=$WORK/$name" || rc=$?
+      "${own}checkpoint_s=20" "out=$WORK/weights/$name.safetensors" "work=$WORK/$name" \
+      "${more[@]}" || rc=$?
   done
   tar -czf "$OUT/weights.tgz" -C "$WORK" weights
   return $rc

@@ -20,5 +20,6 @@ Shape legend: n = groups x B images, c channels, h height, w width.
 
 from baselines.domainstudio.method import DomainStudio, Sampling
 from baselines.domainstudio.objective import Objective, high_frequency, log_relations
+from baselines.domainstudio.prior import Prior
 
-__all__ = ["DomainStudio", "Objective", "Sampling", "high_frequency", "log_relations"]
+__all__ = ["DomainStudio", "Objective", "Prior", "Sampling", "high_frequency", "log_relations"]

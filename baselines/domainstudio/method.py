@@ -20,6 +20,7 @@ from baselines.common.finetuning import read, trainable_copy
 from baselines.common.unet import DiffusionSource, PixelUNet
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio.objective import Objective
+from baselines.domainstudio.prior import Prior
 from fsig_bench.api import (
     ImageGenerators,
     Images,
@@ -60,6 +61,7 @@ class DomainStudio:
     groups_at_once: int | None  # fewer take less memory; the step is the same up to rounding
     checkpointing: bool  # activations are computed again in the backward pass
     sample: Sampling
+    prior: Prior | None = None  # of method/objective=prior_preservation
     adapts_in_team = True  # groups are shared out, gradients added
 
     def __post_init__(self) -> None:
@@ -76,8 +78,9 @@ class DomainStudio:
 
     def planned_nfe(self, k: int) -> int:
         """Network evaluations of adapting to k shots; the frozen net's count too."""
-        passes = 1 + self.objective.needs_source
-        return self.iterations * self.groups * self.group_size * passes
+        passes = 1 + self.objective.needs_source + (self.prior is not None)
+        drawn = self.prior.images * self.sample.num_steps if self.prior else 0
+        return drawn + self.iterations * self.groups * self.group_size * passes
 
     @property
     def rate(self) -> float:
@@ -135,12 +138,18 @@ class DomainStudio:
             parts["average"] = average
         done, kept = progress.load()
         unpack(kept, parts if done else {})
+        drawn = {"prior": kept["prior"]} if "prior" in kept else self.draw_prior(seed)
+        if self.prior and not done:
+            progress.save(0, drawn)
         tables = Tables.of(self.source.abar).to(device)
         every = torch.arange(self.groups * self.group_size)
         for step in range(done, self.iterations):
             adam.zero_grad(set_to_none=True)
             logged: dict[str, Tensor] = {}
             batch = (*self.batch(shots, seed, step), every)
+            prior = self.prior and self.prior.batch(
+                drawn["prior"], seed, step, len(every), len(self.source.abar)
+            )
             parts_now = shard_groups(batch, self.groups, self.groups_at_once)
             own = sum(len(rows) for *_, rows in parts_now)
             for *values, rows in parts_now:
@@ -155,6 +164,9 @@ class DomainStudio:
                 value, terms = self.objective(
                     net(x_t, t), out_src, x0, x_t, noise, t, tables, self.group_size
                 )
+                if self.prior and prior:
+                    term = self.prior.term(net, dropping, prior, rows, tables)
+                    value, terms = value + term, terms | {"prior": term.detach()}
                 # Every term is a mean over groups, so their shares add up to the step's gradient.
                 share = len(x0) / len(every)
                 (value if share == 1 else value * share).backward()
@@ -167,7 +179,7 @@ class DomainStudio:
             if average:
                 average.follow(net, keep=self.ema_keep)
             progress.report(step + 1, self.iterations, **told)
-            progress.save(step + 1, pack(parts))
+            progress.save(step + 1, pack(parts) | drawn)
         final = self.kept(net, average.tensors if average else net.state_dict())
         return State(
             tensors={k: v.detach().cpu().contiguous() for k, v in final.items()},
@@ -176,15 +188,24 @@ class DomainStudio:
             nfe_adapt=self.planned_nfe(len(shots)),
         )
 
+    def draw_prior(self, seed: int) -> dict[str, Tensor]:
+        """Samples of the source model, uint8 under "prior"; nothing where no term needs them."""
+        if self.prior is None:
+            return {}
+        return {"prior": self.prior.draw(self.sampler_of(self.source.unet, seed, "prior"))}
+
     def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is denoised from its own Gaussian noise by the tuned net."""
-        net = self.restored(state)
+        return self.sampler_of(self.restored(state), draw, "sample")
+
+    def sampler_of(self, net: PixelUNet, seed: int, purpose: str) -> Sampler:
+        """Of any network: image i from the noise of (seed, i, purpose)."""
         schedule = Schedule.respaced(self.sample.num_steps, self.source.abar)
 
         @torch.no_grad()
         def images_at(indices: Sequence[int]) -> Images:
             side, device = self.source.resolution, self.source.device
-            random = ImageGenerators(draw, indices, "domainstudio", "sample")
+            random = ImageGenerators(seed, indices, "domainstudio", purpose)
             x = upload(random.randn(3, side, side), device)
             if self.sample.kind == "ddim":
                 x = ddim_loop(net.eps, x, schedule)

@@ -5,7 +5,8 @@ generator (Philox) keyed by (domain, split) and set to the index, so any image c
 
 The domains copy the situation of the field's face benchmarks. Like FFHQ, `adults` holds about
 3 % babies and 3 % people in sunglasses, so those two targets lie inside the source's support;
-`sketches` and `metfaces` change the medium and `cats` the object, so they lie outside.
+`sketches` and `metfaces` change the medium and `cats` the object, so they lie outside. `elders` and
+`pixelart` are for development: one inside the source's support, one outside.
 """
 
 from __future__ import annotations
@@ -134,6 +135,21 @@ CAT = ADULT | {
     "lip_full": fixed(0.5),
     "mouth_open": fixed(0.0),
 }
+ELDER = ADULT | {
+    "face_width": normal(0.35, 0.12),
+    "face_length": normal(0.8, 0.12),
+    "hair_light": normal(0.97, 0.03),
+    "hair_red": fixed(0.0),
+    "hair_length": uniform(0.05, 0.4),
+    "hair_volume": uniform(0.0, 0.3),
+    "fringe": uniform(0.0, 0.3),
+    "eye_size": normal(0.25, 0.1),
+    "eye_open": normal(0.5, 0.12),
+    "brow_thick": uniform(0.5, 1.0),
+    "nose_size": normal(0.85, 0.1),
+    "lip_full": uniform(0.0, 0.3),
+    "glasses": share(0.6),
+}
 
 DOMAINS: dict[str, Domain] = {
     d.name: d
@@ -149,8 +165,12 @@ DOMAINS: dict[str, Domain] = {
         Domain(name="metfaces", laws=SITTER, medium="paint"),
         Domain(name="obama", laws=ONE_MAN),
         Domain(name="cats", laws=CAT, creature="cat"),
+        # Settings are chosen on these two, DEVELOPMENT, which stand in no table.
+        Domain(name="elders", laws=ELDER),
+        Domain(name="pixelart", laws=ADULT, medium="pixels"),
     )
 }
+DEVELOPMENT = ("elders", "pixelart")
 # Splits never overlap: each has its own key. `fresh` feeds the control `real`.
 SPLITS = ("source", "shots", "reference", "fresh", "held_out")
 

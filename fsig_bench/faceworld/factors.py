@@ -75,7 +75,7 @@ class Domain:
 
     name: str
     laws: Mapping[str, Law]
-    medium: str = "photo"  # photo | pencil | paint
+    medium: str = "photo"  # photo | pencil | paint | pixels
     creature: str = "human"  # human | cat
     inside: tuple[tuple[float, str], ...] = field(default=())  # shares drawn from other domains
 

@@ -1,4 +1,4 @@
-"""The media a portrait can be in: a pencil drawing, an old oil painting."""
+"""The media a portrait can be in: a pencil drawing, an old oil painting, coarse pixels."""
 
 from __future__ import annotations
 
@@ -62,3 +62,10 @@ def paint(rgb: Tensor, t: Tensor) -> Tensor:
     weave = 0.5 + 0.5 * torch.sin(torch.arange(size) * 2.1)
     canvas = 1 + 0.05 * (weave[:, None] * weave[None, :] - 0.25)
     return ((colour + 0.10 * relief) * vignette * canvas).clamp(0, 1)
+
+
+def pixels(rgb: Tensor, t: Tensor) -> Tensor:
+    """32 by 32 squares of five levels a channel. [n, 3, h, w] in [0, 1], h a multiple of 32."""
+    side = rgb.shape[-1] // 32
+    squares = (F.avg_pool2d(rgb, side) * 4).round() / 4
+    return squares.repeat_interleave(side, 2).repeat_interleave(side, 3)

@@ -12,12 +12,16 @@ from fsig_bench.faceworld.cat import cat
 from fsig_bench.faceworld.domains import DOMAINS, draw
 from fsig_bench.faceworld.factors import FACTORS, Table
 from fsig_bench.faceworld.human import portrait
-from fsig_bench.faceworld.media import paint, pencil
+from fsig_bench.faceworld.media import paint, pencil, pixels
 
 RESOLUTION = 64
 SUPERSAMPLING = 2  # pixels per output pixel and axis, on top of soft edges
 CHUNK = 16  # images at a time: planes stay in the cache
-MEDIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"pencil": pencil, "paint": paint}
+MEDIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "pencil": pencil,
+    "paint": paint,
+    "pixels": pixels,
+}
 
 
 @torch.no_grad()

@@ -1,15 +1,19 @@
-"""Light tuning: what is fitted, where it starts, and that the rest is the source model's."""
+"""Light tuning and prior preservation: what is fitted, what holds it to the source model."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
 from helpers import composed
 
 from baselines.common.diffusion import linear_abar
-from baselines.domainstudio import Objective, Sampling
+from baselines.common.dropout import ImageSeeds
+from baselines.common.variational import Tables, noised
+from baselines.domainstudio import DomainStudio, Objective, Prior, Sampling
 from baselines.finetune import BiasNorm, FineTune, LoRA
-from fsig_bench.api import NoProgress
+from fsig_bench.api import NoProgress, to_float, to_uint8
+from fsig_bench.runner.contract_trial import Killed, WatchedProgress
 
 PLAIN = dict.fromkeys(("l_img", "l_hf", "l_hfmse"), 0.0)
 PLAIN |= {"l_vlb": 1.0, "kl_reduction": "sum", "kl_direction": "ada_src", "pair_t": "per_image"}
@@ -106,3 +110,92 @@ def test_settings_that_make_no_sense_are_refused():
         LoRA(**(LOW | {"rank": 0}))
     with pytest.raises(ValueError, match="choose one of attention, all"):
         LoRA(**(LOW | {"where": "conv"}))
+
+
+def whole(unet, prior=None, **changes):
+    """Plain fine-tuning of every weight, with or without the second term."""
+    light = method(unet, LoRA(**LOW), **changes)
+    names = {f.name for f in dataclasses.fields(DomainStudio)} - {"prior"}
+    return DomainStudio(**{name: getattr(light, name) for name in names}, prior=prior)
+
+
+PRIOR = Prior(weight=2.0, images=5)
+
+
+def test_the_prior_is_what_the_source_model_draws(tiny_unet):
+    drawn = whole(tiny_unet, PRIOR).draw_prior(3)["prior"]
+    source = whole(tiny_unet).sampler_of(tiny_unet, 3, "prior")
+    assert drawn.dtype == torch.uint8 and drawn.shape == (5, 3, 16, 16)
+    assert torch.equal(drawn, to_uint8(source(range(5))))
+    assert whole(tiny_unet).draw_prior(3) == {}
+
+
+def test_the_term_is_the_weighted_error_of_the_rows():
+    tables = Tables.of(TinySource(None).abar)
+    drawn = torch.randint(256, (5, 3, 4, 4), dtype=torch.uint8)
+    x0, t, noise, seeds = batch = PRIOR.batch(drawn, seed=1, step=2, count=6, steps=1000)
+    assert all((to_float(drawn) == image).flatten(1).all(1).any() for image in x0)
+    assert len(set(seeds.tolist())) == 6 and int(t.max()) < 1000
+    inputs = []
+
+    def net(x, steps):
+        inputs.append((x, steps))
+        return torch.cat([torch.zeros_like(x), torch.ones_like(x)], 1)
+
+    rows, held = torch.tensor([4, 1]), ImageSeeds()
+    value = PRIOR.term(net, held, batch, rows, tables)
+    assert float(value) == pytest.approx(2 * float(noise[rows].square().mean()), rel=1e-6)
+    assert torch.equal(inputs[0][0], noised(x0, noise, t, tables)[rows])
+    assert torch.equal(inputs[0][1], t[rows]) and torch.equal(held.values, seeds[rows])
+
+
+def test_evaluations_count_drawing_and_the_further_pass(tiny_unet):
+    plain, held = whole(tiny_unet), whole(tiny_unet, PRIOR)
+    # Two steps of three images; five samples of three steps each.
+    assert plain.planned_nfe(5) == 6 and held.planned_nfe(5) == 12 + 15
+    assert held.adapt(shots(), seed=0, progress=NoProgress()).nfe_adapt == 27
+
+
+@pytest.mark.parametrize("kill_at", [0, 1])
+def test_a_killed_adaptation_ends_in_the_same_bytes_and_draws_once(tiny_unet, monkeypatch, kill_at):
+    held = whole(tiny_unet, PRIOR)
+    expected = held.adapt(shots(), seed=0, progress=NoProgress()).tensors
+    kept = WatchedProgress(kill_at=kill_at)
+    with pytest.raises(Killed):
+        held.adapt(shots(), seed=0, progress=kept)
+    monkeypatch.setattr(Prior, "draw", lambda *_: pytest.fail("the samples were drawn again"))
+    kept.kill_at = -1
+    got = held.adapt(shots(), seed=0, progress=kept).tensors
+    assert all(torch.equal(v, got[name]) for name, v in expected.items())
+
+
+def test_it_holds_the_net_to_the_source(tiny_unet):
+    few = {"iterations": 50, "lr": 5e-3, "objective": Objective(**PLAIN | {"l_vlb": 0.0})}
+    drawn = Prior(weight=1.0, images=16).draw(whole(tiny_unet).sampler_of(tiny_unet, 0, "prior"))
+    x0, t, noise, _ = Prior(weight=1.0, images=16).batch(drawn, 9, 0, 64, 1000)
+
+    def error(prior):
+        tuned = whole(tiny_unet, prior, **few)
+        net = tuned.restored(tuned.adapt(torch.ones(5, 3, 16, 16), seed=0, progress=NoProgress()))
+        x_t = noised(x0, noise, t, Tables.of(TinySource(None).abar))
+        with torch.no_grad():
+            return float((net(x_t, t)[:, :3] - noise).square().mean())
+
+    held, free = error(Prior(weight=4.0, images=16)), error(None)
+    assert held < 0.95 * free
+
+
+def test_shares_of_a_step_add_up_to_it(tiny_unet):
+    step = {"groups": 2, "iterations": 1}
+    at_once = whole(tiny_unet, PRIOR, **step).adapt(shots(), seed=0, progress=NoProgress())
+    shared = whole(tiny_unet, PRIOR, **step, groups_at_once=1).adapt(
+        shots(), seed=0, progress=NoProgress()
+    )
+    for name, value in at_once.tensors.items():
+        torch.testing.assert_close(shared.tensors[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("values", [{"weight": 0.0, "images": 5}, {"weight": 1.0, "images": 0}])
+def test_a_term_that_does_nothing_is_refused(values):
+    with pytest.raises(ValueError, match="method/objective=plain leaves the term out"):
+        Prior(**values)

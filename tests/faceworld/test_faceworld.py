@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,8 @@ from fsig_bench.faceworld.domains import DOMAINS, SPLITS, draw
 from fsig_bench.faceworld.factors import FACTORS, SCALE
 from fsig_bench.faceworld.reader import HUES, class_of, decode, encode, visible
 from fsig_bench.faceworld.render import render
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -108,3 +113,16 @@ def test_some_of_the_reference_are_those_of_all():
     assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3  # rounding only
     with pytest.raises(ValueError, match="100"):
         small.reference_at([100])
+
+
+def test_coarse_pixels_are_squares_of_five_levels():
+    images = render("pixelart", "fresh", range(4))[0]
+    squares = images[:, :, ::2, ::2]
+    assert torch.equal(squares.repeat_interleave(2, 2).repeat_interleave(2, 3), images)
+    assert set(images.unique().tolist()) <= {0, 64, 128, 191, 255}
+
+
+def test_development_targets_stand_in_no_table_or_grid():
+    for path in [*(CONF / "table").glob("*"), *(CONF / "experiment").glob("*")]:
+        if path.stem != "settings":
+            assert not re.search("elders|pixelart", path.read_text()), path
