@@ -165,11 +165,12 @@ DOMAINS: dict[str, Domain] = {
         Domain(name="metfaces", laws=SITTER, medium="paint"),
         Domain(name="obama", laws=ONE_MAN),
         Domain(name="cats", laws=CAT, creature="cat"),
-        # Settings are chosen on these two, which stand in no table.
+        # Settings are chosen on these two, DEVELOPMENT, which stand in no table.
         Domain(name="elders", laws=ELDER),
         Domain(name="pixelart", laws=ADULT, medium="pixels"),
     )
 }
+DEVELOPMENT = ("elders", "pixelart")
 # Splits never overlap: each has its own key. `fresh` feeds the control `real`.
 SPLITS = ("source", "shots", "reference", "fresh", "held_out")
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fsig_bench.api.plain import Json, JsonDict
+from fsig_bench.faceworld.domains import DEVELOPMENT
 from fsig_bench.tune.ranges import parse
 from fsig_bench.tune.space import Dimension, fit_to_setting
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from fsig_bench.runner.cell import Cell
 
 VERSION = 1  # raise when a change of the code changes what the objective measures
-OPTIONS = {"trials": 20, "samples": 40, "held": 2}
+OPTIONS = {  # of each objective, with their defaults
+    "shots": {"trials": 20, "samples": 40, "held": 2},
+    "reference": {"trials": 20, "samples": 500, "subsets": 2},
+}
 HINT = "fsig-bench ... --cfg job prints all of them"
 REMOVED = {"dataset": ("reference", "fresh")}  # target images besides the shots
 
@@ -29,9 +33,11 @@ class Request:
 
     space: tuple[Dimension, ...]
     fixed: tuple[str, ...]
+    objective: str  # shots | reference
     trials: int
-    samples: int
-    held: int
+    samples: int  # drawn in each part of a trial
+    held: int = 0  # shots left out in each fold, of objective=shots
+    subsets: int = 0  # of shots, of objective=reference
 
 
 def parse_request(words: Sequence[str]) -> Request:
@@ -40,25 +46,34 @@ def parse_request(words: Sequence[str]) -> Request:
     Raises:
         ValueError: a word is malformed, or there is nothing to search.
     """
-    space, fixed, options = [], [], dict(OPTIONS)
+    space, fixed = [], []
+    named = [word.partition("=")[2] for word in words if word.startswith("objective=")]
+    objective = named[0] if named else "shots"
+    if objective not in OPTIONS:
+        raise ValueError(f"objective={objective}: choose one of {', '.join(OPTIONS)}")
+    options = dict(OPTIONS[objective])
+    every = {key for own in OPTIONS.values() for key in own}
     for word in words:
         key, eq, value = word.partition("=")
         if not eq:
             raise ValueError(f"{word!r}: give key=value")
-        if key in OPTIONS:
+        if key in every and key not in options:
+            raise ValueError(f"{word} has no meaning with objective={objective}: leave it out")
+        if key in options:
             if not value.isdecimal() or int(value) < 1:
                 raise ValueError(f"{word}: give a whole number of at least 1")
             options[key] = int(value)
         elif dimension := parse(word):
             space.append(dimension)
-        else:
+        elif key != "objective":
             fixed.append(word)
     if not space:
         raise ValueError("nothing to search: give a range, as in 'method.lr=interval(1e-5,1e-3)'")
     keys = [d.key for d in space] + [w.partition("=")[0] for w in fixed]
+    keys += ["objective"] * len(named)
     if twice := sorted({k for k in keys if keys.count(k) > 1}):
         raise ValueError(f"{twice[0]} is given more than once")
-    return Request(space=tuple(space), fixed=tuple(fixed), **options)
+    return Request(space=tuple(space), fixed=tuple(fixed), objective=objective, **options)
 
 
 def settings_of(config: Json, above: str = "") -> JsonDict:
@@ -92,6 +107,17 @@ def compose(words: Sequence[str]) -> DictConfig:
         if found := re.match(r"Could not override '([^']+)'", str(error)):
             raise ValueError(f"there is no setting {found[1]}; {HINT}") from error
         raise ValueError(str(error).split("\n\nConfig search path")[0]) from error
+
+
+def results_dir_of(words: Sequence[str]) -> str:
+    """Where results go.
+
+    Raises:
+        ValueError: the overrides do not compose.
+    """
+    # `dev` is a name for several datasets.
+    composable = [f"dataset={DEVELOPMENT[0]}" if w == "dataset=dev" else w for w in words]
+    return str(compose(composable).results_dir)
 
 
 def without_reference(words: Sequence[str]) -> tuple[list[str], DictConfig]:

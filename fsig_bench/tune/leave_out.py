@@ -2,8 +2,8 @@
 
 The k shots are split into folds. For each, the method adapts to the other shots and draws n
 samples; the objective is the LPIPS from each shot left out to its nearest sample, averaged over the
-fold's shots and then over folds (lower is better). The same distance from the shots adapted to
-goes with it: it is 0 for a method that copies its shots, and the same as the objective for one that
+fold's shots and then over folds (lower is better). The same distance from the shots adapted to is
+its check: it is 0 for a method that copies its shots, and the same as the objective for one that
 ignores them. `copying_score` is what copying would score: the objective alone does not rule it out.
 
 Shape legend: n samples, k shots.
@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsig_bench.api.types import NoProgress, no_sharing
 from fsig_bench.runner.build import sampler_of
 from fsig_bench.store.shared import SharedWork
+from fsig_bench.tune.trials import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
     from fsig_bench.store.store import Store
 
 Stage = Callable[[str], AbstractContextManager[object]]  # "adapt" or "sample" -> its precision
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fold:
-    """The result of one fold."""
-
-    held: tuple[int, ...]  # indices of the shots left out
-    left_out_distance: float  # mean LPIPS from them to their nearest sample
-    kept_distance: float  # the same from the shots adapted to
 
 
 def folds(k: int, held: int, seed: int) -> tuple[tuple[int, ...], ...]:
@@ -68,16 +59,6 @@ def mean_nearest(distances: Tensor, held: Sequence[int]) -> tuple[float, float]:
     near = distances.double().min(0).values
     kept = [i for i in range(len(near)) if i not in held]
     return float(near[list(held)].mean()), float(near[kept].mean())
-
-
-def objective(seen: Sequence[Fold]) -> float:
-    """The mean over folds of the distance from the shots left out; lower is better."""
-    return math.fsum(f.left_out_distance for f in seen) / len(seen)
-
-
-def mean_kept_distance(seen: Sequence[Fold]) -> float:
-    """The mean over folds of the distance from the shots adapted to."""
-    return math.fsum(f.kept_distance for f in seen) / len(seen)
 
 
 class SharingProgress(NoProgress):
@@ -122,7 +103,7 @@ def leave_out(
     progress: Progress | None = None,
     shared: Shared = no_sharing,
     stage: Stage = lambda name: nullcontext(),
-) -> Iterator[Fold]:
+) -> Iterator[Part]:
     """Adapts, samples and measures fold by fold; yields each fold as it is done.
 
     Args:
@@ -164,7 +145,7 @@ def leave_out(
         left_out, kept_mean = mean_nearest(
             distances_to_shots(shots, fake, perceptual, batch_size), held
         )
-        yield Fold(held=tuple(held), left_out_distance=left_out, kept_distance=kept_mean)
+        yield Part(of=tuple(held), value=left_out, check=kept_mean)
 
 
 def copying_score(
@@ -198,7 +179,7 @@ def perceptual_of(cell: Cell) -> Perceptual:
 
 def leave_out_cell(
     cell: Cell, store: Store, *, splits: Sequence[Sequence[int]], samples: int
-) -> Iterator[Fold]:
+) -> Iterator[Part]:
     """`leave_out` for a cell; of the dataset only its shots are read."""
     from fsig_bench.runner.build import build_method, computing
     from fsig_bench.runner.fingerprint import marks

@@ -17,9 +17,15 @@ from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.api.seeding import derive
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.store import Store
-from fsig_bench.tune.leave_out import Fold, objective
 from fsig_bench.tune.space import Dimension, Point, Value, typed_values, whole_grid
-from fsig_bench.tune.trials import FinishedTrial, finished_trial, folds_of, ranked
+from fsig_bench.tune.trials import (
+    FinishedTrial,
+    Part,
+    finished_trial,
+    objective,
+    parts_of,
+    ranked,
+)
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -32,8 +38,8 @@ if TYPE_CHECKING:
 
 MAX_REPEATS = 100  # suggestions in a row that were tried before; then the search ends
 
-# Overrides and how many folds are known already -> the other folds, as they are done.
-Evaluate = Callable[[Mapping[str, str], int], Iterator[Fold]]
+# Overrides and how many parts are known already -> the other parts, as they are done.
+Evaluate = Callable[[Mapping[str, str], int], Iterator[Part]]
 
 
 def optuna_package() -> ModuleType:
@@ -109,7 +115,7 @@ class Study:
     name: str
     space: tuple[Dimension, ...]
     first: Point | None  # a point to begin with
-    steps: int  # folds of a trial
+    steps: int  # parts of a trial
     seed: int
     store: Store
 
@@ -205,16 +211,14 @@ class Study:
         states = optuna_package().trial.TrialState
         words = trial.user_attrs["words"]
         lost = study.get_trials(states=(states.FAIL,))
-        begun = [list(folds_of(t)) for t in lost if t.user_attrs.get("words") == words]
-        seen: list[Fold] = max(begun, key=lambda done: len(done), default=[])
+        begun = [list(parts_of(t)) for t in lost if t.user_attrs.get("words") == words]
+        seen: list[Part] = max(begun, key=lambda done: len(done), default=[])
         for n in range(len(seen)):
             trial.report(objective(seen[: n + 1]), n)
         try:
-            for fold in evaluate(words, len(seen)):
-                seen.append(fold)
-                trial.set_user_attr(
-                    "folds", [[f.held, f.left_out_distance, f.kept_distance] for f in seen]
-                )
+            for part in evaluate(words, len(seen)):
+                seen.append(part)
+                trial.set_user_attr("parts", [[part.of, part.value, part.check] for part in seen])
                 trial.report(objective(seen), len(seen) - 1)
                 if len(seen) < self.steps and trial.should_prune():
                     study.tell(trial, state=states.PRUNED)
@@ -230,7 +234,7 @@ class Study:
             study.tell(trial, objective(seen))
 
     def results(self) -> list[FinishedTrial]:
-        """The finished trials, best first; then those without all folds."""
+        """The finished trials, best first; then those without all parts."""
         states = optuna_package().trial.TrialState
         found = self.open_study().get_trials(states=(states.COMPLETE, states.PRUNED))
         return ranked([finished_trial(t) for t in found if "same_as" not in t.user_attrs])

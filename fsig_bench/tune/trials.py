@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsig_bench.api.plain import JsonDict
-from fsig_bench.tune.leave_out import Fold, mean_kept_distance, objective
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from rich.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """What a search makes small, and how that is called."""
+
+    text: str  # the objective in words
+    uses: str  # what it looks at
+    value: str  # of the objective, in tables and files
+    check: str  # of what shows whether a method memorises
+    parts: str  # of what a trial consists of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The result of a part of a trial: a fold of the shots, or a cell of a development target."""
+
+    of: tuple[int, ...]  # indices of the shots left out; or the cell's place and its subset
+    value: float  # the objective
+    check: float  # what shows whether the method memorises
+
+
+def objective(seen: Sequence[Part]) -> float:
+    """The mean of the objective over parts; lower is better."""
+    return math.fsum(part.value for part in seen) / len(seen)
+
+
+def mean_check(seen: Sequence[Part]) -> float:
+    """The mean over parts of what shows whether the method memorises."""
+    return math.fsum(part.check for part in seen) / len(seen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,27 +51,25 @@ class FinishedTrial:
     number: int
     state: str  # complete | pruned | failed
     words: Mapping[str, str]
-    folds: tuple[Fold, ...]
+    parts: tuple[Part, ...]
     reason: str  # why it failed
     seconds: float
 
     @property
     def value(self) -> float | None:
-        """The objective over the folds that were done."""
-        return objective(self.folds) if self.folds else None
+        """The objective over the parts that were done."""
+        return objective(self.parts) if self.parts else None
 
     @property
-    def kept_distance(self) -> float | None:
-        """The distance from the shots adapted to."""
-        return mean_kept_distance(self.folds) if self.folds else None
+    def check(self) -> float | None:
+        """What shows whether the method memorises, over the parts that were done."""
+        return mean_check(self.parts) if self.parts else None
 
 
-def folds_of(trial: FrozenTrial) -> tuple[Fold, ...]:
-    """The folds that a trial of Optuna's holds, finished or not."""
-    found = trial.user_attrs.get("folds", [])
-    return tuple(
-        Fold(held=tuple(h), left_out_distance=out, kept_distance=kept) for h, out, kept in found
-    )
+def parts_of(trial: FrozenTrial) -> tuple[Part, ...]:
+    """The parts that a trial of Optuna's holds, finished or not."""
+    found = trial.user_attrs.get("parts", [])
+    return tuple(Part(of=tuple(of), value=value, check=check) for of, value, check in found)
 
 
 def finished_trial(trial: FrozenTrial) -> FinishedTrial:
@@ -51,7 +79,7 @@ def finished_trial(trial: FrozenTrial) -> FinishedTrial:
         number=trial.number,
         state="failed" if "said" in found else trial.state.name.lower(),
         words=dict(found["words"]),
-        folds=folds_of(trial),
+        parts=parts_of(trial),
         reason=found.get("said", ""),
         seconds=trial.duration.total_seconds() if trial.duration else 0.0,
     )
@@ -69,19 +97,19 @@ def ranked(trials: Sequence[FinishedTrial]) -> list[FinishedTrial]:
     return sorted(trials, key=lambda t: (order.index(t.state), t.value or 0.0, t.number))
 
 
-def log_line(trial: FinishedTrial) -> str:
+def log_line(trial: FinishedTrial, aim: Aim) -> str:
     """A trial as one line of text."""
     words = " ".join(f"{k}={v}" for k, v in trial.words.items())
     if trial.state == "failed":
         return f"trial {trial.number}: {words}: failed: {trial.reason}"
-    done = "" if trial.state == "complete" else f" (pruned after {len(trial.folds)} folds)"
+    done = "" if trial.state == "complete" else f" (pruned after {len(trial.parts)} {aim.parts})"
     return (
-        f"trial {trial.number}: {words}: left out {trial.value:.4f}, adapted to "
-        f"{trial.kept_distance:.4f}, {trial.seconds:.0f} s{done}"
+        f"trial {trial.number}: {words}: {aim.value} {trial.value:.4f}, {aim.check} "
+        f"{trial.check:.4f}, {trial.seconds:.0f} s{done}"
     )
 
 
-def trials_table(title: str, trials: Sequence[FinishedTrial]) -> Table:
+def trials_table(title: str, trials: Sequence[FinishedTrial], aim: Aim) -> Table:
     """A row for each trial in the given order."""
     from rich.table import Table
     from rich.text import Text
@@ -90,7 +118,7 @@ def trials_table(title: str, trials: Sequence[FinishedTrial]) -> Table:
     table.add_column("trial", justify="right")
     for key in trials[0].words:
         table.add_column(key.removeprefix("method."), justify="right")
-    for head in ("left out ↓", "adapted to", "folds", "s"):
+    for head in (f"{aim.value} ↓", aim.check, aim.parts, "s"):
         table.add_column(head, justify="right")
     table.add_column("")
     best = best_of(trials)
@@ -99,8 +127,8 @@ def trials_table(title: str, trials: Sequence[FinishedTrial]) -> Table:
             str(t.number),
             *map(Text, t.words.values()),  # a list of a choice is no markup
             "-" if t.value is None else f"{t.value:.4f}",
-            "-" if t.kept_distance is None else f"{t.kept_distance:.4f}",
-            str(len(t.folds)),
+            "-" if t.check is None else f"{t.check:.4f}",
+            str(len(t.parts)),
             f"{t.seconds:.0f}",
             "" if t.state == "complete" else t.state,
             style="bold" if t is best else None,
@@ -108,17 +136,21 @@ def trials_table(title: str, trials: Sequence[FinishedTrial]) -> Table:
     return table
 
 
-def trial_json(trial: FinishedTrial) -> JsonDict:
+def trial_json(trial: FinishedTrial, aim: Aim) -> JsonDict:
     """A trial for the JSON file, without times, so that equal studies give equal files."""
     return {
         "number": trial.number,
         "state": trial.state,
         "settings": dict(sorted(trial.words.items())),
-        "left_out": trial.value,
-        "adapted_to": trial.kept_distance,
-        "folds": [
-            {"held": list(f.held), "left_out": f.left_out_distance, "adapted_to": f.kept_distance}
-            for f in trial.folds
+        _key(aim.value): trial.value,
+        _key(aim.check): trial.check,
+        aim.parts: [
+            {"of": list(part.of), _key(aim.value): part.value, _key(aim.check): part.check}
+            for part in trial.parts
         ],
         "reason": trial.reason,
     }
+
+
+def _key(name: str) -> str:
+    return name.replace(" ", "_")

@@ -30,14 +30,11 @@ from fsig_bench.tune.candidates import (
     without_reference,
 )
 from fsig_bench.tune.leave_out import (
-    Fold,
     SharingProgress,
     copying_score,
     folds,
     leave_out,
-    mean_kept_distance,
     mean_nearest,
-    objective,
 )
 from fsig_bench.tune.ranges import in_present_words, outdated, parse
 from fsig_bench.tune.space import (
@@ -49,7 +46,7 @@ from fsig_bench.tune.space import (
     whole_grid,
 )
 from fsig_bench.tune.study import Study
-from fsig_bench.tune.trials import best_of, ranked
+from fsig_bench.tune.trials import Part, best_of, mean_check, objective, ranked
 
 
 class TestSpace:
@@ -260,9 +257,9 @@ class TestObjective:
         )
         assert torch.equal(method.shown[0], shots[1:])
         assert torch.equal(method.shown[1], shots[[0, 2]])
-        assert seen[0].left_out_distance == pytest.approx(0.4**2, abs=1e-6)
-        assert seen[1].left_out_distance == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
-        assert mean_kept_distance(seen) == pytest.approx(0, abs=1e-6)
+        assert seen[0].value == pytest.approx(0.4**2, abs=1e-6)
+        assert seen[1].value == pytest.approx((0.4**2 + 0.8**2) / 2, abs=1e-6)
+        assert mean_check(seen) == pytest.approx(0, abs=1e-6)
         assert objective(seen) == pytest.approx((0.16 + 0.4) / 2, abs=1e-6)
 
     def test_a_replay_scores_as_it_was_foretold(self):
@@ -285,7 +282,7 @@ class TestObjective:
         by = {"splits": folds(4, 1, 0), "samples": 41, "seed": 0, "draw": 0, "batch_size": 7}
         spread, copies = (list(leave_out(m(), shots, Flat(), **by)) for m in (Spread, Replay))
         assert objective(spread) < 0.01 < objective(copies)
-        assert mean_kept_distance(copies) < 1e-6
+        assert mean_check(copies) < 1e-6
 
     def test_samples_that_are_no_images_count_as_divergence(self):
         class Broken(Replay):
@@ -354,7 +351,7 @@ class TestObjective:
 
 
 def folds_of(value, count=3):
-    return [Fold(held=(n,), left_out_distance=value, kept_distance=value / 2) for n in range(count)]
+    return [Part(of=(n,), value=value, check=value / 2) for n in range(count)]
 
 
 def study_of(tmp_path, *words, first=None, seed=0):

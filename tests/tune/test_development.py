@@ -1,0 +1,99 @@
+"""Settings chosen with a reference: on development targets only, by distance and copies."""
+
+import json
+import math
+import shlex
+from dataclasses import replace
+
+import pytest
+from helpers import make_cell
+
+from fsig_bench.faceworld.domains import DEVELOPMENT
+from fsig_bench.faceworld.reader import FactorReader
+from fsig_bench.metrics.frechet import frechet_distance
+from fsig_bench.store.store import Store
+from fsig_bench.tune import __main__ as tune
+from fsig_bench.tune.candidates import parse_request
+from fsig_bench.tune.development import measure, targets_of
+from fsig_bench.tune.trials import Part
+
+SMALL = ["method=source", "k=2", "samples=40", "dataset.n_ref=100", "method.num_steps=choice(2,3)"]
+
+
+def test_a_study_looks_at_every_development_target_and_subset(tmp_path, capsys, monkeypatch):
+    seen = []
+
+    def measured(cell, store, of):
+        seen.append((cell.dataset.name, cell.shots.subset, of))
+        assert sorted(cell.protocol.metrics) == ["copy_rate", "fd"]
+        assert cell.samples.num_scored == 40
+        steps = cell.method.spec["num_steps"]
+        return Part(of=of, value=steps + 10 * of[0] + of[1], check=0.5 * of[1])
+
+    monkeypatch.setattr("fsig_bench.tune.development.measure", measured)
+    words = ["objective=reference", "dataset=dev", *SMALL, "subsets=2", "trials=2"]
+    assert tune.main([*words, f"results_dir={tmp_path}"]) == 0
+    (path,) = (tmp_path / "tune").glob("source-dev-*.json")
+    result, out = json.loads(path.read_text()), capsys.readouterr().out
+    cells = [(d, n, (i, n)) for i, d in enumerate(DEVELOPMENT) for n in (0, 1)]
+    assert seen == cells * 2
+    assert result["uses"] == "shots and references of elders, pixelart"
+    assert result["uses"] in out and result["copying"] is None
+    best, other = result["trials"]
+    assert best["settings"] == {"method.num_steps": "2"} and best["objective"] == 2 + 5 + 0.5
+    assert other["objective"] == 8.5 and other["copy_rate"] == 0.25
+    assert [c["of"] for c in best["cells"]] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    words = shlex.split(result["command"])
+    assert "dataset=elders" in words and "method.num_steps=2" in words
+
+
+def test_the_objective_is_the_log_of_the_distance_plus_the_copies(tmp_path):
+    words = ["method=copy", "dataset=elders", "k=2", "num_images=40", "dataset.n_ref=100"]
+    cell = make_cell(*words, "controls=[]")
+    kept = {name: cell.protocol.metrics[name] for name in ("fd", "copy_rate")}
+    cell = replace(cell, protocol=replace(cell.protocol, metrics=kept))
+    part = measure(cell, Store(tmp_path), (0, 0))
+    reader = FactorReader(weights="baselines/weights/mini/reader.safetensors", trunk_maps=4)
+    shots, real = cell.dataset.shots(2, 0), cell.dataset.reference_at(range(100))
+    distance = frechet_distance(
+        fake=reader.features(shots.repeat(20, 1, 1, 1)), real=reader.features(real)
+    )
+    assert part.check == 1 and part.of == (0, 0)
+    assert part.value == pytest.approx(math.log(distance) + 1, rel=1e-4)
+
+
+@pytest.mark.parametrize("dataset", ["babies", "sketches", "adults", "folder"])
+def test_targets_that_are_reported_are_barred(dataset, tmp_path):
+    words = ["objective=reference", f"dataset={dataset}", *SMALL, f"results_dir={tmp_path}"]
+    with pytest.raises(ValueError, match=f"dataset={dataset}: objective=reference looks at"):
+        tune.main(words)
+    assert not (tmp_path / "tune").exists()
+
+
+def test_one_development_target_may_be_named():
+    assert targets_of(["dataset=dev", "k=5"]) == (["k=5"], DEVELOPMENT)
+    assert targets_of(["dataset=pixelart"]) == ([], ("pixelart",))
+    with pytest.raises(ValueError, match="give dataset=dev or one of elders, pixelart"):
+        targets_of(["k=5"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["objective=fid"], "objective=fid: choose one of shots, reference"),
+        (["objective=reference", "held=3"], "held=3 has no meaning with objective=reference"),
+        (["subsets=3"], "subsets=3 has no meaning with objective=shots"),
+        (["objective=shots", "objective=shots"], "objective is given more than once"),
+    ],
+)
+def test_words_of_the_other_objective_are_refused(words, said):
+    with pytest.raises(ValueError, match=said):
+        parse_request(["method.lr=interval(1,2)", *words])
+
+
+def test_a_protocol_without_the_distances_is_refused(tmp_path):
+    words = ["objective=reference", "dataset=dev", "protocol=cdc2021", *SMALL]
+    with pytest.raises(
+        ValueError, match="protocol=cdc2021 has no copy_rate, which objective=reference needs"
+    ):
+        tune.main([*words, f"results_dir={tmp_path}"])
