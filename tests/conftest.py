@@ -7,11 +7,15 @@ from torch import Tensor
 
 from baselines.common.unet import PixelUNet
 
+# Files that take about a minute or more, the longest first.
+LONG = ["test_contract.py", "test_launchers.py", "test_performance.py", "test_run.py"]
+
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first, so that two workers end at about the same time."""
+    """Long files come first, then those with slow tests: two workers end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    place = {name: n for n, name in enumerate(LONG)}
+    items.sort(key=lambda item: (place.get(item.path.name, len(LONG)), item.path not in slow))
 
 
 def pytest_collection_finish():

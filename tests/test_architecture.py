@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from helpers import ROOT
+from helpers import BRIEF, ROOT
 from test_layers import FLOOR
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
@@ -47,8 +47,9 @@ print("SEEN", *(str(Path(f).relative_to(root)) for f in seen))
 
 
 def test_a_run_enters_every_file_of_the_path_in_that_order(tmp_path):
-    words = ["method=crdi", "dataset=babies", "experiment=smoke", f"results_dir={tmp_path}"]
-    words += ["method.draws=1", "method.num_steps=9", "method.t_end=6", "dataset.n_ref=100", "k=2"]
+    words = [*BRIEF, "method=crdi", "dataset=babies", "experiment=smoke"]
+    words += [f"results_dir={tmp_path}", "dataset.n_ref=100", "k=2"]
+    words += ["method.draws=1", "method.num_steps=9", "method.t_end=6"]
     words += ["num_images=6", "suite.shard_size=6", "figures.tsne_points=6"]
     done = subprocess.run(
         [sys.executable, "-c", TRACE.format(root=str(ROOT), words=words)],

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 
 import pytest
 from helpers import ROOT, cli, composed
@@ -111,7 +112,14 @@ FILES = re.compile(r"`(my_[a-z_/.]+)`[^`]*?:\n\n```[a-z]+\n(.*?)```", re.S)
             ["method=copy", "+metric@protocol.metrics.nearest_other=nearest_other"],
             "nearest_other",
         ),
-        ("suites.md", ["method=copy", "network@suite.perceptual=blocks"], "lpips_diversity"),
+        (
+            "suites.md",
+            [
+                *("method=copy", "network@suite.perceptual=blocks"),
+                "+metric@protocol.metrics.lpips_diversity=lpips_diversity",
+            ],
+            "lpips_diversity",
+        ),
     ],
 )
 def test_what_the_pages_add_works(page, words, name, tmp_path):
@@ -121,8 +129,12 @@ def test_what_the_pages_add_works(page, words, name, tmp_path):
     for path, body in files:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(body)
+    brief = tmp_path / "my_conf" / "protocol" / "brief.yaml"  # two quick metrics, and the page's
+    brief.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "tests" / "conf" / "protocol" / "brief.yaml", brief)
     small = ["k=10", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8", "batch_size=4"]
     small += ["figures.tsne_points=12", "controls=[]", f"results_dir={tmp_path / 'results'}"]
+    small += ["protocol=brief", "figures.embedding=pca"]
     start = ["--config-dir", str(tmp_path / "my_conf"), "dataset=babies"]
     done = cli(*start, *words, *small, env={"PYTHONPATH": str(tmp_path)})
     (record,) = load([tmp_path / "results" / "runs"])

@@ -134,7 +134,10 @@ def test_a_method_from_outside_brings_its_own_values_for_a_suite(tmp_path):
     for name, text in OWN.items():
         (tmp_path / "my conf" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "my conf" / name).write_text(text)
-    words = ["method=repeat", *SMALL[1:], f"results_dir={tmp_path / 'results'}"]
+    brief = ROOT / "tests" / "conf" / "protocol" / "brief.yaml"  # two quick metrics
+    (tmp_path / "my conf" / "protocol").mkdir()
+    (tmp_path / "my conf" / "protocol" / "brief.yaml").write_text(brief.read_text())
+    words = ["method=repeat", *SMALL[1:], "protocol=brief", f"results_dir={tmp_path / 'results'}"]
     record = fsig_bench.run(*words, config_dir=tmp_path / "my conf")
     assert record["method"] == "repeat"
     assert record["config"]["method"]["card"]["label"] == "own of mini"

@@ -97,7 +97,8 @@ def test_the_code_and_its_files_are_those_of_the_wheel(scripts, folder):
 
 
 def test_the_command_runs_a_method_from_an_empty_folder(scripts, folder):
-    words = ["method=crdi", "dataset=babies", "experiment=smoke"]
+    words = ["method=crdi", "dataset=babies", "experiment=smoke", "k=2", "num_images=8"]
+    words += ["dataset.n_ref=100", "figures.embedding=pca"]
     assert "Frechet distance" in typed(scripts, folder, "fsig-bench", *words)
     (path,) = (folder / "results" / "smoke" / "runs").rglob("record.json")
     record = json.loads(path.read_text())

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,17 +109,20 @@ def row(what: str, outcome: Outcome, *, processes: int, count: int) -> str:
     return f"| {asked} | {o.pieces} pieces | {wrong} | {o.seconds:.0f} s |"
 
 
-if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    processes, count, kills = [*given, *(8, 20, 0)[len(given) :]]
+def crowds(processes: int, count: int, kills: int = 0) -> int:
+    """A crowd with flock and one without, a printed row each; returns what went wrong in both."""
     wrong = 0
     for what in ("flock", "lock files"):
-        with tempfile.TemporaryDirectory() as folder:
-            if what == "flock":
-                found = crowd(Path(folder), processes=processes, count=count, kills=kills)
-            else:
-                with without_flock():
-                    found = crowd(Path(folder), processes=processes, count=count, kills=kills)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            without_flock() if what == "lock files" else nullcontext(),
+        ):
+            found = crowd(Path(folder), processes=processes, count=count, kills=kills)
         print(row(what, found, processes=processes, count=count), flush=True)
         wrong += found.wrong
-    raise SystemExit(wrong > 0)
+    return wrong
+
+
+if __name__ == "__main__":
+    given = [int(word) for word in sys.argv[1:]]
+    raise SystemExit(crowds(*[*given, *(8, 20, 0)[len(given) :]]) > 0)

@@ -3,9 +3,6 @@
 import functools
 import http.server
 import io
-import os
-import signal
-import subprocess
 import threading
 import time
 import zipfile
@@ -15,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from baselines_foreign import SMALL, Tape, adm_forward
-from helpers import ROOT, cli, command, composed
+from helpers import cli, composed, start
 from PIL import Image
 
 from fsig_bench.report.fill.costs import cost_lines, read_costs
@@ -160,14 +157,12 @@ def test_one_command_fills_a_table_and_goes_on_after_a_kill(world, tmp_path):
     ):
         assert text in told
     assert not asked and not results.exists() and not (tmp_path / "cache").exists()
-    first = subprocess.Popen(
-        command(*words, "accept_licence=true"), cwd=ROOT, env=os.environ | cache(tmp_path)
-    )
+    first = start(*words, "accept_licence=true", env=cache(tmp_path))
     deadline = time.monotonic() + 240
     while not (shards := sorted(results.glob("store/sample/*/*.safetensors"))):
         assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
+    first.kill()
     first.wait()
     before = {path: path.stat().st_mtime_ns for path in shards}
     assert not list(results.glob("runs/**/record.json"))

@@ -1,16 +1,12 @@
 """Precision, compilation, offload, memory and teams: what may change numbers, and what may not."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 
 import pytest
 import torch
-from helpers import BRIEF, ROOT, build, cli, make_cell, records
+from helpers import BRIEF, ROOT, build, cli, make_cell, records, start
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from baselines.common.data_parallel import shard_groups
@@ -52,11 +48,11 @@ def share_changed(a, b):
     return float(torch.cat([((a[n] - b[n]).abs() > 1e-5).flatten() for n in a]).float().mean())
 
 
-@pytest.mark.parametrize("word", ["method.groups_at_once=1", "method.checkpointing=true"])
-def test_what_saves_memory_does_not_change_the_step(word):
-    assert make_cell(*SMALL, *STUDIO).run_id == make_cell(*SMALL, *STUDIO, word).run_id
+def test_what_saves_memory_does_not_change_the_step():
     plain = adapted(*STUDIO)
-    assert share_changed(plain, adapted(*STUDIO, word)) < 0.001
+    for word in ("method.groups_at_once=1", "method.checkpointing=true"):
+        assert make_cell(*SMALL, *STUDIO).run_id == make_cell(*SMALL, *STUDIO, word).run_id
+        assert share_changed(plain, adapted(*STUDIO, word)) < 0.001, word
     # What the comparison would see: another objective.
     assert share_changed(plain, adapted(*STUDIO, "method.objective.l_img=0")) > 0.01
 
@@ -136,17 +132,14 @@ def test_training_in_half_precision_goes_on_from_its_own_steps():
 
 
 def test_half_precision_runs_and_says_so(tmp_path):
-    words = [*SMALL, "method=source", "method.num_steps=4"]
-    cli(*words, f"results_dir={tmp_path}")
-    cli(*words, f"results_dir={tmp_path}", "precision.sample=bf16")
-    found = sorted(
-        (r["config"]["precision"]["sample"], r["pixels_sha256"], r["metrics"]["fd"]["value"])
-        for p in tmp_path.glob("runs/**/record.json")
-        for r in [json.loads(p.read_text())]
+    words, store = [*SMALL, "method=source", "method.num_steps=2"], Store(tmp_path)
+    full, half = (
+        run(make_cell(*words, f"precision.sample={name}"), store)[0] for name in ("fp32", "bf16")
     )
-    (half, a, fd_half), (full, b, fd_full) = found
-    assert (half, full) == ("bf16", "fp32") and a != b
-    assert fd_half == pytest.approx(fd_full, rel=0.1)
+    assert [r["config"]["precision"]["sample"] for r in (full, half)] == ["fp32", "bf16"]
+    assert full["pixels_sha256"] != half["pixels_sha256"]
+    fd = [r["metrics"]["fd"]["value"] for r in (full, half)]
+    assert fd[1] == pytest.approx(fd[0], rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -184,14 +177,22 @@ class Holder:
         return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.SiLU())
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler here")
-def test_compiled_networks_give_the_same_up_to_rounding():
+def test_compiled_networks_give_the_same_up_to_rounding(monkeypatch):
+    """With Dynamo and autograd as in a run; tests/test_gpu.py has the code that Inductor writes."""
+    counter, compile_net = CompileCounterWithBackend("aot_eager"), torch.nn.Module.compile
+
+    def without_inductor(net, *, mode):
+        assert mode == "default"
+        compile_net(net, backend=counter)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", without_inductor)
     x, plain = torch.randn(2, 4), Holder()
     place = Place(device="cpu", batch_size=1, workers=1, compile="default", offload=False)
     compiled = compile_or_offload(Holder(), place)
     assert plain.net._compiled_call_impl is None and compiled.net._compiled_call_impl is not None
     with torch.no_grad():
         torch.testing.assert_close(plain.net(x), compiled.net(x), rtol=1e-5, atol=1e-6)
+    assert counter.frame_count == 1
 
 
 def compiled_by(monkeypatch):
@@ -273,21 +274,28 @@ def test_a_tuned_copy_is_one_graph_whatever_the_step_drops():
     assert all(torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-4) for a, b in pairs)
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 @pytest.mark.slow
 def test_a_team_leaves_one_record_of_the_same_images(tmp_path):
-    args = [*SMALL, *STUDIO, "controls=[source]"]
+    """Two processes with the environment that torchrun gives to its own."""
+    args = [*SMALL, *STUDIO, "method.sample.num_steps=2", "controls=[source]"]
     cli(*args, f"results_dir={tmp_path / 'one'}")
-    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    done = subprocess.run(
-        [*start, "-m", "fsig_bench", *args, f"results_dir={tmp_path / 'two'}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("record ") == 2  # one a cell, not one a process
+    env = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    env |= {"MASTER_PORT": str(free_port())}
+    env |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    team = [
+        start(
+            *args, f"results_dir={tmp_path / 'two'}", env=env | {"RANK": rank, "LOCAL_RANK": rank}
+        )
+        for rank in "01"
+    ]
+    told = [member.communicate(timeout=300) for member in team]
+    assert [member.returncode for member in team] == [0, 0], told
+    assert sum(out.count("record ") for out, _ in told) == 2  # one a cell, not one a process
     one, two = (records(tmp_path / name) for name in ("one", "two"))
     assert one.keys() == two.keys() and len(one) == 2
     for key in one:

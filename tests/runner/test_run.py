@@ -141,7 +141,7 @@ def test_other_batch_sizes_change_rounding_only(whole, tmp_path):
     folder, record, _ = whole
     first = Store(folder)
     drawn = {}
-    for size in (5, 1, 3, 64):
+    for size in (5, 1, 64):
         cell = make_cell(*SMALL, f"batch_size={size}", "device=cpu")
         store, method = Store(tmp_path / str(size)), build_method(cell.method, cell.place)
         state, _ = first.load_state(cell.adapt_key)
@@ -203,8 +203,8 @@ def test_a_sweep_may_choose_methods_and_datasets(tmp_path):
     lines = by_hand.stdout.split()
     pairs = [(m, d) for m in ("copy", "crdi") for d in ("babies", "sketches")]
     assert [any(f"/{m}/{d}/" in w for w in lines) for m, d in pairs] == [True] * 4
-    narrowed = cli("-m", "experiment=mini_grid", "method=copy,real", "seed=0,1", *shared)
-    assert narrowed.stdout.count("to do") == 2 * 6 * 2
+    narrowed = cli("-m", "experiment=mini_grid", "method=copy,real", "seed=0", *shared)
+    assert narrowed.stdout.count("to do") == 2 * 6
 
 
 def test_a_sweep_goes_on_after_a_failure_and_passes_over_what_is_finished(tmp_path):

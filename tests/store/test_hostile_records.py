@@ -1,8 +1,9 @@
 """Damaged, forged and foreign records: each is named and left out, and stops no other's report."""
 
 import importlib.util
-import subprocess
-import sys
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,15 @@ from helpers import ROOT
 from hostile_cases import CASES, FOLDER, HTML, base, sealed
 
 from fsig_bench.report.__main__ import main as report
+from fsig_bench.report.html.build import write_report
+from fsig_bench.report.html.pictures import Writer
 from fsig_bench.report.local_targets import build_images, foreign_reason
+from fsig_bench.report.records import load
 from fsig_bench.report.verify import replay
 from fsig_bench.store.records import read_record
 from fsig_bench.store.store import Store
 
+FORK = multiprocessing.get_context("fork")
 spec = importlib.util.spec_from_file_location(
     "hostile_records", ROOT / "tests" / "bench" / "hostile_records.py"
 )
@@ -95,34 +100,33 @@ def test_images_are_built_of_classes_that_hold_images_alone():
         build_images({"_target_": "fsig_bench.trackers.wandb.WandbTracker"})
 
 
+def write_until(folder, count):
+    """Writes a report, and dies once it has written `count` pictures or pages."""
+    put = Writer.__call__
+
+    def write(self, name, data):
+        put(self, name, data)
+        if len(self.written) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Writer.__call__ = write
+    records = load([ROOT / "results" / "reference" / "mini" / "copy" / "babies"])
+    write_report(records, results=folder, out=folder / "report")
+
+
 def test_a_killed_report_can_be_written_again(tmp_path):
     """Killed at its first picture or page, whatever has been written by then."""
-    code = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from fsig_bench.report.html import build\n"
-        "from fsig_bench.report.records import load\n"
-        "from fsig_bench.report.html.pictures import Writer\n"
-        "put = Writer.__call__\n"
-        "def write(self, name, data):\n"
-        "    put(self, name, data)\n"
-        "    if len(self.written) == int(sys.argv[2]): os.kill(os.getpid(), 9)\n"
-        "Writer.__call__ = write\n"
-        "records = load([Path('results/reference/mini/copy/babies')])\n"
-        "build.write_report(records, results=Path(sys.argv[1]), out=Path(sys.argv[1]) / 'report')\n"
-    )
-    for count in ("1", "4", "0"):
-        words = [sys.executable, "-c", code, str(tmp_path), count]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == (0 if count == "0" else -9), done.stderr
+    for count in (1, 4, 0):
+        process = FORK.Process(target=write_until, args=(tmp_path, count))
+        process.start()
+        process.join()
+        assert process.exitcode == (-signal.SIGKILL if count else 0)
     assert "not finished" not in (tmp_path / "report" / "index.html").read_text()
 
 
 def test_names_of_html_do_not_reach_a_page(tmp_path):
     record = base()
     record["config"]["method"]["card"]["label"] = HTML
-    from fsig_bench.report.html.build import write_report
-
     write_report([record], results=tmp_path, out=tmp_path / "report")
     for page in (tmp_path / "report").rglob("*.html"):
         assert HTML not in page.read_text(), page

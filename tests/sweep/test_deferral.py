@@ -15,7 +15,7 @@ from fsig_bench.store.store import Store
 CELL = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 CELL += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
 CELL += ["method=source", "method.num_steps=2"]
-SPAWN = multiprocessing.get_context("spawn")
+FORK = multiprocessing.get_context("fork")
 
 
 def hold(path, ready, go):
@@ -30,8 +30,8 @@ def other():
     started = []
 
     def hold_lock(path):
-        ready, go = SPAWN.Event(), SPAWN.Event()
-        process = SPAWN.Process(target=hold, args=(path, ready, go))
+        ready, go = FORK.Event(), FORK.Event()
+        process = FORK.Process(target=hold, args=(path, ready, go))
         process.start()
         started.append(process)
         assert ready.wait(60)
