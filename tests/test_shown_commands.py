@@ -137,7 +137,7 @@ def test_a_training_has_all_its_settings(page, words, monkeypatch):
 
 def test_commands_are_found_in_every_kind_of_block():
     text = (
-        "Words.\n\n    A=1 make run   # why\n    fsig-bench \\\n        list\n\n"
+        "Words.\n\n    A=1 make run   # why\n    fsig-bench \\\n        list\n    made of 3\n\n"
         "```sh\ngit clone x && cd x\n```\n\n- a list\n    that goes on\n\n"
         "```python\nmake = 1\n```\n"
     )
