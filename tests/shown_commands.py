@@ -9,7 +9,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "results" / "README.md"]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 START = r"(?:python -m|fsig-bench) "
 ASSIGNED = re.compile(r"[A-Z_]+=")  # a variable of the environment before the program
-# Indented lines that begin otherwise show output or an equation. All lines of sh blocks are commands.
+# Other indented lines show output or an equation. In a block marked sh, all lines are commands.
 PROGRAM = re.compile(
     r"(?:[A-Z_]+=\S+ )*(?:fsig-bench|python|pip|make|git|torchrun|wandb|tensorboard|pytest|cd|mkdir"
     r"|eval|docker|pre-commit|tools/\S+\.sh|\.venv/bin/\S+)(?: |$)"
