@@ -1,8 +1,8 @@
-# Two commands: make run, make test. Both make .venv first.
+# Two commands: make run, make test. Both make .venv first. `make docs` builds the documentation.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint clean
+.PHONY: run test lint docs clean
 
 run: .venv/.run
 	$(BIN)/python -m fsig_bench method=crdi dataset=babies
@@ -16,6 +16,10 @@ lint: .venv/.test
 	$(BIN)/mypy fsig_bench baselines tools
 	$(BIN)/lint-imports
 
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo site/index.html
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -27,5 +31,9 @@ lint: .venv/.test
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ .venv/.run
 
+.venv/.docs: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@ .venv/.run
+
 clean:
-	rm -rf .venv outputs results/runs results/store results/smoke
+	rm -rf .venv outputs site results/runs results/store results/smoke

@@ -40,8 +40,8 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> Record:
         config_dir: a folder with config groups of your own, as `--config-dir`.
 
     Returns:
-        The fields of record.json (results/README.md says what each means): `metrics` by name, each
-        with a `value`, `timing_s` in seconds, `config`, `environment`, ...
+        The fields of record.json, among them `metrics` (by name, each with a `value`), `timing_s`
+        (in seconds), `config` and `environment`. results/README.md says what each field means.
 
     Raises:
         ValueError: a setting is wrong, or a file is damaged; the message names value and remedy.
@@ -93,9 +93,10 @@ def score(
         config_dir: a folder with config groups of your own, as `--config-dir`.
 
     Returns:
-        By metric: `value` (a float in the metric's own unit; None with a `reason` where it needs
-        what is not given), `extractor` (the network), `n_real`, `n_fake`, what the metric adds, and
-        `protocol_hash`, as records state it (None while it depends on a file that is missing).
+        A dictionary for each metric, with `value` (a float in the metric's own unit; None with a
+        `reason` where it needs what is not given), `extractor` (the network), `n_real`, `n_fake`,
+        what the metric adds, and `protocol_hash`, as records state it (None while it depends on a
+        file that is missing).
 
     Raises:
         ValueError: images that cannot be read or do not fit, an unknown suite, protocol or metric.

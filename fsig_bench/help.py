@@ -19,6 +19,8 @@ WORDS = {
     "score": "fsig_bench.runner.score_files",
     "check": "fsig_bench.runner.contract",
     "audit": "fsig_bench.report.audit.__main__",
+    "submit": "fsig_bench.report.board.submit",
+    "leaderboard": "fsig_bench.report.board.__main__",
     "list": "fsig_bench.listing",
 }
 GROUPS = {
@@ -72,6 +74,8 @@ Other words
   fsig-bench audit      which metric sees which planted fault, and how early?
   fsig-bench tune       settings of a method chosen on the shots alone
   fsig-bench prepare    the paper suite's images, downloaded or imported
+  fsig-bench submit     a bundle of runs for the leaderboard
+  fsig-bench leaderboard    checks bundles, scores them again, and builds the page
   fsig-bench list       methods, datasets, protocols, metrics, suites and presets, a line each
   dry_run=true, preflight=only    what a run would do and what it costs"""
 

@@ -19,7 +19,7 @@ MINI_SWEEPS = {
     p.stem: sweep["params"]
     for p in sorted((CONF / "experiment").glob("*.yaml"))
     if (sweep := yaml.safe_load(p.read_text()).get("hydra", {}).get("sweeper"))
-    and not p.stem.startswith("paper_")
+    and not p.stem.startswith(("paper_", "grid"))  # tests/sweep/test_grid.py
 }
 
 

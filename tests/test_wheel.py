@@ -76,6 +76,7 @@ def test_the_wheel_holds_configs_weights_and_published_numbers(wheel):
     shipped = [p for p in templates if p.suffix in (".html", ".css", ".js")]
     assert {p.relative_to(ROOT).as_posix() for p in shipped} <= names
     assert not [n for n in names if n.startswith(("tests", "tools", "docs", "conf", "results"))]
+    assert {"fsig_bench/py.typed", "baselines/py.typed"} <= names
     assert any(n.endswith("licenses/LICENSE") for n in names)
 
 

@@ -26,6 +26,8 @@ class MetricCard:
     heading: str
     decimals: int = 4
     better: Better = "none"  # like_real: best where real images score the same
+    published: Better | None = None  # how papers read it, where that is another direction
+    significant: int | None = None  # digits that tables show at most, from the first one on
     factor: float = 1.0  # what a value is multiplied by before it is shown
     distance: bool = False  # to the reference: reported where copies of the shots score better
     max_samples: int | None = None  # more are refused before a run; None: computed by blocks
@@ -42,9 +44,28 @@ class MetricCard:
         """Heading and arrow."""
         return f"{self.heading} {self.arrow}".strip()
 
+    @property
+    def claimed(self) -> Better:
+        """The direction that papers give it."""
+        return self.published or self.better
+
+    @property
+    def claimed_title(self) -> str:
+        """Heading and the arrow that papers give it."""
+        return f"{self.heading} {ARROWS[self.claimed]}".strip()
+
+    def decimals_for(self, values: Iterable[float]) -> int:
+        """How many decimals a table shows of its values, which are in the unit of the heading."""
+        largest = max(map(abs, values), default=0.0)
+        if self.significant is None or largest < 1:
+            return self.decimals
+        before_point = len(str(int(largest)))
+        return min(self.decimals, max(0, self.significant - before_point))
+
     def text(self, value: float) -> str:
         """A value as tables show it."""
-        return f"{value * self.factor:.{self.decimals}f}"
+        shown = value * self.factor
+        return f"{shown:.{self.decimals_for([shown])}f}"
 
 
 KEYS = tuple(field.name for field in fields(MetricCard))
@@ -60,20 +81,25 @@ def check_card(name: str, node: object) -> None:
         raise ValueError(
             f"the card of metric {name} has the key {unknown[0]}; known are {', '.join(KEYS)}"
         )
-    if (better := node.get("better", "none")) not in get_args(Better):
-        raise ValueError(
-            f"the card of metric {name} has better={better!r}; choose one of {', '.join(ARROWS)}"
-        )
+    for key in ("better", "published"):
+        better = node.get(key, "none")
+        if better not in get_args(Better) and not (key == "published" and better is None):
+            raise ValueError(
+                f"the card of metric {name} has {key}={better!r}; choose one of {', '.join(ARROWS)}"
+            )
     decimals = node.get("decimals", 4)
     if not isinstance(decimals, int) or isinstance(decimals, bool) or decimals < 0:
         raise ValueError(
             f"the card of metric {name} has decimals={decimals!r}; give a whole number from 0"
         )
-    limit = node.get("max_samples")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise ValueError(
-            f"the card of metric {name} has max_samples={limit!r}; give a whole number from 1"
-        )
+    for key in ("max_samples", "significant"):
+        limit = node.get(key)
+        if limit is None:
+            continue
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise ValueError(
+                f"the card of metric {name} has {key}={limit!r}; give a whole number from 1"
+            )
     if not isinstance(node.get("is_p_value", False), bool):
         raise ValueError(
             f"the card of metric {name} has is_p_value={node['is_p_value']!r}; give true or false"
@@ -121,8 +147,16 @@ def metric_card(name: str, records: Iterable[Record] = ()) -> MetricCard:
     for record in records:
         metrics = record.get("config", {}).get("protocol", {}).get("metrics", {})
         if node := (metrics.get(name) or {}).get("card"):
-            return _from_node(node)
+            return _from_node(_as_today(name, node))
     return _from_node(committed_cards().get(name, {"heading": name}))
+
+
+def _as_today(name: str, node: Json) -> Json:
+    """A record's card with today's direction, where it has the one that papers give the metric."""
+    today = committed_cards().get(name, {})
+    if "published" not in today or node.get("better") != today["published"]:
+        return node
+    return {**node, "better": today["better"], "published": today["published"]}
 
 
 def _from_node(node: Json) -> MetricCard:

@@ -8,104 +8,143 @@
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR is the same.
 
 Differences are paired: the same target, shots, seed, draw seed, number of samples and protocol on
-both sides, so what they share cancels. The interval is Student's over those pairs. Nothing is
-resampled with replacement: that inflates Frechet distances. test=NAME is a permutation test of
-conf/metric; it needs the samples of the runs, which lie in the store of a results folder.
+both sides, so what they share cancels. Within a target the set of shots is the unit of the
+interval; where all pairs have one set, a seed is, and the page says that other shots are left out.
+Over all targets the target is the unit, so that pairs of one target do not count as independent. A
+metric that is best where real images score the same is compared by its distance to `real`.
+p-values are corrected over the whole page (Holm). Nothing is resampled with replacement: that
+inflates Frechet distances. test=NAME is a permutation test of conf/metric; it needs the samples of
+the runs, which lie in the store of a results folder.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from scipy import stats
 
 from fsig_bench.api.plain import Record
 from fsig_bench.console import parse_words, run_word
 from fsig_bench.metrics.cards import metric_cards
-from fsig_bench.report.records import load, pair_key, record_folders
+from fsig_bench.report.inference.intervals import RISK, holm
+from fsig_bench.report.inference.paired import Difference, differences
+from fsig_bench.report.inference.scores import Scores, scores_of
+from fsig_bench.report.records import comparable_setting, load, record_folders
 from fsig_bench.report.variants import main_variant
 
-LEVEL = 0.95
+UNITS = {"target": "targets", "subset": "sets of shots", "seed": "seeds", "draw": "draws"}
+DECIDED, OF_THESE_SHOTS = "*", "†"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
-    """Of a metric, first method minus second, over pairs."""
+class Compared:
+    """Two methods by one metric, of records of one setting."""
 
-    pairs: int
-    mean: float
-    low: float | None  # of the 95 % interval; None with a single pair
-    high: float | None
-
-    @property
-    def decided(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low is not None and self.high is not None and self.low * self.high > 0
+    setting: str  # in words
+    scores: Scores
+    rows: tuple[Difference, ...]
 
 
-def difference(values: Sequence[float]) -> Difference:
-    """Mean of paired differences with Student's interval.
-
-    Raises:
-        ValueError: no pairs.
-    """
-    if not values:
-        raise ValueError("no pairs: the two methods share no target, seed and protocol")
-    mean, n = statistics.fmean(values), len(values)
-    if n == 1:
-        return Difference(pairs=1, mean=mean, low=None, high=None)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * statistics.stdev(values) / math.sqrt(n)
-    return Difference(pairs=n, mean=mean, low=mean - half, high=mean + half)
+def setting_words(record: Record) -> str:
+    """Suite, protocol, shots and samples."""
+    suite, protocol, version, k, count = comparable_setting(record)
+    name = f"{protocol} ({version})" if version else protocol
+    return f"suite {suite}, protocol {name}, {k} shots, {count} samples"
 
 
-def paired(
-    records: Sequence[Record], first: str, second: str, metric: str
-) -> dict[str, list[float]]:
-    """Differences by target; only pairs that agree in everything but the method."""
-    sides: dict[str, dict[tuple[str | int | None, ...], float]] = {first: {}, second: {}}
-    for r in records:
-        value = r["metrics"].get(metric, {}).get("value")
-        if r["method"] in sides and value is not None:
-            sides[r["method"]][pair_key(r)] = value
-    out: dict[str, list[float]] = defaultdict(list)
-    for key in sorted(sides[first].keys() & sides[second].keys(), key=str):
-        out[str(key[0])].append(sides[first][key] - sides[second][key])
-    return dict(out)
+def compared(records: Sequence[Record], first: str, second: str) -> list[Compared]:
+    """Every metric by which the two methods have pairs, setting by setting."""
+    groups: dict[tuple[object, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[comparable_setting(record)].append(record)
+    found = []
+    for key in sorted(groups, key=str):
+        for metric, card in metric_cards(groups[key]).items():
+            scores = scores_of(groups[key], metric)
+            rows = () if card.is_p_value else tuple(differences(scores, first, second))
+            if rows:
+                words = setting_words(groups[key][0])
+                found.append(Compared(setting=words, scores=scores, rows=rows))
+    return found
+
+
+def adjusted_p(pages: Sequence[Compared]) -> dict[tuple[int, int], float]:
+    """The p-values of all rows of a page, by page and row, after Holm's correction."""
+    tests = {
+        (i, j): row.estimate.p
+        for i, page in enumerate(pages)
+        for j, row in enumerate(page.rows)
+        if row.estimate.p is not None
+    }
+    return holm(tests)
+
+
+def row_text(row: Difference, decimals: int, p: float | None) -> str:
+    """One line: where, difference, interval, what it counts, p and its mark, new shots."""
+    e = row.estimate
+    # Adding 0.0 makes a 0 of -0.0.
+    head = f"  {row.place:<12} {round(e.mean, decimals) + 0.0:+.{decimals}f}"
+    if e.low is None or e.high is None or p is None:
+        return f"{head}  (one pair)"
+    low, high = (f"{round(v, decimals) + 0.0:.{decimals}f}" for v in (e.low, e.high))
+    text = f"{head}  ({low} to {high}; {e.count} {UNITS[row.unit]})  p {p:.2g}"
+    if p <= RISK:
+        text += f" {DECIDED if row.holds_shots else OF_THESE_SHOTS}"
+    if row.flips is not None:
+        text += f"  flips {row.flips:.0%}"
+        text += f", needs {row.needed}" if row.needed else ", needs more than there can be"
+    return text
+
+
+def notes_on(pages: Sequence[Compared], tests: Mapping[tuple[int, int], float]) -> list[str]:
+    """How to read the page; only what it shows."""
+    rows = [row for page in pages for row in page.rows]
+    notes = [f"p: after Holm's correction over the {len(tests)} tests of this page"]
+    if any(row.holds_shots for row in rows):
+        notes.append(f"{DECIDED} p is at most {RISK:.2g}")
+    if fixed := [row for row in rows if not row.holds_shots]:
+        notes.append(
+            f"{OF_THESE_SHOTS} p is at most {RISK:.2g} for these shots only; {len(fixed)} rows "
+            "have one set of shots, so their intervals leave out the choice of the shots"
+        )
+    if any(row.flips is not None for row in rows):
+        notes.append(
+            "flips: probability that the order is another one on one new set of shots; needs: "
+            "how many sets of shots a paired test takes to see this difference with power 0.8"
+        )
+    if any(page.scores.card.better == "like_real" for page in pages):
+        notes.append("distance to real: how far a method's value is from that of real images")
+    return notes
 
 
 def comparison(records: Sequence[Record], first: str, second: str) -> str:
-    """Every metric of both methods: difference and interval, by target and over all."""
+    """Every metric of both methods: difference and interval, by target and over all.
+
+    Raises:
+        ValueError: there is no record of a method, or the two share nothing.
+    """
     known = {r["method"] for r in records}
     for name in (first, second):
         if name not in known:
             raise ValueError(f"no record of {name}; there are {', '.join(sorted(known))}")
     records, asked = main_variant(records), len(records)
+    pages = compared(records, first, second)
+    if not pages:
+        raise ValueError(f"{first} and {second} share no target, shots, seed and protocol")
+    tests, settings = adjusted_p(pages), {page.setting for page in pages}
+    lines = [f"{first} minus {second}: mean of paired differences, 95 % interval, p", ""]
+    for i, page in enumerate(pages):
+        if len(settings) > 1 and (i == 0 or pages[i - 1].setting != page.setting):
+            lines.append(f"[{page.setting}]")
+        scores = page.scores
+        decimals = scores.card.decimals_for(row.estimate.mean for row in page.rows)
+        lines.append(f"{scores.compared_as} {scores.card.arrow}".rstrip())
+        lines += [row_text(row, decimals, tests.get((i, j))) for j, row in enumerate(page.rows)]
+    notes = notes_on(pages, tests)
     if left := asked - len(records):
-        note = f"{left} records of other settings than a method's most frequent are left out"
-    lines = [f"{first} minus {second}: mean of paired differences, 95 % interval, pairs", ""]
-    for metric, card in metric_cards(records).items():
-        by_target = paired(records, first, second, metric)
-        if card.is_p_value or not by_target:
-            continue
-        lines.append(f"{card.heading} {card.arrow}")
-        rows = list(by_target.items())
-        if len(rows) > 1:
-            rows.append(("all", [v for values in by_target.values() for v in values]))
-        for target, values in rows:
-            d = difference([v * card.factor for v in values])
-            digits = card.decimals
-            interval = "one pair" if d.low is None else f"{d.low:.{digits}f} to {d.high:.{digits}f}"
-            mark = "  *" if d.decided else ""
-            lines.append(f"  {target:<12} {d.mean:+.{digits}f}  ({interval}; {d.pairs}){mark}")
-    if len(lines) == 2:
-        raise ValueError(f"{first} and {second} share no target, seed and protocol")
-    tail = ["", "* the interval leaves out 0", *([note] if left else [])]
-    return "\n".join([*lines, *tail])
+        notes.append(f"{left} records of other settings than a method's most frequent are left out")
+    return "\n".join([*lines, "", *notes])
 
 
 def main(words: Sequence[str]) -> int:

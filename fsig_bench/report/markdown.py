@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_names
-from fsig_bench.report.ranks import rank_line
+from fsig_bench.report.inference.ranks import flip_line, mean_line, rank_line
+from fsig_bench.report.inference.sentences import spread_sentences
 from fsig_bench.report.records import comparable_setting
+from fsig_bench.report.tables.components import component_lines
 from fsig_bench.report.tables.markdown import line_text, render_panel
+from fsig_bench.report.tables.model import Panel
 from fsig_bench.report.tables.own_records import metric_panel
 from fsig_bench.report.variants import main_variant, protocol_differences, variant_labels
 
@@ -17,6 +20,12 @@ from fsig_bench.report.variants import main_variant, protocol_differences, varia
 def table(records: Sequence[Record], metric: str) -> str:
     """One metric: methods down, domains across; a dash where no record has it."""
     return render_panel(metric_panel(metric, records))
+
+
+def spread_of(panels: Sequence[Panel]) -> list[str]:
+    """What the ± of these panels hold."""
+    cells = (cell for panel in panels for row in panel.rows for cell in row.cells)
+    return spread_sentences(cell.units for cell in cells if cell.units)
 
 
 def report(records: Sequence[Record]) -> str:
@@ -27,10 +36,11 @@ def report(records: Sequence[Record]) -> str:
     out = []
     for key in sorted(groups, key=str):
         group, (suite, protocol, version, k, count) = groups[key], key
-        seeds = sorted({r["seed"] for r in group})
+        labels, metrics = variant_labels(group), metric_names(group)
+        panels = [metric_panel(metric, group, labels) for metric in metrics]
         name = f"{protocol} ({version})" if version else protocol
         out.append(f"## Suite {suite}, protocol {name}, {k} shots, {count} samples")
-        words = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}."
+        words = " ".join(["Means.", *spread_of(panels[:1])])
         names = {m["extractor"] for r in group for m in r["metrics"].values() if "extractor" in m}
         words += f" Features: {', '.join(sorted(names))}."
         if group[0]["config"].get("protocol", {}).get("reference") == "shots":
@@ -43,10 +53,10 @@ def report(records: Sequence[Record]) -> str:
             fields = "; ".join(protocol_differences(group[0], others[other]))
             name = others[other]["protocol"]
             out.append(line_text(f"Not to be compared with {name} ({other}): {fields}."))
-        labels = variant_labels(group)
         main = main_variant(group, labels)
-        for metric in metric_names(group):
-            out.append(render_panel(metric_panel(metric, group, labels)))
-            if line := rank_line(main, metric):
-                out.append(line_text(line))
+        for metric, panel in zip(metrics, panels, strict=True):
+            out.append(render_panel(panel))
+            lines = (say(main, metric) for say in (mean_line, rank_line, flip_line))
+            out += [line_text(line) for line in lines if line]
+        out += component_lines(main)
     return "\n\n".join(out) + "\n"

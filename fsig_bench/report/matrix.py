@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import key_metrics
+from fsig_bench.report.inference.sentences import spread_sentences
 from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.tables.markdown import grid, value_text
 from fsig_bench.report.tables.model import Panel, TableCell
@@ -122,7 +123,8 @@ def matrices(records: Sequence[Record]) -> list[Matrix]:
         title = (
             f"suite {suite}, protocol {protocol}, {k} shots, {count} images: {spread_text(group)}"
         )
-        notes = notes_on(panels)
+        cells = (cell for panel in panels[:1] for row in panel.rows for cell in row.cells)
+        notes = [*spread_sentences(c.units for c in cells if c.units), *notes_on(panels)]
         if suite == "mini":
             notes.append("Numbers of the mini suite compare with nothing published.")
         found.append(Matrix(title=title, panels=panels, notes=tuple(notes)))

@@ -68,13 +68,12 @@ def protocol_settings(node: JsonDict) -> settings.ProtocolSettings:
     )
 
 
-def resolve(cfg: DictConfig) -> Cell:
-    """A composed config as a cell, after every check that needs no downloaded file.
+def checked_dataset(config: JsonDict) -> tuple[settings.Dataset, settings.Spec]:
+    """The dataset of a config and what builds it, after the checks of all but the method.
 
     Raises:
         ValueError, FileNotFoundError: a setting or a file is wrong; the message says which.
     """
-    config = plain_values(cfg)
     checks.check_numbers(config)
     checks.check_choices(config)
     checks.check_protocol(config)
@@ -82,13 +81,69 @@ def resolve(cfg: DictConfig) -> Cell:
     checks.check_pixels(config)
     spec = {key: value for key, value in config["dataset"].items() if key != "fresh"}
     checks.check_arguments(spec, key="dataset")
-    dataset: settings.Dataset = instantiate(spec, _convert_="all")
+    return instantiate(spec, _convert_="all"), spec
+
+
+def resolve(cfg: DictConfig) -> Cell:
+    """A composed config as a cell, after every check that needs no downloaded file.
+
+    Raises:
+        ValueError, FileNotFoundError: a setting or a file is wrong; the message says which.
+    """
+    config = plain_values(cfg)
+    dataset, spec = checked_dataset(config)
     checks.check_method(config)
     method = method_settings(config["method"])
     checks.check_arguments(method.spec, key="method")
     dataset.check(config["k"], config["subset"])
+    cell = typed_cell(config, method=method, dataset=dataset, dataset_spec=spec)
+    if config["reuse"] == "same_code" or absent_assets([cell]):
+        return cell
+    return borrow(cell, Store(config["results_dir"]))
+
+
+def resolve_scoring(cfg: DictConfig, *, card: JsonDict) -> Cell:
+    """A cell that is only to be scored, from a config that chooses no method.
+
+    Its samples are at hand. Nothing of the method but its card is known, and nothing of it is
+    imported, so it may be a method that is not installed here.
+
+    Args:
+        cfg: suite, dataset, protocol and numbers, composed.
+        card: the method's card, as records hold it.
+
+    Raises:
+        ValueError, FileNotFoundError: a setting or a file is wrong; the message says which.
+    """
+    config = plain_values(cfg) | {"method": {"card": card}}
+    dataset, spec = checked_dataset(config)
+    dataset.check(config["k"], config["subset"])
+    method = settings.MethodSettings(
+        name=card["name"],
+        label=card["label"],
+        kind=card["kind"],
+        uses_shots=True,
+        uses_seed=True,
+        uses_draw=True,
+        needs=(),
+        speed_only={},
+        weight_copies=1,
+        reconstruct_sweep=None,
+        spec={},
+    )
+    return typed_cell(config, method=method, dataset=dataset, dataset_spec=spec)
+
+
+def typed_cell(
+    config: JsonDict,
+    *,
+    method: settings.MethodSettings,
+    dataset: settings.Dataset,
+    dataset_spec: settings.Spec,
+) -> Cell:
+    """A config that has been checked, as a cell."""
     suite = config["suite"]
-    cell = Cell(
+    return Cell(
         suite=settings.Suite(
             name=suite["name"],
             resolution=suite["resolution"],
@@ -98,7 +153,7 @@ def resolve(cfg: DictConfig) -> Cell:
         method=method,
         dataset=dataset,
         protocol=protocol_settings(config["protocol"]),
-        dataset_spec=spec,
+        dataset_spec=dataset_spec,
         seed=config["seed"],
         draw=config["draw"],
         shots=settings.Shots(k=config["k"], subset=config["subset"]),
@@ -121,6 +176,3 @@ def resolve(cfg: DictConfig) -> Cell:
         ),
         config=config,
     )
-    if config["reuse"] == "same_code" or absent_assets([cell]):
-        return cell
-    return borrow(cell, Store(config["results_dir"]))

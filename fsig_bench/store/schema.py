@@ -51,11 +51,14 @@ CARD = fields(
     {"label": line, "kind": one_of("method", "control")},
     {"name": name, "from_scratch": flag, "speed_only": mapped()},
 )
+BETTER = one_of("lower", "higher", "none", "like_real")
 METRIC_CARD = fields(
     {"heading": line},
     {
         "decimals": whole(0, 12),
-        "better": one_of("lower", "higher", "none", "like_real"),
+        "better": BETTER,
+        "published": BETTER,
+        "significant": whole(1, 12, none=True),
         "factor": number(),
         "distance": flag,
     },

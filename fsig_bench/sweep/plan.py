@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fsig_bench.api.places import CHECKOUT
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.runner.cell import Cell
 from fsig_bench.store.index import entries
+
+COMMITTED = CHECKOUT / "results" / "reference" if CHECKOUT else None  # not in a wheel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,9 @@ class PlannedRun:
     draw: int
     num_images: int
     folder: str  # below the results folder
+    subset: int = 0
+    state: str = ""  # the key of what adapting makes; runs with the same one adapt once
+    samples: str = ""  # the key of the samples
 
     @classmethod
     def of(cls, cell: Cell) -> PlannedRun:
@@ -38,12 +44,16 @@ class PlannedRun:
             draw=cell.draw,
             num_images=cell.samples.num_images,
             folder=cell.folder,
+            subset=cell.shots.subset,
+            state=cell.adapt_key,
+            samples=cell.sample_key,
         )
 
     def __str__(self) -> str:
         draw = f" draw={self.draw}" if self.draw else ""
+        subset = f" subset={self.subset}" if self.subset else ""
         return (
-            f"{self.method} on {self.dataset}, k={self.k} seed={self.seed}{draw}, "
+            f"{self.method} on {self.dataset}, k={self.k}{subset} seed={self.seed}{draw}, "
             f"{self.num_images} images"
         )
 
@@ -52,16 +62,34 @@ class PlannedRun:
         return asdict(self)
 
 
-def known_costs(runs: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    """(suite, method) -> median seconds to adapt, median seconds to draw and score one image."""
-    spent: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Seconds that the stages of a run take."""
+
+    adapt: float
+    sample: float  # an image
+    score: float  # an image
+
+    def seconds(self, run: PlannedRun, *, adapts: bool, samples: bool) -> float:
+        """Of a run, whose state or samples another run may make."""
+        images = self.score + (self.sample if samples else 0.0)
+        return (self.adapt if adapts else 0.0) + images * run.num_images
+
+
+def known_costs(runs: Path) -> dict[tuple[str, str], Cost]:
+    """(suite, method) -> medians over the records below a folder."""
+    spent: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
     for record in (entry.record for entry in entries(runs, short=True)):
         if record is not None:  # `runs` names a damaged one
             timing, count = record["timing_s"], record["num_images"]
-            per_image = (timing["sample"] + timing["score"]) / count
-            spent[record["suite"], record["method"]].append((timing["adapt"], per_image))
+            stages = timing["adapt"], timing["sample"] / count, timing["score"] / count
+            spent[record["suite"], record["method"]].append(stages)
     return {
-        key: (statistics.median(a for a, _ in v), statistics.median(b for _, b in v))
+        key: Cost(
+            adapt=statistics.median(a for a, _, _ in v),
+            sample=statistics.median(b for _, b, _ in v),
+            score=statistics.median(c for _, _, c in v),
+        )
         for key, v in spent.items()
     }
 
@@ -69,26 +97,37 @@ def known_costs(runs: Path) -> dict[tuple[str, str], tuple[float, float]]:
 def plan_lines(runs: Sequence[tuple[PlannedRun, bool]], root: Path) -> list[str]:
     """What `dry_run=true` prints: a line on each run and its cost, then the sum.
 
+    A state or samples that an earlier run of the plan makes cost nothing again. Methods without a
+    record of their own are taken to cost what the committed records say.
+
     Args:
         runs: each with whether it is done.
         root: the results folder.
     """
     from fsig_bench.console import duration
 
-    costs, total, unknown = known_costs(root / "runs"), 0.0, 0
+    own = known_costs(root / "runs")
+    committed = known_costs(COMMITTED) if COMMITTED and COMMITTED.is_dir() else {}
+    made = {key for run, done in runs if done for key in (run.state, run.samples)} - {""}
+    total, unknown, foreign = 0.0, 0, False
     lines = []
     for run, done in runs:
-        state = "done"
-        if not done and (found := costs.get((run.suite, run.method))):
-            seconds = found[0] + found[1] * run.num_images
-            total += seconds
+        place, state = (run.suite, run.method), "done"
+        if not done and (cost := own.get(place) or committed.get(place)):
+            adapts, samples = run.state not in made, run.samples not in made
+            seconds = cost.seconds(run, adapts=adapts, samples=samples)
+            total, foreign = total + seconds, foreign or place not in own
             state = f"to do, about {duration(seconds)}"
         elif not done:
             unknown += 1
             state = "to do, cost not known yet"
+        made |= {run.state, run.samples} - {""}
         lines.append(f"{run}: {state}")
     todo = sum(not done for _, done in runs)
     total_line = f"{len(runs)} runs: {len(runs) - todo} done, {todo} to do, about {duration(total)}"
     if unknown:
         total_line += f" and {unknown} of unknown cost"
-    return [*lines, f"{total_line} (medians of the records in {root})"]
+    source = f"medians of the records in {root}"
+    if foreign:
+        source += ", for methods without one there of the committed ones, made on another machine"
+    return [*lines, f"{total_line} ({source})"]

@@ -44,6 +44,15 @@ class CellSweeper(BasicSweeper):
     # Typed words that fit the config of a cell only; Hydra's first config is without them.
     cell_words: ClassVar[list[str]] = []
 
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: dict[str, str] | None = None,
+        experiments: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.experiments = tuple(experiments or ())
+
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
@@ -57,10 +66,7 @@ class CellSweeper(BasicSweeper):
         """Plans all cells, launches those that are left, and reports on all."""
         assert self.config is not None and self.launcher is not None
         assert self.hydra_context is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        words = [*self._parse_config(), *arguments, *type(self).cell_words]
-        overrides = parser.parse_overrides(words)
-        jobs: list[list[str]] = [o for part in self.split_arguments(overrides, None) for o in part]
+        jobs = self.all_jobs(arguments)
         planner = JobPlanner(self.hydra_context.config_loader, self.config)
         planned, failed = planner.plan_jobs(jobs)
         preview = self.config.dry_run or self.config.preflight == "only"
@@ -86,6 +92,32 @@ class CellSweeper(BasicSweeper):
                 console.print(f"  {typed(job_overrides)}: {reason}", markup=False)
             sys.exit(1)
         return results
+
+    def all_jobs(self, arguments: Sequence[str]) -> list[list[str]]:
+        """The overrides of every job.
+
+        An experiment that names others in `hydra.sweeper.experiments` stands for all their jobs;
+        what is typed besides counts in each of them.
+        """
+        own = [*arguments, *type(self).cell_words]
+        if not self.experiments:
+            return self.product([*self._parse_config(), *own])
+        assert self.hydra_context is not None and self.config is not None
+        kept = [word for word in own if not word.startswith("experiment=")]
+        found = []
+        for name in self.experiments:
+            word = f"experiment={name}"
+            part = self.hydra_context.config_loader.load_sweep_config(self.config, [word])
+            params = [f"{key}={value}" for key, value in part.hydra.sweeper.params.items()]
+            found += self.product([word, *params, *kept])
+        return found
+
+    def product(self, words: Sequence[str]) -> list[list[str]]:
+        """Every combination of the values of some overrides; a later value of a key wins."""
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides(list(words))
+        return [job for part in self.split_arguments(overrides, None) for job in part]
 
     def preview(self, planned: Sequence[Job]) -> None:
         """Prints what the sweep would do, for `dry_run=true` and `preflight=only`."""

@@ -6,25 +6,13 @@ import pytest
 from report_records import record
 from scipy import stats
 
-from fsig_bench.report.compare import comparison, difference, paired
+from fsig_bench.report.compare import adjusted_p, compared, comparison
+from fsig_bench.report.inference.ranks import rank_line, ranks
 from fsig_bench.report.markdown import report
-from fsig_bench.report.ranks import rank_line, ranks
-
-
-def test_the_interval_is_students():
-    d = difference([1.0, 2.0, 3.0])
-    half = 4.302652729911275 / 3**0.5  # t of 97.5 % at 2 degrees of freedom, deviation 1
-    assert (d.pairs, d.mean) == (3, 2.0)
-    assert (d.low, d.high) == pytest.approx((2 - half, 2 + half))
-    assert not d.decided and difference([5.0, 5.1, 4.9]).decided
-    one = difference([4.0])
-    assert one.low is None and not one.decided
-    with pytest.raises(ValueError, match="no pairs"):
-        difference([])
 
 
 def test_only_like_is_paired_with_like():
-    found = paired(
+    pages = compared(
         [
             record("a", fd=10.0),
             record("b", fd=7.0),
@@ -38,20 +26,94 @@ def test_only_like_is_paired_with_like():
         ],
         "a",
         "b",
-        "fd",
     )
-    assert found == {"babies": [3.0], "obama": [-2.0]}
+    (page,) = pages
+    assert [(d.place, d.estimate.mean) for d in page.rows] == [
+        ("babies", 3.0),
+        ("obama", -2.0),
+        ("all", 0.5),
+    ]
 
 
-def test_a_comparison_says_what_is_decided_and_what_is_missing():
+def test_of_one_set_of_shots_the_page_says_what_the_interval_leaves_out():
     rows = [record("a", seed=s, fd=10.0 + 0.1 * s) for s in range(3)]
     rows += [record("b", seed=s, fd=7.0) for s in range(3)]
     text = comparison(rows, "a", "b")
-    assert "babies       +3.10  (2.85 to 3.35; 3)  *" in text
+    # Mean 3.1, deviation 0.1: half the interval is 4.3027 x 0.1 / sqrt(3).
+    assert "babies       +3.10  (2.85 to 3.35; 3 seeds)  p 0.00035 †" in text
+    assert "1 rows have one set of shots, so their intervals leave out the choice" in text
+    assert "flips" not in text
     with pytest.raises(ValueError, match="no record of c; there are a, b"):
         comparison(rows, "a", "c")
     with pytest.raises(ValueError, match="share no target"):
         comparison([record("a"), record("b", seed=9)], "a", "b")
+
+
+def test_over_targets_the_target_is_the_unit():
+    """Three seeds by two targets are two independent differences and not six."""
+    rows = [
+        record(m, dataset=d, seed=s, fd=fd + 0.01 * s * (m == "a"))
+        for d, pair in (("babies", (12.0, 10.0)), ("obama", (14.0, 10.0)))
+        for m, fd in zip("ab", pair, strict=True)
+        for s in range(3)
+    ]
+    found = compared(rows, "a", "b")[0].rows[-1]
+    half = 12.706204736432095 * 1.0  # t at 1 degree of freedom; deviation sqrt(2) over sqrt(2)
+    assert (found.place, found.unit, found.estimate.count) == ("all", "target", 2)
+    assert (found.estimate.low, found.estimate.high) == pytest.approx((3.01 - half, 3.01 + half))
+
+
+def test_new_shots_are_the_unit_where_shots_vary():
+    rows = [
+        record(m, seed=s, subset=s, fd=fd[s])
+        for m, fd in (("a", [10.0, 12.0, 14.0]), ("b", [9.0, 10.0, 9.0]))
+        for s in range(3)
+    ]
+    text = comparison(rows, "a", "b")
+    # Differences 1, 2, 5: mean 8/3, deviation sqrt(13/3).
+    assert (
+        "babies       +2.67  (-2.50 to 7.84; 3 sets of shots)  p 0.16  flips 19%, needs 7" in text
+    )
+    assert "one set of shots, so" not in text
+
+
+def test_the_page_corrects_over_all_its_tests():
+    rows = [
+        record(m, seed=s, dataset=d, fd=fd + 0.1 * s * (m == "a"))
+        for d in ("babies", "obama", "cats")
+        for m, fd in (("a", 10.0), ("b", 7.0))
+        for s in range(3)
+    ]
+    pages = compared(rows, "a", "b")
+    raw = [row.estimate.p for row in pages[0].rows]
+    assert len(raw) == 4 and raw[-1] == 0.0  # the three targets' means are the same
+    adjusted = [adjusted_p(pages)[0, j] for j in range(4)]
+    assert adjusted == pytest.approx([3 * raw[0]] * 3 + [0.0])
+    assert "correction over the 4 tests of this page" in comparison(rows, "a", "b")
+
+
+def test_what_is_best_like_real_is_compared_by_its_distance_to_real():
+    def diversity(method, value, subset=0, **more):
+        metrics = {"intra_lpips": {"value": value}}
+        return record(method, subset=subset, seed=subset, metrics=metrics, **more)
+
+    rows = [diversity("a", 0.9, s) for s in (0, 1)]
+    rows += [diversity("b", 0.3, s) for s in (0, 1)]
+    assert compared(rows, "a", "b") == []  # without real nothing says which is better
+    rows += [diversity("real", v, s, kind="control") for s, v in ((0, 0.7), (1, 0.5))]
+    scores = compared(rows, "a", "b")[0].scores
+    assert scores.of("a")["babies"] == pytest.approx({(0, 0, 0): 0.2, (1, 1, 1): 0.4})
+    assert scores.of("b")["babies"] == pytest.approx({(0, 0, 0): 0.4, (1, 1, 1): 0.2})
+    assert scores.lower_is_better
+    line = rank_line(rows, "intra_lpips")
+    assert line.startswith(
+        "Mean rank by Intra-LPIPS, distance to real over 1 targets: A 1.50, B 1.5"
+    )
+    # A record of the time when it was read as papers do.
+    old = {"heading": "Intra-LPIPS", "better": "higher"}
+    for row in rows:
+        row["config"]["protocol"] = {"metrics": {"intra_lpips": {"card": old}}}
+    assert rank_line(rows, "intra_lpips") == line
 
 
 def test_p_values_are_not_subtracted():

@@ -7,9 +7,10 @@ import pytest
 from helpers import ROOT, make_cell
 
 from fsig_bench.api.weights import manifest_entry
-from fsig_bench.report.markdown import report, table
+from fsig_bench.report.markdown import report
 from fsig_bench.report.records import load
 from fsig_bench.report.tables import write_tables
+from tools.results_tables import between_marks, pages
 
 FOLDER = ROOT / "results" / "reference"
 CHANCE = ("subset", "seed", "draw")
@@ -35,10 +36,16 @@ def test_every_table_keeps_its_bytes(records, tmp_path):
     assert digests == json.loads((ROOT / "tests" / "pinned_tables.json").read_text())
 
 
-@pytest.mark.parametrize("metric", ["fd", "intra_lpips"])
-def test_the_readme_shows_them(records, metric):
-    shown = [r for r in records if r["k"] == 10]
-    assert table(shown, metric) in (ROOT / "README.md").read_text()
+def test_readme_and_results_page_show_them():
+    for path, text in pages().items():
+        assert path.read_text() == text, "python -m tools.results_tables"
+
+
+def test_a_page_without_its_markers_is_refused():
+    with pytest.raises(ValueError, match="once"):
+        between_marks("a page\n<!-- tables -->\n", "a table")
+    whole = "a\n<!-- tables -->\nold\n<!-- end of tables -->\nb\n"
+    assert between_marks(whole, "new") == whole.replace("\nold\n", "\n\nnew\n\n")
 
 
 def test_the_committed_records_are_whole(records):

@@ -25,7 +25,8 @@ def test_a_study_looks_at_every_development_target_and_subset(tmp_path, capsys, 
 
     def measured(cell, store, of):
         seen.append((cell.dataset.name, cell.shots.subset, of))
-        assert sorted(cell.protocol.metrics) == ["copy_rate", "fd"] and cell.samples.num_scored == 40
+        assert sorted(cell.protocol.metrics) == ["copy_rate", "fd"]
+        assert cell.samples.num_scored == 40
         steps = cell.method.spec["num_steps"]
         return Part(of=of, value=steps + 10 * of[0] + of[1], check=0.5 * of[1])
 

@@ -56,14 +56,14 @@ def critical(draws: int, comparisons: int, *, sides: int) -> float:
 
 
 def verdict(value: float, floor: Floor, card: MetricCard, comparisons: int) -> Verdict:
-    """What a metric says of a set with a fault."""
+    """What a metric says of a set with a fault, read as papers read it."""
     z = floor.deviation(value)
-    if card.better == "none":
+    if card.claimed == "none":
         return "no direction"
-    if card.better == "like_real":
+    if card.claimed == "like_real":
         both = critical(floor.draws, comparisons, sides=2)
         return "seen" if abs(z) > both else "not seen"
-    worse = z if card.better == "lower" else -z
+    worse = z if card.claimed == "lower" else -z
     limit = critical(floor.draws, comparisons, sides=1)
     if worse > limit:
         return "seen"

@@ -46,7 +46,7 @@ def audit_rows(
     names = [n for n in floor[0] if all(math.isfinite(values[n]) for values in floor)]
     cards = {name: metric_card(name) for name in names}
     floors = {name: Floor.of([v[name] for v in floor], cards[name]) for name in names}
-    comparisons = len(planted) * sum(card.better != "none" for card in cards.values())
+    comparisons = len(planted) * sum(card.claimed != "none" for card in cards.values())
     rows = []
     for (fault, heading, level, strength), values in planted.items():
         for name in names:
@@ -148,7 +148,7 @@ def fault_markdown(rows: Sequence[Row], fault: str) -> str:
         card, of_metric = metric_card(metric), [r for r in own if r.metric == metric]
         row = of_metric[0]
         real = f"{card.text(row.floor_mean)} ± {card.text(row.floor_spread)}"
-        lines.append([card.title, real, *(_cell(r, card) for r in of_metric)])
+        lines.append([card.claimed_title, real, *(_cell(r, card) for r in of_metric)])
     return _grid([own[0].heading, "real", *(f"{s:g}" for _, s in strengths)], lines)
 
 

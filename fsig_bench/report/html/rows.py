@@ -1,4 +1,4 @@
-"""Records to table rows, with mean and standard deviation over the runs of a row. Pure."""
+"""Records to table rows, with the mean and the spread of the runs of a row. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_names
 from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
-from fsig_bench.report.ranks import rank_line
-from fsig_bench.report.records import KINDS, comparable_setting, mean_std
+from fsig_bench.report.inference.ranks import rank_line
+from fsig_bench.report.inference.sentences import spread_of_records
+from fsig_bench.report.inference.units import Units, mean_by_chance, units_of
+from fsig_bench.report.records import KINDS, MeanStd, comparable_setting
 from fsig_bench.report.variants import main_variant, protocol_differences, variants
 
 NAMED_FIRST = ("version", "num_images", "reference")  # differences of protocols to be named first
@@ -24,6 +26,7 @@ class Number:
     text: str  # mean ± standard deviation, or a dash
     mean: float | None
     href: str
+    units: Units | None = None  # what the deviation is the spread of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +58,15 @@ def setting_id(record: Record) -> str:
 def make_number(records: Sequence[Record], metric: str, card: MetricCard, page: str) -> Number:
     """A number and its link: to the run's page, or to the page that lists the runs."""
     found = [(r, r["metrics"].get(metric, {}).get("value")) for r in records]
-    values = [v * card.factor for _, v in found if v is not None]
+    values = [(r, v * card.factor) for r, v in found if v is not None]
     href = f"{run_page(records[0])}#m-{metric}" if len(records) == 1 else f"{page}#m-{metric}"
     if not values:
         return Number(metric=metric, text="-", mean=None, href=href)
-    together = mean_std(values)
-    return Number(metric=metric, text=together.text(card.decimals), mean=together.mean, href=href)
+    units = units_of(mean_by_chance(values))
+    text = MeanStd(mean=units.mean, std=units.std, n=units.count).text(
+        card.decimals_for([units.mean])
+    )
+    return Number(metric=metric, text=text, mean=units.mean, href=href, units=units)
 
 
 def make_rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row]:
@@ -112,9 +118,8 @@ def difference_rank(field: str) -> int:
 def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str]:
     """What a reader of one table must know; `others`: one record of each unlike setting."""
     first = group[0]
-    seeds = ", ".join(str(s) for s in sorted({r["seed"] for r in group}))
     names = {m["extractor"] for r in group for m in r["metrics"].values() if "extractor" in m}
-    out = [f"Mean ± standard deviation over a method's runs; seeds in this table: {seeds}."]
+    out = spread_of_records(main_variant(group))
     out += [f"Features: {', '.join(sorted(names))}."] if names else []
     if first["config"].get("protocol", {}).get("reference") == "shots":
         out.append("Distances are to the shots themselves, so copies of the shots score best.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from fsig_bench.api.plain import Record
 from fsig_bench.report.published import Names, Published, load_names, load_published
@@ -16,7 +15,7 @@ from fsig_bench.report.tables.choose import (
     with_committed_protocol,
 )
 from fsig_bench.report.tables.gaps import with_commands
-from fsig_bench.report.tables.legend import legend
+from fsig_bench.report.tables.legend import legend, spreads
 from fsig_bench.report.tables.marks import with_marks
 from fsig_bench.report.tables.model import Column, Kind, Panel, Row, Table, TableCell
 from fsig_bench.report.tables.own_records import own_panels
@@ -74,6 +73,7 @@ def columns_of(column: ColumnSpec, spec: TableSpec, names: Names, family: str) -
             decimals=metric.decimals,
             shots=column.shots,
             protocol=protocol,
+            like_real=metric.better == "like_real",
             family=family if kind == "paper" else "",
         )
         for kind, protocol in kinds
@@ -125,8 +125,7 @@ def paper_panel(
         for method, cells in found.items()
         if any(c.value is not None for c in cells)  # a row that another panel fills
     ]
-    rows_out = with_marks(columns, built)
-    return Panel(title=panel.title, columns=tuple(columns), rows=rows_out), sentences
+    return Panel(title=panel.title, columns=tuple(columns), rows=tuple(built)), sentences
 
 
 def our_cell(column: Column, method: str, chosen: ChosenByPlace) -> tuple[TableCell, list[str]]:
@@ -186,13 +185,12 @@ def build_table(
         chosen_records, sentences = most_frequent_group(group)
         chosen = {("", spec.shots): chosen_records}
         panels, left_out = own_panels(spec, chosen_records)
-        panels = [replace(p, rows=with_marks(p.columns, p.rows)) for p in panels]
         sentences += left_out
-    panels = with_commands(panels, spec)
+    panels = with_commands(with_marks(panels), spec)
     return Table(
         name=spec.name,
         title=spec.title,
-        caption=" ".join(spec.caption.split()),
+        caption=" ".join([*spec.caption.split(), *spreads(panels)]),
         source=spec.source,
         cite=spec.cite,
         panels=tuple(panels),

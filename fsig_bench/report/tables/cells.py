@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card
+from fsig_bench.report.inference.units import chance_of, mean_by_chance, units_of
 from fsig_bench.report.published import Names, Published
-from fsig_bench.report.records import mean_std
 from fsig_bench.report.tables.choose import method_changes
 from fsig_bench.report.tables.model import Column, TableCell
 from fsig_bench.store.records import draw_of
@@ -31,7 +31,7 @@ def cell_of(
     *,
     factor: float | None = None,
 ) -> TableCell:
-    """Mean and deviation over runs that share a row; a gap with its reason where none has a value.
+    """Mean and spread of runs that share a row; a gap with its reason where none has a value.
 
     Args:
         records: at least one.
@@ -53,13 +53,16 @@ def cell_of(
     if len(pairs) < len(records):
         lacking = f"{len(records) - len(pairs)} of {len(records)} runs have no value"
         remarks = (*remarks, lacking)
-    together = mean_std(values)
+    there = tuple(r for _, r in pairs)
+    units = units_of(mean_by_chance(zip(there, values, strict=True)))
     return TableCell(
-        value=together.mean,
-        std=together.std,
+        value=units.mean,
+        std=units.std,
+        units=units,
         values=values,
-        runs=tuple(r["run_id"] for _, r in pairs),
-        seeds=tuple(replicate(r) for _, r in pairs),
+        chances=tuple(map(chance_of, there)),
+        runs=tuple(r["run_id"] for r in there),
+        seeds=tuple(map(replicate, there)),
         like=records[0].get("protocol_hash", ""),
         remarks=tuple(remarks),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 
+from fsig_bench.report.inference.intervals import estimate
 from fsig_bench.report.tables.model import Column, Panel, Row, Table, TableCell
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a spreadsheet's formula begins
-NUMBERS = ("shots", "value", "std", "runs", "seeds", "values")
+NUMBERS = ("shots", "value", "std", "low", "high", "units", "runs", "seeds", "values")
 FIELDS = (
     *("table", "panel", "method", "harness_method", "domain", "dataset", "metric"),
     *(
@@ -20,6 +21,10 @@ FIELDS = (
         "family",
         "value",
         "std",
+        "low",
+        "high",
+        "units",
+        "holds",
         "runs",
     ),
     *("seeds", "run_ids", "values", "mark", "remarks", "source"),
@@ -29,7 +34,13 @@ FIELDS = (
 def line(
     table: Table, panel: Panel, row: Row, column: Column, cell: TableCell
 ) -> dict[str, object]:
-    """One number at full precision; lists are separated by spaces, in the order of run_ids."""
+    """One number at full precision; lists are separated by spaces, in the order of run_ids.
+
+    `low` and `high` are the 95 % interval over `units`, which differ in the axes of `holds`.
+    """
+    units = cell.units
+    interval = estimate(units.values, units.mean) if units else None
+    low, high = (interval.low, interval.high) if interval else (None, None)
     found: dict[str, object] = {
         "table": table.name,
         "panel": panel.title,
@@ -46,6 +57,10 @@ def line(
         "family": cell.like if column.kind == "paper" else "",
         "value": repr(cell.value),
         "std": "" if cell.std is None else repr(cell.std),
+        "low": "" if low is None else repr(low),
+        "high": "" if high is None else repr(high),
+        "units": units.count if units else "",
+        "holds": " ".join(units.holds) if units else "",
         "runs": len(cell.runs) or "",
         "seeds": " ".join(cell.seeds),
         "run_ids": " ".join(cell.runs),

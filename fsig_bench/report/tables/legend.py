@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fsig_bench.api.plain import Record
+from fsig_bench.report.inference.sentences import spread_sentences
 from fsig_bench.report.published import Names
-from fsig_bench.report.tables.model import Panel, TableCell
+from fsig_bench.report.tables.model import Column, Panel, TableCell
 from fsig_bench.report.tables.spec import TableSpec
 
 
@@ -28,6 +29,31 @@ def families(cells: Sequence[TableCell], names: Names) -> list[str]:
         return [f"All printed numbers are of one family, {words[0]}."]
     unlike = "Printed numbers were scored unlike each other. Family "
     return [f"{unlike if i == 0 else 'Family '}{text}." for i, text in enumerate(words)]
+
+
+def spreads(panels: Sequence[Panel]) -> list[str]:
+    """What the ± of a table are, printed ones and ours: a part of its caption."""
+    rows = [row for panel in panels for row in panel.rows]
+    cells = [cell for row in rows for cell in row.cells]
+    out = spread_sentences(cell.units for cell in cells if cell.units)
+    if any(cell.std is not None and cell.units is None for cell in cells):
+        out.append("Printed ±: as the source has it, probably over clusters, not over seeds.")
+    return out
+
+
+def marking(pairs: Sequence[tuple[Column, TableCell]]) -> str:
+    """When a number of ours is marked."""
+    own = [(column, cell) for column, cell in pairs if cell.units]
+    if not any("subset" in cell.units.holds for _, cell in own if cell.units):
+        return "Ours are not marked: a mark claims something of new shots, and no cell has several."
+    text = (
+        "Ours are marked only where, on the same shots, seed and draw, the number differs from "
+        "every one that it is better than: paired t tests with the set of shots as the unit, "
+        "Holm's correction over this table, 5 %."
+    )
+    if any(column.like_real for column, _ in own):
+        text += " Where the best value is that of real images, distances to `real` are compared."
+    return text
 
 
 def legend(
@@ -68,12 +94,12 @@ def legend(
             f"Bold: best of at least two; underlined: second best of at least three; by column, "
             f"and only among numbers of {like}.{who}"
         )
+    if any(c.runs for _, c in pairs):
+        out.append(marking(pairs))
     if printed:
         out += families(printed, names)
-        if any(c.std is not None for c in printed):
-            out.append("Printed ±: as the source has it, probably over clusters, not over seeds.")
     if any(c.runs for _, c in pairs):
-        out.append("Ours: mean ± standard deviation, in brackets the number of runs.")
+        out.append("Ours: mean, a ± that the caption explains, and in brackets the number of runs.")
         if any(0 < len(c.runs) < len(spec.seeds) for _, c in pairs):
             seeds = ",".join(map(str, spec.seeds))
             out.append(

@@ -1,42 +1,149 @@
-"""Best and second best of a column, among numbers that compare with each other."""
+"""Best and second best of a column, among numbers that compare with each other.
+
+Among printed numbers the best is the best that is printed. One of ours is marked only where chance
+allows it: in runs with equal shots, seed and draw it has to differ from every row that it claims
+to be better than, with the set of shots as the unit, after Holm's correction over the whole table.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from fsig_bench.report.tables.model import Column, Row, TableCell
+from fsig_bench.report.inference.intervals import RISK, estimate, holm
+from fsig_bench.report.inference.paired import paired_units
+from fsig_bench.report.inference.scores import REAL, Runs, distances
+from fsig_bench.report.inference.units import units_of
+from fsig_bench.report.tables.model import Column, Panel, TableCell
 
 ENOUGH_FOR_BEST = 2
 ENOUGH_FOR_SECOND = 3  # the second of two is the worst
 
+Mark = Literal["best", "second"]
+Place = tuple[int, int, int]  # panel, column, row
 
-def column_marks(column: Column, cells: Sequence[TableCell]) -> list[TableCell]:
-    """The cells with their marks; equal numbers, as they are shown, share one."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, cell in enumerate(cells):
-        if cell.value is not None and cell.comparable and column.arrow:
-            groups[cell.like].append(index)
-    out = list(cells)
-    for members in groups.values():
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """That a number is best, or second best."""
+
+    place: Place
+    mark: Mark
+    p: float  # the largest of its comparisons: it claims all of them
+
+
+def printed_marks(column: Column, cells: Sequence[TableCell]) -> dict[int, Mark]:
+    """By row; equal numbers, as they are shown, share a mark.
+
+    Without a printed number of real images none is marked that is best where it is theirs.
+    """
+    found: dict[int, Mark] = {}
+    for members in comparable_rows(column, cells) if column.arrow else ():
         shown = {i: round(cells[i].value or 0.0, column.decimals) for i in members}
         order = sorted(set(shown.values()), reverse=not column.lower_is_better)
         for index, value in shown.items():
             if len(order) >= ENOUGH_FOR_BEST and value == order[0]:
-                out[index] = replace(cells[index], mark="best")
+                found[index] = "best"
             elif len(members) >= ENOUGH_FOR_SECOND and len(order) > 2 and value == order[1]:
-                out[index] = replace(cells[index], mark="second")
-    return out
+                found[index] = "second"
+    return found
 
 
-def with_marks(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows with best and second best marked; rows that are not ranked stay as they are."""
-    ranked = [row for row in rows if row.ranked]
-    by_column = [
-        column_marks(column, [row.cells[j] for row in ranked]) for j, column in enumerate(columns)
-    ]
-    new = iter(
-        replace(row, cells=tuple(cells[i] for cells in by_column)) for i, row in enumerate(ranked)
+def comparable_rows(column: Column, cells: Sequence[TableCell]) -> list[list[int]]:
+    """Rows whose numbers compare with each other; none where the column has no better side."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, cell in enumerate(cells):
+        if cell.value is not None and cell.comparable and (column.arrow or column.like_real):
+            groups[cell.like].append(index)
+    return list(groups.values())
+
+
+def runs_of(cell: TableCell) -> Runs:
+    """The value of each run of a cell by its place on the axes of chance."""
+    return dict(zip(cell.chances, cell.values, strict=True))
+
+
+def compared_runs(
+    column: Column, cells: Mapping[int, TableCell], real: TableCell | None
+) -> dict[int, Runs]:
+    """By row, what is compared: the values, or their distances to those of real images."""
+    runs = {i: runs_of(cell) for i, cell in cells.items()}
+    if not column.like_real:
+        return runs
+    if real is None or not real.values:
+        return {}
+    return {i: distances(own, runs_of(real)) for i, own in runs.items()}
+
+
+def p_of_order(better: Runs, worse: Runs, *, lower: bool) -> float | None:
+    """Of a paired test over sets of shots; None where there are fewer than two.
+
+    Runs that both have may order the two the other way round: then there is no evidence, p = 1.
+    """
+    units = paired_units(better, worse)
+    if units is None or units.axis != "subset":
+        return None
+    right = units.mean < 0 if lower else units.mean > 0
+    return estimate(units.values, units.mean).p if right else 1.0
+
+
+def own_claims(panel: Panel, place: tuple[int, int]) -> Iterable[Claim]:
+    """What the order of a column of ours claims, with the chance of each claim."""
+    column = panel.columns[place[1]]
+    cells = [row.cells[place[1]] for row in panel.rows]
+    ranked = [c if row.ranked else TableCell() for c, row in zip(cells, panel.rows, strict=True)]
+    real = next(
+        (c for c, row in zip(cells, panel.rows, strict=True) if row.harness_method == REAL), None
     )
-    return tuple(next(new) if row.ranked else row for row in rows)
+    for members in comparable_rows(column, ranked):
+        found = compared_runs(column, {i: cells[i] for i in members}, real)
+        lower = column.lower_is_better or column.like_real
+        means = {i: units_of(runs).mean for i, runs in found.items()}
+        order = sorted(means, key=lambda i: means[i] if lower else -means[i])
+        enough: dict[Mark, int] = {"best": ENOUGH_FOR_BEST, "second": ENOUGH_FOR_SECOND}
+        marks = [mark for mark, count in enough.items() if len(order) >= count]
+        for n, mark in enumerate(marks):
+            own, others = found[order[n]], order[n + 1 :]
+            tests = [p_of_order(own, found[i], lower=lower) for i in others]
+            known = [p for p in tests if p is not None]
+            if len(known) == len(tests):
+                yield Claim(place=(*place, order[n]), mark=mark, p=max(known))
+
+
+def with_marks(panels: Sequence[Panel]) -> list[Panel]:
+    """A table's panels with best and second best marked; rows that are not ranked stay as they are.
+
+    The test of a claim is the weakest of its comparisons, so only one for each claim counts in
+    Holm's correction.
+    """
+    marks: dict[Place, Mark] = {}
+    claims: dict[Place, Claim] = {}
+    for i, panel in enumerate(panels):
+        for j, column in enumerate(panel.columns):
+            if column.kind == "paper":
+                ranked = [
+                    row.cells[j] if row.ranked else TableCell(gap="absent") for row in panel.rows
+                ]
+                marks |= {(i, j, k): mark for k, mark in printed_marks(column, ranked).items()}
+            else:
+                claims |= {claim.place: claim for claim in own_claims(panel, (i, j))}
+    adjusted = holm({place: claim.p for place, claim in claims.items()})
+    marks |= {place: claims[place].mark for place, p in adjusted.items() if p <= RISK}
+    return [
+        replace(
+            panel,
+            rows=tuple(
+                replace(
+                    row,
+                    cells=tuple(
+                        replace(cell, mark=marks[i, j, k]) if (i, j, k) in marks else cell
+                        for j, cell in enumerate(row.cells)
+                    ),
+                )
+                for k, row in enumerate(panel.rows)
+            ),
+        )
+        for i, panel in enumerate(panels)
+    ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fsig_bench.report.inference.units import Chance, Units
+
 Kind = Literal["paper", "rerun", "ours"]
 Gap = Literal["", "unprinted", "absent", "run", "reason"]
 
@@ -15,7 +17,9 @@ class TableCell:
 
     value: float | None = None  # in the units of the table
     std: float | None = None
+    units: Units | None = None  # of our own numbers: what `std` is the spread of
     values: tuple[float, ...] = ()  # of the single runs, as `runs`
+    chances: tuple[Chance, ...] = ()  # as `runs`
     runs: tuple[str, ...] = ()  # run ids
     seeds: tuple[str, ...] = ()  # "seed" or "seed/subset", as `runs`
     like: str = ""  # family or protocol hash: numbers compare where it is equal
@@ -40,6 +44,7 @@ class Column:
     shots: int
     protocol: str  # of printed numbers: "", else the protocol's name
     family: str = ""  # of printed numbers: the one that all of them have, or ""
+    like_real: bool = False  # best where real images score the same
 
     @property
     def lower_is_better(self) -> bool:

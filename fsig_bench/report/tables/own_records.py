@@ -39,8 +39,10 @@ def own_metrics(spec: TableSpec, records: Sequence[Record]) -> list[str]:
 def own_columns(
     metric: str, targets: Sequence[str], records: Sequence[Record], *, shots: int, protocol: str
 ) -> list[Column]:
-    """One column for each target."""
+    """One column for each target; all show as many digits as the largest value needs."""
     card = metric_card(metric, records)
+    found = (r["metrics"].get(metric, {}).get("value") for r in records)
+    decimals = card.decimals_for(v * card.factor for v in found if v is not None)
     return [
         Column(
             kind="ours",
@@ -50,9 +52,10 @@ def own_columns(
             harness_metric=metric,
             heading=target,
             arrow=card.arrow,
-            decimals=card.decimals,
+            decimals=decimals,
             shots=shots,
             protocol=protocol,
+            like_real=card.better == "like_real",
         )
         for target in targets
     ]
@@ -142,5 +145,5 @@ def metric_panel(
                 ranked=kind == KINDS["method"],
             )
         )
-    title = f"{columns[0].metric} {columns[0].arrow}"
+    title = metric_card(metric, records).title
     return Panel(title=title, columns=tuple(columns), rows=tuple(rows))

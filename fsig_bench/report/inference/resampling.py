@@ -1,0 +1,81 @@
+"""What new shots would do: does an order hold, and how many sets of shots does a claim need?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from fsig_bench.report.inference.intervals import RISK, estimate
+
+POWER = 0.8
+MOST_UNITS = 10_000  # beyond it a claim is out of reach
+
+
+def flip_probability(differences: Sequence[float], *, new: int = 1) -> float | None:
+    """The probability that two methods change order on new sets of shots.
+
+    The mean of m new differences less that of the n known ones, over s sqrt(1/m + 1/n), has
+    Student's distribution with n - 1 degrees of freedom (normal differences); the probability is
+    that of a new mean on the other side of 0. No difference at all flips with probability 1/2.
+
+    Args:
+        differences: of two methods, one for each set of shots.
+        new: how many new sets of shots are averaged; papers report one.
+
+    Returns:
+        None with fewer than two sets of shots.
+    """
+    from scipy import stats
+
+    found = estimate(differences)
+    if found.std is None:
+        return None
+    if found.mean == 0:
+        return 0.5
+    if found.std == 0:
+        return 0.0
+    scale = found.std * math.sqrt(1 / new + 1 / found.count)
+    return float(stats.t.sf(abs(found.mean) / scale, found.count - 1))
+
+
+def power_of(effect: float, count: int) -> float:
+    """The power of the two-sided paired t test at 5 %.
+
+    Args:
+        effect: mean difference over the standard deviation of the differences.
+        count: of pairs, at least two.
+    """
+    from scipy import stats
+
+    df = count - 1
+    limit = float(stats.t.isf(RISK / 2, df))
+    moved = abs(effect) * math.sqrt(count)
+    if moved > limit + 10:  # scipy's non-central t is not meant for tails like these
+        return 1.0
+    beyond = float(stats.nct.sf(limit, df, moved))
+    return beyond + float(stats.nct.cdf(-limit, df, moved))
+
+
+def subsets_needed(differences: Sequence[float]) -> int | None:
+    """How many sets of shots the paired t test needs for power 0.8.
+
+    These differences are taken as typical: their mean and deviation as the true ones.
+
+    Returns:
+        None with fewer than two sets of shots, without a difference, or beyond MOST_UNITS.
+    """
+    found = estimate(differences)
+    if found.std is None or found.mean == 0:
+        return None
+    if found.std == 0:
+        return 2
+    effect = found.mean / found.std
+    low, high = 1, 2  # power is too low at `low`, which one pair always is
+    while power_of(effect, high) < POWER:
+        low, high = high, 2 * high
+        if low >= MOST_UNITS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power_of(effect, middle) >= POWER else (middle, high)
+    return high

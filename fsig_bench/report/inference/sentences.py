@@ -1,0 +1,67 @@
+"""What a ± holds, in the words of a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fsig_bench.api.plain import Record
+from fsig_bench.metrics.cards import metric_names
+from fsig_bench.report.inference.scores import scores_of
+from fsig_bench.report.inference.units import AXES, Units, units_of
+
+CHANCE = {"subset": "the choice of the shots", "seed": "adapting", "draw": "drawing"}
+
+
+def listed(words: Iterable[str]) -> str:
+    """a; a and b; a, b and c."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def holds_words(holds: Iterable[str]) -> str:
+    """What a spread holds and what it leaves out, from the axes that differ from unit to unit."""
+    there = [CHANCE[axis] for axis in AXES if axis in set(holds)]
+    absent = [CHANCE[axis] for axis in AXES if CHANCE[axis] not in there]
+    text = f"holds the chance of {listed(there)}"
+    return f"{text} and leaves out {listed(absent)}" if absent else text
+
+
+def spread_sentences(cells: Iterable[Units]) -> list[str]:
+    """What the ± of a table's cells are, from the units behind them; [] without any ±."""
+    several = [units for units in cells if units.count > 1]
+    if not several:
+        return []
+    kinds = sorted({units.holds for units in several}, key=lambda h: (-_count(several, h), h))
+    counts = sorted({units.count for units in several})
+    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    out = [
+        f"± is the standard deviation over {number} {_unit(several)}; it {holds_words(kinds[0])}."
+    ]
+    out += [
+        f"In {_count(several, kind)} of {len(several)} cells it {holds_words(kind)}."
+        for kind in kinds[1:]
+    ]
+    if not any("subset" in kind for kind in kinds):
+        out.append(
+            "All runs of a cell have one set of shots, so no number here says how a method does on "
+            "other shots."
+        )
+    return out
+
+
+def spread_of_records(records: Sequence[Record]) -> list[str]:
+    """As `spread_sentences`, from records of one setting: those of their first metric."""
+    scores = scores_of(records, metric_names(records)[0])
+    return spread_sentences(map(units_of, scores.values.values()))
+
+
+def _unit(several: Iterable[Units]) -> str:
+    """What is counted: sets of shots, or runs of one set."""
+    axes = {units.axis for units in several}
+    if axes == {"subset"}:
+        return "sets of shots"
+    return "runs or sets of shots" if "subset" in axes else "runs"
+
+
+def _count(several: list[Units], holds: tuple[str, ...]) -> int:
+    return sum(units.holds == holds for units in several)

@@ -1,0 +1,122 @@
+"""Variance components: by hand, from planted ones, and from records with a crossed part."""
+
+import numpy as np
+import pytest
+from planted_grids import PLANTED, grids, truth
+from report_records import record
+from scipy import stats
+
+from fsig_bench.report.inference.components import components, mean_squares
+from fsig_bench.report.inference.crossing import crossed_block, pooled_components
+from fsig_bench.report.inference.units import Chance
+from fsig_bench.report.markdown import report
+
+
+def test_mean_squares_by_hand():
+    """Two sets of shots, two seeds, two draws of one target: each effect is a contrast."""
+    y = np.array([[[1.0, 3.0], [2.0, 8.0]], [[4.0, 6.0], [9.0, 15.0]]])[None]
+    flat = y.reshape(8)
+    signs = {
+        "shots": [-1, -1, -1, -1, 1, 1, 1, 1],
+        "seeds": [-1, -1, 1, 1, -1, -1, 1, 1],
+        "draws": [-1, 1, -1, 1, -1, 1, -1, 1],
+    }
+    contrast = {name: (flat @ np.array(s)) ** 2 / 8 for name, s in signs.items()}
+    lines = mean_squares(y)
+    for name, value in contrast.items():
+        assert lines[name].value == pytest.approx(value) and lines[name].df == 1
+    states = (flat @ np.multiply(signs["shots"], signs["seeds"])) ** 2 / 8
+    assert lines["states"].value == pytest.approx(states)
+    total = float(np.square(flat - flat.mean()).sum())
+    rest = total - sum(contrast.values()) - states
+    assert lines["rest"].value == pytest.approx(rest / 3) and lines["rest"].df == 3
+    found = components(y, pivots=100)
+    assert found["residual"].estimate == pytest.approx(rest / 3)
+    assert found["shots"].estimate == pytest.approx((contrast["shots"] - states) / 4)
+    assert found["drawing"].estimate == pytest.approx((contrast["draws"] - rest / 3) / 4)
+
+
+def test_adapting_is_the_nested_analysis_between_seeds_within_shots():
+    y = grids(1, shape=(3, 4, 3, 2))[0]
+    within = y.mean(-1).var(-1, ddof=1).mean()  # of the states' means, seeds within shots
+    found = components(y, pivots=100)
+    assert found["adapting"].estimate == pytest.approx(within - found["residual"].estimate / 2)
+    assert {name: c.df for name, c in found.items()} == {
+        **{"shots": 9, "adapting": 24, "drawing": 3, "residual": 33}
+    }
+
+
+def test_one_draw_of_each_state_is_the_two_way_analysis():
+    y = grids(1, shape=(2, 3, 3, 1))[0]
+    found = components(y, pivots=100)
+    assert set(found) == {"shots", "adapting and drawing"}
+    assert found["adapting and drawing"].estimate == pytest.approx(y[..., 0].var(-1, ddof=1).mean())
+    with pytest.raises(ValueError, match="1 sets of shots by 3 seeds"):
+        components(y[:, :1])
+
+
+def test_the_residuals_interval_is_the_exact_one():
+    found = components(grids(1)[0])["residual"]
+    exact = 16 * found.estimate / stats.chi2.ppf([0.975, 0.025], 16)
+    assert (found.low, found.high) == pytest.approx(tuple(exact), rel=2e-3)
+
+
+def test_planted_components_are_found_again():
+    """500 grids of the crossed part's size; tests/bench/coverage_of_intervals.py tries more."""
+    found = components(grids(500, seed=3), pivots=1000)
+    for name, true in truth(PLANTED).items():
+        assert found[name].estimate.mean() == pytest.approx(true, rel=0.1), name
+        covered = np.mean((found[name].low <= true) & (true <= found[name].high))
+        assert 0.93 <= covered <= 0.97, (name, covered)
+
+
+def test_without_chance_nothing_is_found():
+    found = components(np.full((2, 3, 3, 2), 7.0))
+    assert all(c.estimate == c.low == c.high == 0 for c in found.values())
+
+
+MAIN = {Chance(i, i, i) for i in range(5)}
+CROSSED = {Chance(s, a, d) for s in range(3) for a in range(3) for d in range(2)}
+
+
+def test_the_crossed_part_is_found_among_other_runs():
+    block = crossed_block(MAIN | CROSSED)
+    assert (block.subsets, block.seeds, block.draws) == ((0, 1, 2), (0, 1, 2), (0, 1))
+    assert crossed_block(MAIN) is None  # axes that go together cannot be told apart
+    assert crossed_block({Chance(0, a, d) for a in range(3) for d in range(3)}) is None
+    lacking = crossed_block(CROSSED - {Chance(2, 2, 1)})
+    assert lacking.size == 12 and len(lacking.draws) == 2
+    tied = crossed_block({Chance(s, a, a) for s in range(3) for a in range(3)})
+    assert tied.shape == (3, 3, 1)
+
+
+def test_components_are_pooled_over_targets_of_one_shape():
+    values = grids(1, shape=(3, 3, 3, 2))[0]
+    by_target = {
+        name: {c: float(values[t][c]) for c in CROSSED} | dict.fromkeys(MAIN - CROSSED, 1e6)
+        for t, name in enumerate(("babies", "obama", "sketches"))
+    }
+    by_target["cats"] = {c: 0.0 for c in CROSSED if c.draw == 0}
+    pooled = pooled_components(by_target)
+    assert pooled.targets == ("babies", "obama", "sketches") and pooled.shape == (3, 3, 2)
+    direct = components(values)
+    for name, component in pooled.components.items():
+        assert component.estimate == pytest.approx(direct[name].estimate)
+        assert (component.low, component.df) == (pytest.approx(direct[name].low), direct[name].df)
+    assert pooled_components({"babies": dict.fromkeys(MAIN, 1.0)}) is None
+
+
+def test_the_report_shows_where_the_chance_comes_from():
+    values = grids(1)[0]
+    rows = [
+        record(dataset=name, subset=c.subset, seed=c.seed, draw=c.draw, fd=float(values[t][c]))
+        for t, name in enumerate(("babies", "sketches"))
+        for c in CROSSED
+    ]
+    text = report(rows)
+    found = components(values)["shots"]
+    assert "from 3 sets of shots x 3 seeds x 2 draws on babies, sketches, pooled" in text
+    assert "| metric | method | shots | adapting | drawing | residual |" in text
+    shots = f"{found.estimate**0.5:.2f} ({found.low**0.5:.2f} to {found.high**0.5:.2f}; df 4)"
+    assert f"| Frechet distance | CRDI | {shots} |" in text
+    assert "Where the chance" not in report([record(seed=s, fd=float(s)) for s in range(3)])
