@@ -9,7 +9,11 @@ PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "results" / "README.md"]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 START = r"(?:python -m|fsig-bench) "
 ASSIGNED = re.compile(r"[A-Z_]+=")  # a variable of the environment before the program
-NOT_COMMANDS = ("<results_dir>/", "x0_hat(p) =", "w_js(p) =")  # indented lines of another kind
+# Other indented lines show output or an equation. In a block marked sh, all lines are commands.
+PROGRAM = re.compile(
+    r"(?:[A-Z_]+=\S+ )*(?:fsig-bench|python|pip|make|git|torchrun|wandb|tensorboard|pytest|cd|mkdir"
+    r"|eval|docker|pre-commit|tools/\S+\.sh|\.venv/bin/\S+)(?: |$)"
+)
 
 
 def block_lines(text):
@@ -22,11 +26,11 @@ def block_lines(text):
         elif kind == "sh" and line.strip():
             found.append(line.strip())
         elif kind is None and line.startswith("    ") and (not before or before == "block"):
-            found.append(line.strip())
+            found += [line.strip()] if PROGRAM.match(line.strip()) else []
             before = "block"
         elif kind is None:
             before = line.strip()
-    return [line for line in found if not line.startswith(NOT_COMMANDS)]
+    return found
 
 
 def parsed(line):
