@@ -215,7 +215,6 @@ def test_a_foreign_protocol_is_refused(labs, board, tmp_path, capsys):
         (lambda r: r["metrics"]["fd"].update(n_real=9), "n_real is 9 in the record"),
         (lambda r: r["metrics"]["fd"].update(value=None, reason="none"), "the record has no value"),
         (lambda r: r.update(num_images=9), "has no track"),
-        (lambda r: r["config"]["dataset"].update(card={"speed_only": 1}), "another kind"),
     ],
 )
 def test_a_run_outside_the_track_is_refused(change, needed, labs, board, tmp_path, capsys):

@@ -93,21 +93,6 @@ def checked_state(bundle: Bundle, claim: Claim) -> None:
             ) from error
 
 
-def checked_track(claim: Claim, version: Version, config_dir: Path | None) -> FrozenTrack:
-    """The track of a run, whatever its record holds.
-
-    Raises:
-        ValueError: it has none; or a field that no report reads is of a kind that no run writes.
-    """
-    try:
-        return track_of(claim.record, version, config_dir)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{name_of(claim.record)}: a setting of its record is of another kind than runs write "
-            f"({type(error).__name__}: {str(error)[:120]}); hand in the record as the run left it"
-        ) from error
-
-
 def checked_runs(bundle: Bundle, version: Version, settings: Settings) -> list[Checked]:
     """Every run of a bundle, after all checks and the scoring; nothing has been written yet.
 
@@ -117,7 +102,7 @@ def checked_runs(bundle: Bundle, version: Version, settings: Settings) -> list[C
     """
     check_version(bundle, version)
     claims = list(bundle.claims())
-    tracks = [checked_track(claim, version, settings.config_dir) for claim in claims]
+    tracks = [track_of(claim.record, version, settings.config_dir) for claim in claims]
     cells = [
         scoring_cell(
             claim.record, track, version, place=settings.place, config_dir=settings.config_dir
