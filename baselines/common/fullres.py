@@ -4,8 +4,11 @@ A network at 32 px writes the four pixels of each 2x2 square with four separate 
 Nothing ties them together, so small differences between the sets stay in flat regions as a
 checkerboard. `FullResolution` looks at all pixels alike and corrects them.
 
-`FoldedConv` pays for it: the same function as a 3x3 convolution after nearest upsampling, with
-four ninths of the multiplications.
+`place_offsets` is what such a network cannot see of its input: group normalisation takes away the
+means of the four places over the whole image, and a sampler carries those of its noise to the end.
+
+`FoldedConv` pays for the path: the same function as a 3x3 convolution after nearest upsampling,
+with four ninths of the multiplications.
 
 Shape legend: n images, c channels, h height, w width.
 """
@@ -37,6 +40,18 @@ class FullResolution(nn.Module):
         h = h + self.second(F.silu(self.first(F.silu(h))))
         out: Tensor = self.leave(F.silu(h))
         return out
+
+
+def place_offsets(x: Tensor, side: int) -> Tensor:
+    """How far the mean of each place in squares of `side` pixels is from the image's, [n, c, h, w].
+
+    0 for an image without a grid of that period; each channel has its own mean.
+    """
+    n, c, h, w = x.shape
+    squares = x.reshape(n, c, h // side, side, w // side, side)
+    means = squares.mean((2, 4), keepdim=True)
+    offsets = means - means.mean((3, 5), keepdim=True)
+    return offsets.expand_as(squares).reshape(x.shape)
 
 
 class FoldedConv(nn.Conv2d):

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch.utils.flop_counter import FlopCounterMode
 
-from baselines.common.fullres import FoldedConv, FullResolution
+from baselines.common.diffusion import predict_x0
+from baselines.common.fullres import FoldedConv, FullResolution, place_offsets
 from baselines.common.unet import PixelUNet, load_unet, save_unet
 from baselines.pretrain.diffusion import begin_from
 
@@ -56,7 +57,31 @@ def test_a_trained_network_begins_as_it_was(unet_config, fine_unet):
     trained = PixelUNet(unet_config, 2, "v").eval()
     begin_from(fine_unet, trained)
     x, t = inputs()
-    torch.testing.assert_close(fine_unet.eval()(x, t), trained(x, t), rtol=1e-4, atol=1e-5)
+    # But for the grid over the whole image, which the clean image loses.
+    begun, before = fine_unet.eval()(x, t), trained(x, t)
+    lost = place_offsets(begun - before, 2)
+    torch.testing.assert_close(begun - lost, before, rtol=1e-4, atol=1e-5)
+
+
+def test_offsets_are_those_of_a_planted_grid():
+    smooth = torch.linspace(0, 1, 8).view(1, 1, 8, 1).expand(1, 3, 8, 8)
+    grid = torch.tensor([[1.0, -2.0], [3.0, -2.0]]).repeat(4, 4)
+    found = place_offsets(smooth + grid, 2) - place_offsets(smooth, 2)
+    torch.testing.assert_close(found, grid.expand(1, 3, 8, 8))
+    constant = torch.randn(2, 3, 1, 1).expand(2, 3, 8, 8)
+    torch.testing.assert_close(place_offsets(constant, 2), torch.zeros(2, 3, 8, 8))
+
+
+@torch.no_grad()
+def test_the_clean_image_has_no_grid_whatever_the_noise_has(fine_unet):
+    torch.nn.init.normal_(fine_unet.full.leave.weight, std=0.1)
+    x, t = inputs()
+    x = x + 0.5 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)
+    for image, step in zip(x.split(1), t.tolist(), strict=True):
+        abar = float(fine_unet.abar[step])
+        clean = predict_x0(image, fine_unet.eval().eps(image, step), abar, clamp=False)
+        assert place_offsets(image, 2).abs().max() > 0.4
+        assert place_offsets(clean, 2).abs().max() < 1e-4 / abar**0.5
 
 
 @torch.no_grad()
