@@ -45,6 +45,7 @@ HEAD = """\
 # critics and feature network; the pools of Adaptive IMLE, which decides while it runs how many it
 # searches.
 """
+RULE = "|---|--:|--:|--:|--:|---|"
 RATES = {"RTX 3090": 35.6, "A100": 156.0, "H100": 495.0}
 SHARE = 0.35
 TERA, GIB = 1e12, 2**30
@@ -105,20 +106,46 @@ def domainstudio(cfg: DictConfig, k: int) -> Work:
     )
 
 
-def genda(cfg: DictConfig, k: int) -> Work:
-    """Evaluations of the generator, each of a batch with its gradient."""
-    m, z = cfg.method, torch.zeros(1, 512, device="meta")
-    arch = rosinality_architecture(cfg.suite.generator.resolution, cfg.suite.generator.multiplier)
+@cache
+def _style_pair(side: int, multiplier: int) -> tuple[float, float, float, float]:
+    """One image: drawn; drawn and judged with gradients; the weights of both networks."""
+    arch, z = rosinality_architecture(side, multiplier), torch.zeros(1, 512, device="meta")
     with torch.device("meta"):
         net, critic = StyleGenerator(arch), Critic(arch)
-        noise = [torch.zeros(1, 1, side, side) for side in arch.noise_sides]
+        noise = [torch.zeros(1, 1, s, s) for s in arch.noise_sides]
+        image = torch.zeros(1, 3, side, side, requires_grad=True)
 
     def draw() -> Tensor:
         return net.synthesis(net.repeat(net.mapping(z)), noise)
 
     both = counted(draw, backward=True)
+    judged = counted(lambda: critic(image), backward=True)
+    weights = size_gib(net, critic)
+    net.requires_grad_(False)  # the counter's hooks want gradients of all or of none
+    return counted(draw), both, judged, weights
+
+
+def genda(cfg: DictConfig, k: int) -> Work:
+    """Evaluations of the generator, each of a batch with its gradient."""
+    m, g = cfg.method, cfg.suite.generator
+    _, both, _, weights = _style_pair(g.resolution, g.multiplier)
     each = (m.updates * (2 * m.batch + k) + k) / k
-    return Work(adapt=0.0, image=each * both, weights_gib=size_gib(net, critic))
+    return Work(adapt=0.0, image=each * both, weights_gib=weights)
+
+
+def gan_adapt(cfg: DictConfig, k: int) -> Work:
+    """Steps of both networks; a penalty on gradients counts as two evaluations with theirs."""
+    m, g, o, reg = cfg.method, cfg.suite.generator, cfg.method.objective, cfg.method.regularisation
+    drawn, both, judged, weights = _style_pair(g.resolution, g.multiplier)
+    step = m.batch * (drawn + both + 3 * judged + 2 * judged / reg.r1_every)
+    step += m.batch / reg.path_shrink * 2 * both / reg.path_every
+    if o.distance_weight + o.contrast_weight > 0:
+        step += o.relation_batch * (drawn + both)
+    if o.critic_contrast_weight > 0:
+        step += o.relation_batch * (drawn + both + 3 * judged)
+    fisher = o.fisher_images * (both + judged) * (o.ewc_weight > 0)
+    held = m.card.weight_copies * weights
+    return Work(adapt=m.length * (o.iterations * step + fisher), image=drawn, weights_gib=held)
 
 
 @cache
@@ -160,7 +187,7 @@ KINDS = {
     "genda": genda,
     "rs_imle": imle,
     "adaimle": imle,
-}
+} | dict.fromkeys(("tgan", "ada", "freezed", "ewc", "cdc", "dcl"), gan_adapt)
 
 
 def table_runs() -> list[tuple[TableSpec, list[FillRun]]]:
@@ -173,7 +200,7 @@ def table_runs() -> list[tuple[TableSpec, list[FillRun]]]:
 def work() -> dict[str, Work]:
     """Of each cell that a table asks for, by "method-shots"; with the dataset where it decides."""
     alike: dict[tuple[str, int], dict[str, Work]] = defaultdict(dict)
-    for run in [run for _, runs in table_runs() for run in runs]:
+    for run in (run for _, runs in table_runs() for run in runs):
         own = alike[run.method, run.k]
         if run.method in KINDS and run.dataset not in own:
             own[run.dataset] = KINDS[run.method](compose_config(run.words), run.k)
@@ -194,15 +221,15 @@ def page() -> str:
     from fsig_bench.runner.needs import needs_of
 
     costs = read_costs()
-    rows = ["| table | runs | sample sets | to fetch, known sizes | PFLOP | hours |"]
-    rows.append("|---|--:|--:|--:|--:|---|")
+    rows = ["| table | runs | sample sets | to fetch, known sizes | PFLOP | hours |", RULE]
     for spec, runs in table_runs():
         alike = {(r.method, r.dataset, r.protocol, r.k): r for r in runs}
         needs = needs_of([compose_config(r.words) for r in alike.values()], verify=False)
-        sizes = sum(asset.mib or 0 for asset in needs.assets) / 1024
+        gib = sum(asset.mib or 0 for asset in needs.assets) / 1024
         unknown = sum(asset.mib is None for asset in needs.assets)
-        more = f" and {unknown} file" if unknown else ""
-        fetched = f"{sizes:.1f} GiB{more}, {len(needs.sets)} sets"
+        fetched = (
+            f"{gib:.1f} GiB{f' and {unknown} file' if unknown else ''}, {len(needs.sets)} sets"
+        )
         own = {run.samples: run for run in runs}.values()
         known = [costs.of(r) for r in own]
         total = sum(w.of(spec.num_images) for w in known if w)

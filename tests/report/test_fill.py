@@ -213,7 +213,7 @@ def test_a_part_of_a_table_can_be_asked_for():
     spec = load_spec("crdi_table2")
     table = build_table(spec, [])
     everything = runs_of(table, spec, {})
-    assert len({run.words for run in everything}) == len(everything) == 3 * 2 * (2 + 3 + 3)
+    assert len({run.words for run in everything}) == len(everything) == 3 * 2 * (8 + 8 + 7)
     one = runs_of(table, spec, {"method": ["CRDI"], "dataset": ["babies"], "seed": ["0"]})
     assert [run.protocol for run in one] == ["crdi2024", "ours"]
     assert len({run.samples for run in one}) == 1
