@@ -18,6 +18,7 @@ from baselines.crdi.objective import (
     loss,
     noise_for,
     optimum,
+    per_segment,
     residuals,
     shot_of,
     split_window,
@@ -52,7 +53,7 @@ class CRDI:
     penalty_weight: float
     fresh_noise: bool
     draws: int  # closed_form: noise draws per shot and index
-    residual: float  # closed_form: sd of the noise that is added to each embedding
+    residual: float | Sequence[float]  # closed_form: sd of noise added, for all or each segment
     init: Literal["randn", "zeros"]  # adam
     lr: float
     epochs: int
@@ -72,8 +73,8 @@ class CRDI:
             raise ValueError(
                 f"segments={self.segments}, draws={self.draws}, epochs={self.epochs}: all need >= 1"
             )
-        if self.residual < 0 or (self.residual and self.solver == "adam"):
-            raise ValueError(f"residual={self.residual}: needs 0 or more and solver=closed_form")
+        if per_segment(self.residual, len(self.windows)).any() and self.solver == "adam":
+            raise ValueError(f"residual={self.residual}: needs solver=closed_form")
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -124,7 +125,7 @@ class CRDI:
         done, kept = progress.load()
         blank = torch.zeros(len(x0), len(self.windows), *x0.shape[1:])
         pull = kept.get("pull", blank).to(x0.device)
-        draws = self.draws if self.fresh_noise else 1
+        draws, eps, schedule = self.draws if self.fresh_noise else 1, self.source.eps, self.schedule
         visits = [(j, i) for j, segment in enumerate(self.windows) for i in segment]
         for n, (j, i) in enumerate(visits[done:], start=done + 1):
             c0, c1 = self.gains(i)
@@ -134,9 +135,7 @@ class CRDI:
                     z_prev = torch.zeros_like(z)  # independent of z: only its mean counts
                 else:
                     z = z_prev = noise_for(x0, seed, "fixed")
-                r0, r1 = residuals(
-                    self.source.eps, x0, i, self.schedule, noise=z, noise_prev=z_prev
-                )
+                r0, r1 = residuals(eps, x0, i, schedule, noise=z, noise_prev=z_prev)
                 pull[:, j] += (c0 * r0 + c1 * r1) / (draws * len(self.windows[j]))
             progress.report(n, len(visits), unguided_mse=float(r0.square().mean()))
             progress.save(n, {"pull": pull})
@@ -144,8 +143,9 @@ class CRDI:
             optimum(pull[:, j], self.weight(segment), self.penalty_weight)
             for j, segment in enumerate(self.windows)
         ]
-        noise = self.residual * noise_for(pull, seed, "residual")
-        return torch.stack(fitted, 1) + noise, self.planned_nfe(len(x0)) or 0
+        sd = per_segment(self.residual, len(self.windows)).to(x0)
+        sge = torch.stack(fitted, 1) + sd * noise_for(pull, seed, "residual")
+        return sge, self.planned_nfe(len(x0)) or 0
 
     def _adam(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
         """The official loop: segment by segment, `epochs` Adam steps each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -24,6 +25,20 @@ def stratified_steps(segment: range, fraction: float, g: torch.Generator) -> lis
     n = max(int(fraction * len(segment)), 1)
     u = (torch.arange(n) + torch.rand(n, generator=g)) * len(segment) / n
     return [segment.start + min(int(v), len(segment) - 1) for v in u]
+
+
+def per_segment(values: float | Sequence[float], segments: int) -> Tensor:
+    """One number for all segments, or one for each, as [segments, 1, 1, 1].
+
+    Raises:
+        ValueError: another count, or a negative number.
+    """
+    each = [values] * segments if isinstance(values, int | float) else list(values)
+    if len(each) != segments or min(each) < 0:
+        raise ValueError(
+            f"residual={values}: give a number of 0 or more, or one for each of {segments} segments"
+        )
+    return torch.tensor(each, dtype=torch.float32).view(-1, 1, 1, 1)
 
 
 def residuals(

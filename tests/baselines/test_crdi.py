@@ -456,9 +456,16 @@ def test_a_residual_is_noise_of_its_deviation_on_the_optimum(toy_source, shots):
     noise = noisy - plain
     assert float(noise.std()) == pytest.approx(0.3, rel=0.05) and abs(float(noise.mean())) < 0.02
     assert not torch.equal(noisy, other)
-    for wrong in ({"residual": -0.1}, {"residual": 0.3, "solver": "adam"}):
-        with pytest.raises(ValueError, match=r"residual=.*solver=closed_form"):
-            make(toy_source, **wrong)
+    each = [0.1 * (n + 1) for n in range(len(make(toy_source).windows))]
+    noise = make(toy_source, residual=each).adapt(shots, seed=0, progress=NoProgress())
+    found = (noise.tensors["sge"] - plain).transpose(0, 1).flatten(1).std(1)
+    assert found.tolist() == pytest.approx(each, rel=0.1)
+    with pytest.raises(ValueError, match="one for each of .* segments"):
+        make(toy_source, residual=[0.1, *each])
+    with pytest.raises(ValueError, match="residual=-0.1: give a number of 0 or more"):
+        make(toy_source, residual=-0.1)
+    with pytest.raises(ValueError, match="residual=0.3: needs solver=closed_form"):
+        make(toy_source, residual=0.3, solver="adam")
 
 
 def test_misspelt_choices_are_refused_with_the_choices(toy_source):
