@@ -2,7 +2,7 @@
 
     python tests/bench/crdi_solvers.py RESULTS
 
-RESULTS holds the runs of the three commands in conf/experiment/crdi_solvers.yaml. Prints two Markdown
+RESULTS holds the runs of the commands in conf/experiment/crdi_solvers.yaml. Prints two Markdown
 tables. The first has, for each target, the closed form, the closed form with noise of the size that
 Adam leaves and with more of it, and the official solver: mean and standard deviation over seeds.
 The second has, for each metric, the difference from the closed form at the same target and seed:
