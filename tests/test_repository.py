@@ -1,5 +1,7 @@
 """What a public repository holds: versions that agree, CI, and no trace of one machine."""
 
+import ast
+import importlib
 import json
 import re
 import subprocess
@@ -93,3 +95,25 @@ def test_the_dockerfile_copies_what_is_there_and_takes_its_base_as_an_argument()
             assert all((ROOT / name).exists() for name in line[1:-1]), line
     (entry,) = (json.loads(" ".join(line[1:])) for line in lines if line[:1] == ["ENTRYPOINT"])
     assert entry == ["fsig-bench"] and entry[0] in PROJECT["project"]["scripts"]
+
+
+def test_benches_import_names_that_are_there():
+    """Benches are not run by the tests, and would otherwise break unseen."""
+    missing = []
+    for path in sorted((ROOT / "tests" / "bench").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or node.level:
+                continue
+            if (node.module or "").split(".")[0] not in ("fsig_bench", "baselines", "tools"):
+                continue
+            module = importlib.import_module(str(node.module))
+            for name in (alias.name for alias in node.names):
+                try:
+                    found = hasattr(module, name) or importlib.import_module(
+                        f"{node.module}.{name}"
+                    )
+                except ModuleNotFoundError:
+                    found = False
+                if not found:
+                    missing.append(f"{path.name}: {node.module}.{name}")
+    assert not missing

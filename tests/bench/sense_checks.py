@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsig_bench.report.records import load, spread
+from fsig_bench.report.records import load
 
 DOMAINS = ("babies", "sunglasses")
 # (what, metric, left row, relation, right row); `share` compares with a share of the right side.
@@ -44,6 +44,12 @@ def values(records: Sequence[dict[str, Any]], method: str, domain: str, metric: 
     return [found[s] for s in sorted(found)]
 
 
+def spread(numbers: Sequence[float]) -> str:
+    """Mean ± standard deviation, or the mean of one number."""
+    mean = f"{statistics.fmean(numbers):.3f}"
+    return f"{mean} ± {statistics.stdev(numbers):.3f}" if len(numbers) > 1 else mean
+
+
 def main(folders: Sequence[str]) -> int:
     """Prints every check; returns how many do not hold."""
     records = [
@@ -59,7 +65,7 @@ def main(folders: Sequence[str]) -> int:
                 holds = RELATIONS[relation](statistics.fmean(a), share * statistics.fmean(b))
                 verdict = "holds" if holds else "FAILS"
                 factor = "" if share == 1 else f"{share:g} x "
-                sides = f"{metric}: {left} {spread(a, 3)} {relation} {factor}{right} {spread(b, 3)}"
+                sides = f"{metric}: {left} {spread(a)} {relation} {factor}{right} {spread(b)}"
                 sides += f" ({len(a)} and {len(b)} seeds)"
             failed += verdict != "holds"
             print(f"{verdict:<10} {domain:<10} {what}: {sides}")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,7 +32,6 @@ from fsig_bench.faceworld.reader import FactorReader, class_of
 from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
-from fsig_bench.pictures.grid import save_png
 
 N_REAL = 2500
 TOP = 4  # rows above nearly every head
@@ -175,7 +175,8 @@ def main() -> None:
     if args.sheet:
         both = torch.cat([fake[:100], real[:100]]).view(10, 20, 3, 64, 64)
         args.sheet.parent.mkdir(parents=True, exist_ok=True)
-        save_png(both.permute(2, 0, 3, 1, 4).reshape(3, 640, 1280), args.sheet)
+        sheet = both.permute(0, 3, 1, 4, 2).reshape(640, 1280, 3)
+        Image.fromarray(sheet.numpy()).save(args.sheet)
 
 
 if __name__ == "__main__":
