@@ -155,7 +155,7 @@ def is_running(root):
 COMPLETE = """
 eval "$(fsig-bench -sc install=bash)"
 complete -p fsig-bench
-COMP_LINE="fsig-bench method=gan"; COMP_POINT=${#COMP_LINE}; COMP_CWORD=1
+COMP_LINE="fsig-bench method=gan_i"; COMP_POINT=${#COMP_LINE}; COMP_CWORD=1
 hydra_bash_completion
 echo "${COMPREPLY[@]}"
 """

@@ -61,7 +61,10 @@ def rewritten(text: str, *, source: str) -> str:
     return LINK.sub(outside, text)
 
 
-def on_files(files: Files, config: Any) -> Files:
+def on_files(
+    files: Files,
+    config: Any,  # Any: a config of MkDocs, without types
+) -> Files:
     """Adds the pages that lie outside docs/."""
     for source, page in PAGES.items():
         text = TITLES.get(page, "") + (ROOT / source).read_text(encoding="utf-8")
@@ -69,7 +72,12 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(
+    markdown: str,
+    page: Any,  # Any: a page of MkDocs, without types
+    config: Any,  # Any: a config of MkDocs, without types
+    files: Files,
+) -> str:
     """Makes the page's links those of the site."""
     sources = {place: source for source, place in PAGES.items()}
     uri = page.file.src_uri

@@ -61,7 +61,7 @@ class DomainStudio:
     groups_at_once: int | None  # fewer take less memory; the step is the same up to rounding
     checkpointing: bool  # activations are computed again in the backward pass
     sample: Sampling
-    prior: Prior | None = None  # of method/objective=prior_preservation
+    prior: Prior | None  # the second term of method/objective=prior_preservation
     adapts_in_team = True  # groups are shared out, gradients added
 
     def __post_init__(self) -> None:

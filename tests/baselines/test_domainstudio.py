@@ -58,6 +58,7 @@ def method(unet, objective=None, **changes):
         "groups_at_once": None,
         "checkpointing": False,
         "sample": Sampling(kind="ddim", num_steps=3),
+        "prior": None,
     }
     return DomainStudio(**(values | changes))
 

@@ -46,6 +46,7 @@ def method(unet, tune, **changes):
         "groups_at_once": None,
         "checkpointing": False,
         "sample": Sampling(kind="ddim", num_steps=3),
+        "prior": None,
         "tune": tune,
     }
     return FineTune(**(values | changes))

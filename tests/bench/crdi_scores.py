@@ -44,6 +44,8 @@ def rows(table: pd.DataFrame) -> list[str]:
     for dataset in sorted(set(table["dataset"])):
         for solver in (CLOSED, NOISY, NOISIER, OFFICIAL):
             own = table[(table["dataset"] == dataset) & (table["solver"] == solver)]
+            if own.empty:
+                continue
             cells = [dataset, solver, str(len(own))]
             for name, (_, digits) in METRICS.items():
                 cells.append(f"{own[name].mean():.{digits}f} ± {own[name].std():.{digits}f}")

@@ -161,7 +161,9 @@ def adapting() -> Iterator[Row]:
         drop = ("defaults", "card", "_target_", "source", "sample")
         values = {k: v for k, v in values.items() if k not in drop}
         values |= {"groups": 1, "iterations": 4, "lr": 1e-3}
-        method = DomainStudio(source=source, objective=objective("code"), sample=None, **values)
+        method = DomainStudio(
+            source=source, objective=objective("code"), sample=None, prior=None, **values
+        )
         shots = pictures(5, SIDE, 8).double() / 127.5 - 1
         seed = next(s for s in range(99) if all(least_t(method, shots, s, n) for n in range(4)))
         ours = method.adapt(shots, seed=seed, progress=NoProgress()).tensors

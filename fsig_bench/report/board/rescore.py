@@ -105,15 +105,17 @@ def decoded(data: bytes, *, side: int, name: str) -> Tensor:
     """
     import numpy as np
     import torch
-    from PIL import Image
+
+    from fsig_bench.data.opening import open_image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-                if image.size != (side, side) or image.mode != "RGB":
+            with open_image(io.BytesIO(data)) as image:
+                kind = (image.format, image.mode, *image.size)
+                if kind != ("PNG", "RGB", side, side):
                     w, h = image.size
-                    raise ValueError(f"it is {image.mode} of {w} x {h} pixels")
+                    raise ValueError(f"it is {image.format}, {image.mode} of {w} x {h} pixels")
                 pixels = np.array(image)
     except (OSError, ValueError, SyntaxError, Warning, EOFError) as error:
         raise ValueError(
