@@ -66,7 +66,7 @@ def start(launcher, *words, path=""):
     return sweep
 
 
-def ended(sweep, timeout=200):
+def ended(sweep, timeout=400):
     out, err = sweep.communicate(timeout=timeout)
     return sweep.returncode, out + err
 
