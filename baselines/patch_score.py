@@ -124,7 +124,7 @@ class PatchScore:
 
     def half(self, i: int) -> int:
         """Half the side of a patch at step i, rounded down: sizes are odd, geometric in i."""
-        size = self.smallest * (self.largest / self.smallest) ** (i / (self.num_steps - 1))
+        size = self.smallest * (self.largest / self.smallest) ** (i / max(self.num_steps - 1, 1))
         return round((size - 1) / 2)
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:

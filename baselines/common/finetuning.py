@@ -1,4 +1,4 @@
-"""What methods that tune a network share: their own copy of it, and losses read at once."""
+"""What methods that tune a network share: their copy of it, picks of shots, losses read at once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def read(scalars: Mapping[str, Tensor]) -> dict[str, float]:
     if not scalars:
         return {}
     return dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
+
+
+def distinct(count: int, k: int, g: torch.Generator) -> Tensor:
+    """`count` of 0 to k - 1 in random order; none comes again before all have come, [count]."""
+    rounds = -(-count // k)
+    return torch.cat([torch.randperm(k, generator=g) for _ in range(rounds)])[:count]
 
 
 def trainable_copy(net: Net) -> Net:

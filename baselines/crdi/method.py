@@ -18,7 +18,7 @@ from baselines.crdi.objective import (
     loss,
     noise_for,
     optimum,
-    per_segment,
+    residual_sd,
     residuals,
     shot_of,
     split_window,
@@ -73,7 +73,7 @@ class CRDI:
             raise ValueError(
                 f"segments={self.segments}, draws={self.draws}, epochs={self.epochs}: all need >= 1"
             )
-        if per_segment(self.residual, len(self.windows)).any() and self.solver == "adam":
+        if residual_sd(self.residual, len(self.windows)).any() and self.solver == "adam":
             raise ValueError(f"residual={self.residual}: needs solver=closed_form")
 
     @cached_property
@@ -125,7 +125,8 @@ class CRDI:
         done, kept = progress.load()
         blank = torch.zeros(len(x0), len(self.windows), *x0.shape[1:])
         pull = kept.get("pull", blank).to(x0.device)
-        draws, eps, schedule = self.draws if self.fresh_noise else 1, self.source.eps, self.schedule
+        draws = self.draws if self.fresh_noise else 1
+        eps, schedule = self.source.eps, self.schedule
         visits = [(j, i) for j, segment in enumerate(self.windows) for i in segment]
         for n, (j, i) in enumerate(visits[done:], start=done + 1):
             c0, c1 = self.gains(i)
@@ -143,7 +144,7 @@ class CRDI:
             optimum(pull[:, j], self.weight(segment), self.penalty_weight)
             for j, segment in enumerate(self.windows)
         ]
-        sd = per_segment(self.residual, len(self.windows)).to(x0)
+        sd = residual_sd(self.residual, len(self.windows)).to(x0)
         sge = torch.stack(fitted, 1) + sd * noise_for(pull, seed, "residual")
         return sge, self.planned_nfe(len(x0)) or 0
 

@@ -27,16 +27,17 @@ def stratified_steps(segment: range, fraction: float, g: torch.Generator) -> lis
     return [segment.start + min(int(v), len(segment) - 1) for v in u]
 
 
-def per_segment(values: float | Sequence[float], segments: int) -> Tensor:
-    """One number for all segments, or one for each, as [segments, 1, 1, 1].
+def residual_sd(residual: float | Sequence[float], segments: int) -> Tensor:
+    """The deviation of the noise on each segment's embeddings, [segments, 1, 1, 1].
 
     Raises:
         ValueError: another count, or a negative number.
     """
-    each = [values] * segments if isinstance(values, int | float) else list(values)
+    each = [residual] * segments if isinstance(residual, int | float) else list(residual)
     if len(each) != segments or min(each) < 0:
         raise ValueError(
-            f"residual={values}: give a number of 0 or more, or one for each of {segments} segments"
+            f"residual={residual}: give a number of 0 or more, or one for each of the "
+            f"{segments} segments"
         )
     return torch.tensor(each, dtype=torch.float32).view(-1, 1, 1, 1)
 

@@ -16,7 +16,7 @@ from baselines.common.data_parallel import add_gradients, shard_groups
 from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
-from baselines.common.finetuning import read, trainable_copy
+from baselines.common.finetuning import distinct, read, trainable_copy
 from baselines.common.unet import DiffusionSource, PixelUNet
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio.objective import Objective
@@ -104,12 +104,8 @@ class DomainStudio:
     def batch(self, shots: Images, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """(x0, t, noise) of a step: groups of distinct shots, repeated where they are fewer."""
         g = generator(seed, "domainstudio", step)
-        k, b = len(shots), self.group_size
-        rounds = -(-b // k)
-        picks = [
-            torch.cat([torch.randperm(k, generator=g) for _ in range(rounds)])[:b]
-            for _ in range(self.groups)
-        ]
+        b = self.group_size
+        picks = [distinct(b, len(shots), g) for _ in range(self.groups)]
         x0 = shots[torch.cat(picks)]
         flip = torch.rand(len(x0), 1, 1, 1, generator=g) < self.flip
         t = torch.randint(len(self.source.abar), (self.groups, b), generator=g)
@@ -148,7 +144,7 @@ class DomainStudio:
             logged: dict[str, Tensor] = {}
             batch = (*self.batch(shots, seed, step), every)
             prior = self.prior and self.prior.batch(
-                drawn["prior"], seed, step, len(every), len(self.source.abar)
+                drawn["prior"], seed, step, count=len(every), steps=len(self.source.abar)
             )
             parts_now = shard_groups(batch, self.groups, self.groups_at_once)
             own = sum(len(rows) for *_, rows in parts_now)

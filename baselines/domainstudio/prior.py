@@ -42,7 +42,7 @@ class Prior:
         blocks = torch.arange(self.images).split(DRAWN_AT_ONCE)
         return torch.cat([to_uint8(source(block.tolist())) for block in blocks])
 
-    def batch(self, drawn: Tensor, seed: int, step: int, count: int, steps: int) -> list[Tensor]:
+    def batch(self, drawn: Tensor, seed: int, step: int, *, count: int, steps: int) -> list[Tensor]:
         """[x0, t, noise, seeds of dropout] of a training step: `count` rows; t below `steps`."""
         g = generator(seed, "domainstudio", "prior", step)
         x0 = to_float(drawn[torch.randint(len(drawn), (count,), generator=g)])

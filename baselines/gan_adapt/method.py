@@ -14,7 +14,7 @@ from baselines.common.checkpoint import pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.critic import load_critic
 from baselines.common.ema import Average
-from baselines.common.finetuning import read, trainable_copy
+from baselines.common.finetuning import distinct, read, trainable_copy
 from baselines.common.stylegan2 import StyleSource
 from baselines.gan_adapt.maps import freeze, patch_levels, seeded_heads
 from baselines.gan_adapt.objective import Objective
@@ -78,10 +78,8 @@ class GANAdapt:
 
     def shots_of(self, shots: Images, g: torch.Generator) -> Images:
         """A batch of distinct shots, repeated where there are fewer, some of them flipped."""
-        k, n = len(shots), self.batch
-        picks = torch.cat([torch.randperm(k, generator=g) for _ in range(-(-n // k))])[:n]
-        x = shots[picks]
-        mirrored = torch.rand(n, 1, 1, 1, generator=g) < self.flip
+        x = shots[distinct(self.batch, len(shots), g)]
+        mirrored = torch.rand(self.batch, 1, 1, 1, generator=g) < self.flip
         return torch.where(mirrored, x.flip(3), x)
 
     def training(self, k: int, seed: int) -> Training:

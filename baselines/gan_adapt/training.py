@@ -64,6 +64,17 @@ def descend(adams: Sequence[torch.optim.Optimizer], loss: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What the critic's and the generator's half of a step share."""
+
+    step: int
+    real: Images  # shots [n, 3, r, r]
+    g: torch.Generator
+    level: Callable[[], int | None]  # draws the patch level of each call of the critic
+    near_anchors: bool  # codes around anchors, and whole images
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """What is trained, and with what."""
 
@@ -127,10 +138,11 @@ class Training:
         """A step of the critic, one of the generator, their regularisation; returns the losses."""
         near = self.objective.anchor_every > 0 and step % self.objective.anchor_every == 0
         level = self.levels(step, g)
-        told = self.critic_step(step, real, g, level, near_anchors=near)
+        turn = Turn(step=step, real=real, g=g, level=level, near_anchors=near)
+        told = self.critic_step(turn)
         for p in self.critic_parameters():
             p.requires_grad_(False)
-        told |= self.generator_step(step, real, g, level, near_anchors=near)
+        told |= self.generator_step(turn)
         for p in self.critic_parameters():
             p.requires_grad_(True)
         return told
@@ -139,25 +151,17 @@ class Training:
         """What is trained of the critic and its heads."""
         return [p for adam in self.adam_d for group in adam.param_groups for p in group["params"]]
 
-    def critic_step(
-        self,
-        step: int,
-        real: Images,
-        g: torch.Generator,
-        level: Callable[[], int | None],
-        *,
-        near_anchors: bool,
-    ) -> dict[str, Tensor]:
+    def critic_step(self, turn: Turn) -> dict[str, Tensor]:
         """The critic learns to tell; then R1 on the images that it saw, every few steps."""
-        n, reg = len(real), self.regularisation
+        n, reg, g, level = len(turn.real), self.regularisation, turn.g, turn.level
         with torch.no_grad():
-            fake = self.generated(n, g, near_anchors=near_anchors)
-        real, fake = self.seen(real, g), self.seen(fake, g)
+            fake = self.generated(n, g, near_anchors=turn.near_anchors)
+        real, fake = self.seen(turn.real, g), self.seen(fake, g)
         logits = self.logits(real, level())
         loss = critic_loss(logits, self.logits(fake, level()))
         told = {"critic": descend(self.adam_d, loss)}
-        self.follow_overfitting(step, n, logits.detach())
-        if step % reg.r1_every == 0:
+        self.follow_overfitting(turn.step, n, logits.detach())
+        if turn.step % reg.r1_every == 0:
             now = level()
 
             def one_each(images: Images) -> Tensor:
@@ -184,22 +188,14 @@ class Training:
             self.running.strength.fill_(p)
             self.running.signs.zero_()
 
-    def generator_step(
-        self,
-        step: int,
-        real: Images,
-        g: torch.Generator,
-        level: Callable[[], int | None],
-        *,
-        near_anchors: bool,
-    ) -> dict[str, Tensor]:
+    def generator_step(self, turn: Turn) -> dict[str, Tensor]:
         """The generator learns to pass, held to the source; then its path lengths."""
-        n, reg = len(real), self.regularisation
-        fake = self.generated(n, g, near_anchors=near_anchors)
-        terms = {"generator": generator_loss(self.logits(self.seen(fake, g), level()))}
-        terms |= self.ties(self.net, self.critic, real, g)
+        n, reg, g = len(turn.real), self.regularisation, turn.g
+        fake = self.generated(n, g, near_anchors=turn.near_anchors)
+        terms = {"generator": generator_loss(self.logits(self.seen(fake, g), turn.level()))}
+        terms |= self.ties(self.net, self.critic, turn.real, g)
         descend([self.adam_g], torch.stack(list(terms.values())).sum())
-        if step % reg.path_every == 0:
+        if turn.step % reg.path_every == 0:
             b = reg.path_batch(n)
             styles = self.styles(b, g, near_anchors=False)
             images = self.net.synthesis(styles, fresh_noise(self.net, b, g))

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from baselines.common.diffusion import Schedule
+from baselines.common.diffusion import Schedule, ddim_step
 from baselines.guided.energies import (
     Kernel,
     density,
@@ -132,9 +132,9 @@ def stochastic_step(
         eta: 0 keeps all of the noise in x_t, 1 renews as much of it as DDPM does.
         noise: standard normal, shaped like x, or None.
     """
-    eps = (x - math.sqrt(abar) * x0) / math.sqrt(1 - abar)
     if noise is None:
-        return math.sqrt(abar_prev) * x0 + math.sqrt(1 - abar_prev) * eps
+        return ddim_step(x, x0, abar=abar, abar_prev=abar_prev)
+    eps = (x - math.sqrt(abar) * x0) / math.sqrt(1 - abar)
     variance = eta**2 * (1 - abar_prev) / (1 - abar) * (1 - abar / abar_prev)
     kept = math.sqrt(max(1 - abar_prev - variance, 0.0))
     return math.sqrt(abar_prev) * x0 + kept * eps + math.sqrt(variance) * noise

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.common.adversarial import mixed_styles, r1_penalty
+from baselines.common.adversarial import critic_loss, generator_loss, mixed_styles, r1_penalty
 from baselines.common.checkpoint import Part
 from baselines.common.critic import Critic
 from baselines.common.ema import Average
@@ -87,7 +86,7 @@ class GanRecipe:
             with cast:
                 with torch.no_grad():
                     fake = synthesis(mixed_styles(net, n, self.mixing, g), maps(g))
-                loss_d = F.softplus(score(fake)).mean() + F.softplus(-score(real)).mean()
+                loss_d = critic_loss(score(real), score(fake))
             adam_d.zero_grad(set_to_none=True)
             loss_d.backward()
             if step % self.r1_every == 0:
@@ -97,7 +96,7 @@ class GanRecipe:
             critic.requires_grad_(False)
             with cast:
                 fake = synthesis(mixed_styles(net, n, self.mixing, g), maps(g))
-                loss_g = F.softplus(-score(fake)).mean()
+                loss_g = generator_loss(score(fake))
             adam_g.zero_grad(set_to_none=True)
             loss_g.backward()
             adam_g.step()

@@ -71,7 +71,8 @@ def departures(own: object, default: object, path: str, *, deletes: bool) -> lis
             if key not in default:
                 out.append(f"+{at}={hydra_value(own[key])}")
             elif key not in own:
-                out += [f"~{at}"] if deletes else []
+                # Hydra cannot delete null; a record without the setting did not use it either.
+                out += [f"~{at}"] if deletes and default[key] is not None else []
             else:
                 out += departures(own[key], default[key], at, deletes=deletes)
         return out

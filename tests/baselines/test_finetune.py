@@ -173,7 +173,7 @@ def test_a_killed_adaptation_ends_in_the_same_bytes_and_draws_once(tiny_unet, mo
 def test_it_holds_the_net_to_the_source(tiny_unet):
     few = {"iterations": 50, "lr": 5e-3, "objective": Objective(**PLAIN | {"l_vlb": 0.0})}
     drawn = Prior(weight=1.0, images=16).draw(whole(tiny_unet).sampler_of(tiny_unet, 0, "prior"))
-    x0, t, noise, _ = Prior(weight=1.0, images=16).batch(drawn, 9, 0, 64, 1000)
+    x0, t, noise, _ = Prior(weight=1.0, images=16).batch(drawn, 9, 0, count=64, steps=1000)
 
     def error(prior):
         tuned = whole(tiny_unet, prior, **few)
@@ -193,7 +193,8 @@ def test_shares_of_a_step_add_up_to_it(tiny_unet):
         shots(), seed=0, progress=NoProgress()
     )
     for name, value in at_once.tensors.items():
-        torch.testing.assert_close(shared.tensors[name], value, rtol=1e-4, atol=1e-5)
+        # Of one Adam step of size 1e-3, where a gradient near 0 is rounded otherwise.
+        torch.testing.assert_close(shared.tensors[name], value, rtol=1e-4, atol=5e-5)
 
 
 @pytest.mark.parametrize("values", [{"weight": 0.0, "images": 5}, {"weight": 1.0, "images": 0}])

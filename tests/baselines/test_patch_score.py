@@ -100,3 +100,8 @@ def test_mirrored_shots_count_and_patches_shrink():
 def test_settings_that_make_no_sense_are_refused(changes):
     with pytest.raises(ValueError, match="give"):
         PatchScore(**(DEFAULTS | changes))
+
+
+def test_a_single_step_takes_the_smallest_patch():
+    single = PatchScore(**(DEFAULTS | {"num_steps": 1}))
+    assert single.half(0) == PatchScore(**(DEFAULTS | {"num_steps": 2})).half(0)
