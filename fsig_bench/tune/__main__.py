@@ -26,8 +26,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fsig_bench.faceworld.domains import DEVELOPMENT
-from fsig_bench.tune.candidates import Request, parse_request
+from fsig_bench.tune.candidates import Request, parse_request, with_one_target
 
 if TYPE_CHECKING:
     from fsig_bench.store.store import Store
@@ -54,8 +53,8 @@ def best_command(fixed: Sequence[str], best: FinishedTrial | None) -> str | None
     """The run with the best settings, ready to type; of several targets the first."""
     if best is None:
         return None
-    fixed = [f"dataset={DEVELOPMENT[0]}" if w == "dataset=dev" else w for w in fixed]
-    return f"fsig-bench {shlex.join([*fixed, *(f'{k}={v}' for k, v in best.words.items())])}"
+    words = with_one_target(fixed)
+    return f"fsig-bench {shlex.join([*words, *(f'{k}={v}' for k, v in best.words.items())])}"
 
 
 def main(words: Sequence[str]) -> int:

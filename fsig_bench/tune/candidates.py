@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from fsig_bench.runner.cell import Cell
 
-VERSION = 1  # raise when a change of the code changes what the objective measures
+VERSION = 2  # raise when a change of the code changes what the objective measures
 OPTIONS = {  # of each objective, with their defaults
     "shots": {"trials": 20, "samples": 40, "held": 2},
     "reference": {"trials": 20, "samples": 500, "subsets": 2},
 }
 HINT = "fsig-bench ... --cfg job prints all of them"
+GROUP = "dev"  # dataset=dev: all development targets
 REMOVED = {"dataset": ("reference", "fresh")}  # target images besides the shots
 
 
@@ -115,9 +116,12 @@ def results_dir_of(words: Sequence[str]) -> str:
     Raises:
         ValueError: the overrides do not compose.
     """
-    # `dev` is a name for several datasets.
-    composable = [f"dataset={DEVELOPMENT[0]}" if w == "dataset=dev" else w for w in words]
-    return str(compose(composable).results_dir)
+    return str(compose(with_one_target(words)).results_dir)
+
+
+def with_one_target(words: Sequence[str]) -> list[str]:
+    """The words with the first development target in the place of all of them."""
+    return [f"dataset={DEVELOPMENT[0]}" if w == f"dataset={GROUP}" else w for w in words]
 
 
 def without_reference(words: Sequence[str]) -> tuple[list[str], DictConfig]:
@@ -208,6 +212,7 @@ def check_candidate(words: Sequence[str], point: Mapping[str, str]) -> None:
 
 def study_name(cell: Cell, request: Request) -> str:
     """Method, dataset, and a digest of all that the objective depends on."""
+    from fsig_bench.runner.fingerprint import marks
     from fsig_bench.runner.keys import key_content
     from fsig_bench.store.keys import STAGE_VERSION, digest
 
@@ -219,6 +224,7 @@ def study_name(cell: Cell, request: Request) -> str:
         request.held,
     ]
     keyed += [key_content(cell.method.spec), key_content(cell.protocol.perceptual)]
+    keyed += [marks(cell.method.spec), marks(cell.protocol.perceptual)]
     keyed += [cell.shots_fingerprint, cell.seed, cell.draw, asdict(cell.precision)]
     keyed += [cell.suite.resolution]
     return f"{cell.method.name}-{cell.dataset.name}-{digest(keyed)[:10]}"

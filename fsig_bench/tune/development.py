@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fsig_bench.faceworld.domains import DEVELOPMENT
 from fsig_bench.tune.candidates import (
+    GROUP,
     VERSION,
     Request,
     candidate_cell,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from fsig_bench.store.store import Store
 
 MEASURED = ("fd", "copy_rate")
-GROUP = "dev"  # dataset=dev: all development targets
 
 
 def targets_of(fixed: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -105,7 +105,7 @@ def reference_problem(request: Request, store: Store) -> Problem:
     words = [[*rest, f"dataset={targets[t]}", f"subset={subset}"] for t, subset in places]
     request = replace(request, space=check_space(replace(request, fixed=tuple(words[0])), cfg))
     cells = [candidate_cell(own, {}) for own in words]
-    check_files(cells[0], words[0])
+    check_files(cells[0], words[0], scoring=cells[0].protocol.spec)
     for point in end_points(request.space):
         check_candidate(words[0], point)
 
@@ -137,12 +137,8 @@ def reference_problem(request: Request, store: Store) -> Problem:
 
 def study_name(cells: Sequence[Cell], request: Request) -> str:
     """Method, `dev`, and a digest of all that the objective depends on."""
-    from fsig_bench.runner.keys import key_content
     from fsig_bench.store.keys import STAGE_VERSION, digest
 
-    first = cells[0]
-    keyed = [VERSION, STAGE_VERSION, sorted(map(repr, request.space)), request.samples]
-    keyed += [key_content(first.method.spec), first.protocol_hash, first.seed, first.draw]
-    keyed += [[cell.shots_fingerprint, cell.dataset.reference_fingerprint()] for cell in cells]
-    keyed += [asdict(first.precision), first.suite.resolution]
-    return f"{first.method.name}-{GROUP}-{digest(keyed)[:10]}"
+    keyed = [VERSION, STAGE_VERSION, sorted(map(repr, request.space))]
+    keyed += [cell.run_id for cell in cells]
+    return f"{cells[0].method.name}-{GROUP}-{digest(keyed)[:10]}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fsig_bench.api.plain import Json
 from fsig_bench.tune.candidates import (
     Request,
     candidate_cell,
@@ -41,13 +42,13 @@ class Problem:
     copying: Callable[[], float | None]  # the objective of a replay of the shots, where it is known
 
 
-def check_files(cell: Cell, fixed: Sequence[str]) -> None:
-    """Raises ValueError or OSError where a file that adapting or measuring needs is not right."""
+def check_files(cell: Cell, fixed: Sequence[str], *, scoring: Json) -> None:
+    """Raises ValueError or OSError where a file that adapting or `scoring` needs is not right."""
     from fsig_bench.api.assets import assets_in
     from fsig_bench.api.weights import verified
     from fsig_bench.runner.keys import weight_files
 
-    used = [cell.method.spec, cell.protocol.perceptual]
+    used = [cell.method.spec, scoring]
     if missing := [asset for asset in assets_in(used) if not asset.target.exists()]:
         raise ValueError(
             f"{missing[0]} is not there; fsig-bench {shlex.join(fixed)} "
@@ -68,7 +69,7 @@ def shots_problem(request: Request, store: Store) -> Problem:
     fixed, cfg = without_reference(request.fixed)
     request = replace(request, space=check_space(request, cfg))
     cell = candidate_cell(fixed, {})
-    check_files(cell, request.fixed)
+    check_files(cell, request.fixed, scoring=cell.protocol.perceptual)
     splits = folds(cell.shots.k, request.held, cell.seed)
     for point in end_points(request.space):
         check_candidate(fixed, point)

@@ -6,7 +6,7 @@ killed goes on as it would have, and processes that share one try different sett
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from fsig_bench.api.files import make_folder, share_as_folder
 from fsig_bench.api.seeding import derive
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.store import Store
+from fsig_bench.tune.problem import Evaluate
 from fsig_bench.tune.space import Dimension, Point, Value, typed_values, whole_grid
 from fsig_bench.tune.trials import (
     FinishedTrial,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     Distributions = dict[str, BaseDistribution]  # by key
 
 MAX_REPEATS = 100  # suggestions in a row that were tried before; then the search ends
-
-# Overrides and how many parts are known already -> the other parts, as they are done.
-Evaluate = Callable[[Mapping[str, str], int], Iterator[Part]]
 
 
 def optuna_package() -> ModuleType:
