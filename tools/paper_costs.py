@@ -40,7 +40,8 @@ HEAD = """\
 # Made by `python -m tools.paper_costs > conf/cost/paper.yaml`: counted, not measured.
 # rates: peaks that vendors state for dense TF32 (RTX 3090 and H100: rounded), 1e12 operations a
 # second; share: how much of a peak is assumed. work: 1e12 floating-point operations of adapting and
-# of one image, by method and number of shots; a multiplication with its addition counts as two.
+# of one image, by method and number of shots; a multiplication with its addition counts as two, a
+# penalty on gradients as two evaluations with theirs.
 # weights_gib: the weights in float32, as often as adapting holds them. Left out: scoring; GenDA's
 # critics and feature network; the pools of Adaptive IMLE, which decides while it runs how many it
 # searches.
