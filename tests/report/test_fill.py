@@ -18,7 +18,7 @@ from PIL import Image
 from fsig_bench.report.fill.costs import cost_lines, read_costs
 from fsig_bench.report.fill.plan import lacking_seeds, runs_of
 from fsig_bench.report.fill.work import Filling, agreed
-from fsig_bench.report.tables import build_table, load_spec
+from fsig_bench.report.tables import build_table, load_spec, table_names
 from fsig_bench.report.tables.model import TableCell
 from fsig_bench.runner.needs import needs_of
 
@@ -223,6 +223,15 @@ def test_a_part_of_a_table_can_be_asked_for():
     done = TableCell(value=1.0, seeds=("0", "2/1"))
     assert lacking_seeds(done, (0, 1, 2)) == [1]
     assert lacking_seeds(TableCell(gap="reason"), (0, 1)) == []
+
+
+PAPER_TABLES = [name for name in table_names() if load_spec(name).suite == "paper"]
+
+
+@pytest.mark.parametrize("name", PAPER_TABLES)
+def test_experiments_are_those_of_the_methods_that_run(name):
+    spec = load_spec(name)
+    assert set(spec.experiments) <= {run.method for run in runs_of(build_table(spec, []), spec, {})}
 
 
 def test_costs_are_counted_operations_and_said_to_be(tmp_path):
