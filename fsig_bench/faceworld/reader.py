@@ -24,16 +24,8 @@ from fsig_bench.networks.base import embed
 # class here until a reader is trained with it.
 CLASSES = ("adults", "babies", "sunglasses", "sketches", "metfaces", "obama", "cats")
 HUES = ("back_hue", "cloth_hue")  # circular: read as a cosine and a sine
-COLOUR: tuple[str, ...] = (
-    "skin_tone",
-    "skin_warmth",
-    "hair_light",
-    "hair_red",
-    "eye_blue",
-    "light_x",
-    "light_warm",
-)
-COLOUR += ("back_hue", "back_light", "cloth_hue", "cloth_light")
+COLOUR: tuple[str, ...] = ("skin_tone", "skin_warmth", "hair_light", "hair_red", "eye_blue")
+COLOUR += ("light_x", "light_warm", "back_hue", "back_light", "cloth_hue", "cloth_light")
 NOT_IN_PAINT = ("eye_blue", "light_warm", "skin_warmth", "back_hue", "cloth_hue", "hair_red")
 NOT_ON_CATS: tuple[str, ...] = (
     "jaw",
@@ -141,10 +133,10 @@ class ReaderNet(nn.Module):
         self.factors = nn.Linear(features, len(FACTORS) + len(HUES))
         self.domain = nn.Linear(features, len(CLASSES))
 
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """The stages' outputs, shallow to deep."""
+    def maps(self, x: Tensor, *, count: int | None = None) -> list[Tensor]:
+        """The outputs of the first `count` stages, shallow to deep; None: of all."""
         out = []
-        for stage in self.stages:
+        for stage in self.stages[:count]:
             x = stage(x)
             out.append(x)
         return out
@@ -153,10 +145,13 @@ class ReaderNet(nn.Module):
         """float32 [n, d]."""
         return nn.functional.silu(self.neck(self.maps(x)[-1].flatten(1)))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(factor targets in standard units, domain logits)."""
-        z = self.features(x)
+    def heads(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Features -> (factor targets in standard units, domain logits)."""
         return self.factors(z), self.domain(z)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Images -> what `heads` gives of their features."""
+        return self.heads(self.features(x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,17 +189,17 @@ class FactorReader:
     def trunk(self, images: Tensor) -> list[Tensor]:
         """float32 [n, 3, 64, 64] in [-1, 1] -> the trunk's maps, differentiable."""
         x = images.contiguous(memory_format=torch.channels_last)
-        return self._net(images).maps(x)[: self.trunk_maps]
+        return self._net(images).maps(x, count=self.trunk_maps)
 
     def perceive(self, images: Tensor) -> Tensor:
         """float32 [n, 3, 64, 64] in [-1, 1] -> rows [n, e], differentiable."""
         return embed(self.trunk(images))
 
     @torch.no_grad()
-    def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [n, 3, 64, 64] -> factors [n, f], domain logits [n, domains]."""
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [n, d] of images -> their factors [n, f], domain logits [n, domains]."""
         _, mean, sd = self._parts
-        targets, logits = self._net(images)(_prepare(images))
+        targets, logits = self._net(features).heads(features)
         return decode(targets * sd + mean), logits
 
     def visible(self, factors: Tensor, domain: int) -> Tensor:

@@ -108,7 +108,7 @@ def held_out_quality(reader: FactorReader, n: int = 700) -> JsonDict:
     tables, reads, domains, guesses = [], [], [], []
     for name in CLASSES:
         images, drawn, shown = render(name, "held_out", range(n))
-        factors, logits = reader.read(images)
+        factors, logits = reader.read(reader.features(images))
         tables.append(torch.from_numpy(drawn))
         reads.append(factors)
         domains.append(torch.tensor([class_of(s) for s in shown]))

@@ -163,15 +163,11 @@ class Evidence:
         """Factors [n, f] and domain logits [n, domains]."""
         count = len(self.extractor.factor_names)
 
-        def read(part: Tensor) -> Tensor:
-            return torch.cat(self.extractor.read(part), 1)
+        def compute() -> Tensor:
+            parts = self.features(role).split(self.batch_size)
+            return torch.cat([torch.cat(self.extractor.read(part), 1) for part in parts])
 
-        both = self.cached(
-            role,
-            "reading",
-            "features",
-            lambda: in_batches(read, self.images(role), self.batch_size),
-        )
+        both = self.memoised(f"reading of {role}", compute)
         return both[:, :count], both[:, count:]
 
     @torch.no_grad()

@@ -39,13 +39,13 @@ class Extractor(Protocol):
 
 @runtime_checkable
 class FactorReading(Protocol):
-    """An extractor that can also read an image's factors and domain."""
+    """An extractor whose features tell an image's factors and domain."""
 
     factor_names: tuple[str, ...]
     domain_names: tuple[str, ...]
 
-    def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [n, 3, h, w] -> factors [n, f], domain logits [n, domains]."""
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [n, d] of images -> their factors [n, f], domain logits [n, domains]."""
         ...
 
     def visible(self, factors: Tensor, domain: int) -> Tensor:

@@ -82,7 +82,7 @@ def measure_residuals(images: Tensor, reader: FactorReader) -> tuple[float, floa
 
     Root mean square of pixels in grey levels, and distance in the reader's perceptual maps.
     """
-    factors = reader.read(images)[0]
+    factors = reader.read(reader.features(images))[0]
     redrawn = reader.redraw(factors, class_of("adults"))
     gap = images.float() - redrawn.float()
     rows = [reader.perceive(to_float(part)) for part in (images, redrawn)]

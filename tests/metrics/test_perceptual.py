@@ -191,7 +191,7 @@ class Reader:
     domain_names = ("dark", "bright")
 
     def features(self, images):
-        return self.read(images)[0]
+        return images.float().mean((2, 3)) / 255
 
     def visible(self, factors, domain):
         return torch.ones_like(factors, dtype=torch.bool)
@@ -199,10 +199,9 @@ class Reader:
     def redraw(self, factors, domain):
         return torch.zeros(len(factors), 3, 8, 8, dtype=torch.uint8)
 
-    def read(self, images):
-        x = images.float().mean((2, 3)) / 255
-        bright = x.mean(1) - 0.5
-        return x[:, :2], torch.stack([-bright, bright], 1)
+    def read(self, features):
+        bright = features.mean(1) - 0.5
+        return features[:, :2], torch.stack([-bright, bright], 1)
 
 
 def plain(values):
