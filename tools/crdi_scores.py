@@ -1,22 +1,27 @@
 """Do CRDI's scores depend on how its embeddings are found?
 
-    python tests/bench/crdi_scores.py RESULTS
+    python -m tools.crdi_scores                the two tables of docs/methods/crdi.md, into the page
+    python -m tools.crdi_scores RESULTS        the same tables of other runs, printed
 
-RESULTS holds the runs of the commands in conf/experiment/crdi_solvers.yaml. Prints two Markdown
-tables. The first has, for each target, the closed form, the closed form with noise of the size that
-Adam leaves and with more of it, and the official solver: mean and standard deviation over seeds.
-The second has, for each metric, the difference from the closed form at the same target and seed:
-its mean over targets, and the 95 % interval of Student's t with the targets as units.
+The runs are those of the commands in conf/experiment/crdi_solvers.yaml; results/crdi_solvers holds
+their records. The first table has, for each target, the mean and the standard deviation over seeds
+of every solver. The second has, for each metric, the difference from the closed form at the same
+target and seed: its mean over targets, and the 95 % interval of Student's t with targets as units.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pandas as pd
 from scipy import stats
 
 import fsig_bench
+from tools.results_tables import between_marks
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDS, PAGE = ROOT / "results" / "crdi_solvers", ROOT / "docs" / "methods" / "crdi.md"
 
 METRICS = {  # name in the records: (heading, decimals)
     "fd": ("Frechet distance", 1),
@@ -25,16 +30,14 @@ METRICS = {  # name in the records: (heading, decimals)
     "source_leakage": ("source leakage", 3),
     "copy_rate": ("copy rate", 3),
 }
-CLOSED, NOISY, NOISIER = "closed form", "closed form, Adam's residual", "closed form, 0.27"
-OFFICIAL = "official"
+CLOSED, NOISY, OFFICIAL = "closed form", "closed form with noise", "official"
 
 
 def solvers(table: pd.DataFrame) -> pd.DataFrame:
     """The records' table with a column `solver`."""
     names = table["method"].map({"crdi": CLOSED, "crdi_official": OFFICIAL})
-    residual = table["method.residual"].astype(str)
-    names = names.mask(residual.str.startswith("["), NOISY).mask(residual == "0.27", NOISIER)
-    return table.assign(solver=names)
+    noisy = table["method.residual"].astype(str).str.startswith("[")
+    return table.assign(solver=names.mask(noisy, NOISY))
 
 
 def rows(table: pd.DataFrame) -> list[str]:
@@ -42,7 +45,7 @@ def rows(table: pd.DataFrame) -> list[str]:
     heads = ["target", "solver", "runs", *(h for h, _ in METRICS.values()), "evaluations to adapt"]
     out = [f"| {' | '.join(heads)} |", "|---|---|" + "--:|" * (len(heads) - 2)]
     for dataset in sorted(set(table["dataset"])):
-        for solver in (CLOSED, NOISY, NOISIER, OFFICIAL):
+        for solver in (CLOSED, NOISY, OFFICIAL):
             own = table[(table["dataset"] == dataset) & (table["solver"] == solver)]
             if own.empty:
                 continue
@@ -56,7 +59,7 @@ def rows(table: pd.DataFrame) -> list[str]:
 
 def differences(table: pd.DataFrame) -> list[str]:
     """One line for each metric: what the other two differ by from the closed form."""
-    others = [s for s in (NOISY, NOISIER, OFFICIAL) if (table["solver"] == s).any()]
+    others = [s for s in (NOISY, OFFICIAL) if (table["solver"] == s).any()]
     out = [f"| minus {CLOSED} | {' | '.join(others)} |", "|---|" + "--:|" * len(others)]
     for name, (heading, digits) in METRICS.items():
         wide = table.pivot(index=["dataset", "seed"], columns="solver", values=name)
@@ -69,10 +72,23 @@ def differences(table: pd.DataFrame) -> list[str]:
     return out
 
 
+def tables(folder: Path) -> str:
+    """Both tables in Markdown."""
+    table = solvers(fsig_bench.load_records(folder))
+    return "\n".join([*rows(table), "", *differences(table)])
+
+
+def page() -> str:
+    """The page of the method with the tables of the committed records."""
+    return between_marks(PAGE.read_text(), tables(RECORDS))
+
+
 def main(words: list[str]) -> None:
-    """Prints both tables."""
-    table = solvers(fsig_bench.load_records(words[0] if words else "results"))
-    print("\n".join([*rows(table), "", *differences(table)]))
+    """Writes the page, or prints the tables of another folder."""
+    if words:
+        print(tables(Path(words[0])))
+    else:
+        PAGE.write_text(page())
 
 
 if __name__ == "__main__":
