@@ -60,6 +60,11 @@ def test_a_floor_without_spread_has_the_last_decimal_that_is_shown():
         Floor.of([0.0, 1.0], LOWER)
 
 
+def scored(floor, planted):
+    sets = {place: [values] for place, values in planted.items()}
+    return table.Scored(protocol="ours", samples=500, floor=floor, planted=sets)
+
+
 def rows():
     """`fd` sees the blur at 2, 4 and 5, `vendi` rewards it at 5, and nothing sees copies."""
     floor = [{"fd": v, "vendi": v, "kid": math.nan} for v in VALUES]
@@ -73,7 +78,7 @@ def rows():
         for fault, values in fd.items()
         for level in range(1, 6)
     }
-    return table.audit_rows(planted, floor)
+    return table.audit_rows(scored(floor, planted))
 
 
 def test_the_table_says_from_which_strength_on():
