@@ -23,7 +23,7 @@ from fsig_bench.faceworld.render import CHUNK, paint_factors, render
 
 LAW_DRAWS = 4000  # factors that a quantile is taken of; they are drawn, not painted
 SPARE = 1_000_000  # fresh images from here on replace others
-SPARED = 4  # of these for each image, so that other sets take other ones
+SPARED = 20  # of these for each image, so that other sets take other ones
 BATCH = 4000
 
 
