@@ -5,6 +5,7 @@
     fsig-bench audit protocol=ours num_images=500 draws=10 out=docs
     fsig-bench audit +metric@protocol.metrics.fd_infinity=fd_infinity
     fsig-bench audit plan=court protocols=[ours,cdc2021,crdi2024] sets=3
+    fsig-bench audit flips results_dir=results         protocols on the samples of finished runs
 
 The renderer makes the sets: each has one fault, at five strengths (conf/audit/planted.yaml). The
 floor is the same metric on `draws` other sets of fresh real images. A fault is seen where a metric
@@ -54,6 +55,10 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: an unknown fault, plan or setting, or a dataset that is not drawn.
     """
+    if words[:1] == ["flips"]:
+        from fsig_bench.report.audit import rescored
+
+        return rescored.main(words[1:])
     overrides = [word for word in words if word.startswith(MORE)]
     rest = [word for word in words if word not in overrides]
     given = parse_words(rest, word="audit", keys=(*KEYS, *RULES, *OWN))
