@@ -24,6 +24,7 @@ class Seen:
     tried: frozenset[tuple[str, str]]  # (metric, fault)
     metrics: tuple[str, ...]
     faults: Mapping[str, str]  # -> its heading, without the unit
+    early_strengths: Mapping[str, float]  # of each fault: that of level EARLY
 
     def early(self, metric: str, fault: str) -> bool:
         """Whether a metric sees a fault from the second strength on at the latest."""
@@ -42,6 +43,7 @@ def seen_in(rows: Sequence[Row]) -> Seen:
         rewarded=frozenset(key for key, text in texts.items() if text.endswith("!")),
         metrics=tuple(dict.fromkeys(row.metric for row in rows)),
         faults={row.fault: row.heading.partition(",")[0] for row in rows},
+        early_strengths={r.fault: r.strength for r in reversed(rows) if r.level == EARLY},
     )
 
 

@@ -128,11 +128,15 @@ def _recommendation(seen: Seen) -> list[str]:
     return [
         "## The smallest set that sees every fault",
         f"A set of metrics sees every planted fault early if, for each of the {len(seen.faults)} "
-        f"faults, one of them sees it from strength {EARLY} on. "
+        f"faults, one of them sees it from strength {EARLY} on ({_strengths(seen)}). "
         f"{_sets_sentence(seen, None)}",
         f"For photographs, without the metrics that need named factors: "
         f"{_sets_sentence(seen, anywhere)}",
     ]
+
+
+def _strengths(seen: Seen) -> str:
+    return ", ".join(f"{seen.faults[f]} {s:g}" for f, s in sorted(seen.early_strengths.items()))
 
 
 def _sets_sentence(seen: Seen, metrics: Sequence[str] | None) -> str:
