@@ -17,12 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fsig_bench.faceworld.domains import draw
+from fsig_bench.faceworld.domains import DOMAINS, draw
 from fsig_bench.faceworld.factors import FACTORS
-from fsig_bench.faceworld.render import render
+from fsig_bench.faceworld.render import CHUNK, paint_factors, render
 
 LAW_DRAWS = 4000  # factors that a quantile is taken of; they are drawn, not painted
 SPARE = 1_000_000  # fresh images from here on replace others
+SPARED = 20  # of these for each image, so that other sets take other ones
 BATCH = 4000
 
 
@@ -110,13 +111,58 @@ class MissingMode:
         last = setting.first + setting.count
         own = draw(setting.domain, "fresh", range(setting.first, last))[0][:, column]
         lost = torch.from_numpy(own).double() < least
-        images, found, start = fresh_images(setting).clone(), list[int](), SPARE
+        images, found = fresh_images(setting).clone(), list[int]()
+        start = SPARE + SPARED * setting.first
         while len(found) < int(lost.sum()):
             values = draw(setting.domain, "fresh", range(start, start + BATCH))[0][:, column]
             there = (torch.from_numpy(values).double() >= least).nonzero().flatten() + start
             found, start = [*found, *there.tolist()], start + BATCH
         images[lost] = render(setting.domain, "fresh", found[: int(lost.sum())])[0]
         return images
+
+
+def repainted(setting: Setting, taken: Tensor, *, narrowed: float, medium: str) -> Tensor:
+    """Fresh images, of which those that are `taken`, bool [count], are painted in another way.
+
+    Args:
+        setting: the images.
+        taken: which of them.
+        narrowed: the share of each factor's deviation from the domain's mean that is lost.
+        medium: that they are painted in.
+    """
+    images, places = fresh_images(setting).clone(), taken.nonzero().flatten()
+    table, texture, _ = draw(setting.domain, "fresh", [setting.first + int(i) for i in places])
+    mean = draw(setting.domain, "reference", range(LAW_DRAWS))[0].mean(0)
+    moved = torch.from_numpy(table + narrowed * (mean - table))
+    creature = DOMAINS[setting.domain].creature
+    parts = (x.split(CHUNK) for x in (places, moved, torch.from_numpy(texture)))
+    for place, factors, offsets in zip(*parts, strict=True):
+        images[place] = paint_factors(factors, offsets, creature=creature, medium=medium)
+    return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowed:
+    """Every factor lies nearer to the domain's mean, by the share `strength` of its deviation."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        everywhere = torch.full((setting.count,), strength > 0)
+        medium = DOMAINS[setting.domain].medium
+        return repainted(setting, everywhere, narrowed=strength, medium=medium)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongMedium:
+    """The share `strength` of the images, with their factors, is painted in another medium."""
+
+    medium: str
+    instead: str  # where the domain's own medium is `medium`
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        own = DOMAINS[setting.domain].medium
+        medium = self.instead if own == self.medium else self.medium
+        taken = evenly(setting.count, strength)
+        return repainted(setting, taken, narrowed=0.0, medium=medium)
 
 
 @dataclass(frozen=True, kw_only=True)

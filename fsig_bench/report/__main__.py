@@ -8,10 +8,14 @@
     fsig-bench report published                     how many printed numbers can be run whole
     fsig-bench report dashboard ENTITY PROJECT      a wandb workspace for the records
     fsig-bench report gallery DATASET FILE.png      the same as `fsig-bench gallery`
+    fsig-bench report findings=true [FOLDER] out=docs/findings.md   which metrics to believe
 
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR: where samples
 and pictures of the runs are (default: results). out=DIR: where the report goes (default: the
 results folder). --config-dir DIR: where `verify` and `table` find YAML files of your own.
+
+findings=true reads the records of FOLDER (default: results/reference) and the audits in the folder
+`audit` beside the page.
 
 fill=true says what it will fetch, prepare and run, asks once, does it, and goes on after a kill:
   dry_run=true           says it and stops       accept_licence=true     does it without asking
@@ -37,9 +41,10 @@ FILL_KEYS = (
     *("fill", "dry_run", "accept_licence", "method", "dataset", "protocol", "seed"),
     *("device", "batch_size", "compile", "data_dir"),
 )
-KEYS = ("only", "table", "results_dir", "out", *FILL_KEYS)
+KEYS = ("only", "table", "findings", "results_dir", "out", *FILL_KEYS)
 ALIASES = {"results": "results_dir"}
 PARTS = ("tables", "figures", "html")
+REFERENCE = "results/reference"  # the committed records
 
 
 def write_parts(
@@ -92,6 +97,26 @@ def print_verdicts(records: Sequence[Record], results: Path, config_dir: Path | 
     return int(bad + foreign > 0)
 
 
+def print_findings(folders: Sequence[str], out: str | None) -> int:
+    """Writes docs/findings.md, or the page that is named.
+
+    Raises:
+        ValueError: there is no page to write, or more than one folder.
+    """
+    if out is None or not out.endswith(".md") or len(folders) > 1:
+        raise ValueError("findings=true takes one folder of records and out=PAGE.md")
+    from fsig_bench.report.findings import page
+
+    target = Path(out).expanduser()
+    records = existing_folder(folders[0] if folders else REFERENCE, key="a folder of records")
+    sources = page.read_sources(
+        records, existing_folder(str(target.parent / "audit"), key="audits")
+    )
+    for path in page.write_page(sources, target):
+        print(path)
+    return 0
+
+
 def wants_filling(settings: Mapping[str, str]) -> bool:
     """Whether a table is to be filled.
 
@@ -132,6 +157,8 @@ def main(words: Sequence[str]) -> int:
     verify = "verify" in given.positional
     typed = [word for word in given.positional if word != "verify"]
     results = Path(given.settings.get("results_dir", "results")).expanduser()
+    if given.settings.get("findings", "false").lower() == "true":
+        return print_findings(typed, given.settings.get("out"))
     if wants_filling(given.settings):
         from fsig_bench.report.fill.work import fill_tables
 

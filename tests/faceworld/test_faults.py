@@ -12,16 +12,19 @@ from fsig_bench.faceworld.faults import (
     Copies,
     MissingMode,
     Mixture,
+    Narrowed,
     Setting,
+    WrongMedium,
     evenly,
     fresh_images,
 )
-from fsig_bench.faceworld.render import render
+from fsig_bench.faceworld.render import paint_factors, render
 
 SETTING = Setting(domain="babies", source_domain="adults", count=20, first=40)
 SHOTS = render("babies", "shots", range(3))[0]
 FAULTS = [Checkerboard(), Blur(), ColourCast(), MissingMode(factor="hair_light")]
-FAULTS += [Copies(), Mixture()]
+MEDIUM = WrongMedium(medium="paint", instead="photo")
+FAULTS += [Copies(), Mixture(), Narrowed(), MEDIUM]
 
 
 def changed(images):
@@ -79,3 +82,36 @@ def test_copies_are_shots_in_turn_and_a_mixture_is_of_the_source():
     mixed = Mixture()(SETTING, SHOTS, 0.1)
     own = render("adults", "fresh", range(40, 42))[0]
     assert torch.equal(mixed[changed(mixed)], own)
+
+
+def fresh_factors(first, count):
+    table, texture, _ = draw(SETTING.domain, "fresh", range(first, first + count))
+    return torch.from_numpy(table), torch.from_numpy(texture)
+
+
+def test_narrowed_factors_lie_between_themselves_and_their_mean():
+    table, texture = fresh_factors(40, 20)
+    mean = torch.from_numpy(draw("babies", "reference", range(4000))[0]).mean(0)
+    half = paint_factors((table + mean) / 2, texture, creature="human", medium="photo")
+    gap = Narrowed()(SETTING, SHOTS, 0.5).int() - half.int()
+    assert int(gap.abs().max()) <= 1  # the sums round differently
+
+
+def test_a_wrong_medium_has_the_same_factors():
+    painted = MEDIUM(SETTING, SHOTS, 0.1)
+    table, texture = fresh_factors(40, 20)
+    taken = changed(painted)
+    assert taken.nonzero().flatten().tolist() == [9, 19]
+    own = paint_factors(table[taken], texture[taken], creature="human", medium="paint")
+    assert torch.equal(painted[taken], own)
+    gallery = Setting(domain="metfaces", source_domain="adults", count=4, first=0)
+    table, texture = (torch.from_numpy(x) for x in draw("metfaces", "fresh", range(4))[:2])
+    photos = paint_factors(table, texture, creature="human", medium="photo")
+    assert torch.equal(MEDIUM(gallery, SHOTS, 1.0), photos)
+
+
+def test_other_sets_take_other_images_in_place_of_a_missing_mode():
+    later = Setting(domain="babies", source_domain="adults", count=20, first=60)
+    fault = MissingMode(factor="hair_light")
+    own, other = (fault(s, SHOTS, 0.9).flatten(1) for s in (SETTING, later))
+    assert not (own[:, None] == other[None]).all(2).any()

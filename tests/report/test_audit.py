@@ -9,7 +9,7 @@ from scipy.stats import t
 
 from fsig_bench.__main__ import main
 from fsig_bench.metrics.cards import MetricCard
-from fsig_bench.report.audit import table
+from fsig_bench.report.audit import rules, table
 from fsig_bench.report.audit.rule import Floor, critical, verdict
 from fsig_bench.report.audit.sets import read_plan
 
@@ -45,6 +45,52 @@ def test_the_bad_direction_is_the_cards(better, low, high):
     assert verdict(1.1, floor, card(better), 10) in ("not seen", "no direction")
 
 
+def test_several_sets_are_compared_by_their_mean():
+    floor = Floor.of(VALUES, LOWER)
+    expected = 1.0 / (statistics.stdev(VALUES) * math.sqrt(1 / 4 + 1 / 5))
+    assert floor.deviation(2.0, sets=4) == pytest.approx(expected)
+    planted = {("blur", "blur, pixels", 1, 0.1): [{"fd": v} for v in (2.0, 3.0, 4.0)]}
+    some = table.Scored(protocol="p", samples=9, floor=[{"fd": v} for v in VALUES], planted=planted)
+    (row,) = table.audit_rows(some)
+    half = float(t.ppf(0.975, 2)) / math.sqrt(3)
+    assert (row.value, row.low, row.high) == pytest.approx((3.0, 3 - half, 3 + half))
+    assert (row.sets, row.protocol, row.samples) == (3, "p", 9)
+    assert row.deviation == pytest.approx(floor.deviation(3.0, sets=3))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "scored", "reference"),
+    [("cdc2021", 12, "with_shots"), ("rsimle2024", 10, "shots"), ("ours", 12, "held_out")],
+)
+def test_a_published_protocol_keeps_its_rules_and_takes_the_suites_network(
+    protocol, scored, reference
+):
+    words = ["method=real", "dataset=babies", "suite=mini", "k=2", "num_images=12"]
+    cell = rules.cell_under(protocol, words)
+    assert cell.samples.num_scored == scored
+    assert cell.protocol.reference == reference
+    assert cell.protocol.features["_target_"].endswith("FactorReader")
+    assert cell.protocol.perceptual == cell.protocol.features and cell.protocol.networks == {}
+    own = rules.cell_under("ours", words).protocol.metrics
+    assert ("intra_lpips" in cell.protocol.metrics) == (protocol != "rsimle2024")
+    assert (cell.protocol.metrics.get("intra_lpips") == own["intra_lpips"]) == (protocol == "ours")
+
+
+def test_protocols_share_a_table_and_its_risk(tmp_path, capsys):
+    (tmp_path / "conf" / "audit").mkdir(parents=True)
+    (tmp_path / "conf" / "audit" / "own.yaml").write_text(PLAN)
+    words = ["audit", "plan=own", "--config-dir", str(tmp_path / "conf"), "draws=3", "sets=2"]
+    words += ["num_images=10", "k=2", "dataset.n_ref=100", f"results_dir={tmp_path / 'results'}"]
+    words += [f"out={tmp_path / 'out'}", "protocols=[cdc2021,crdi2024]"]
+    assert main(words) == 0
+    assert "cdc2021, 10 samples" in (shown := capsys.readouterr().out)
+    # Two strengths, and Frechet and Intra-LPIPS under both.
+    assert "all 8 comparisons" in shown
+    found = table.by_protocol(table.from_csv((tmp_path / "out" / "audit.csv").read_text()))
+    assert list(found) == [("cdc2021", 10), ("crdi2024", 10)]
+    assert all(row.low < row.value < row.high for row in found["cdc2021", 10])
+
+
 def test_the_limit_is_where_the_rule_says():
     floor = Floor.of(VALUES, LOWER)
     edge = 1.0 + critical(5, 40, sides=1) * floor.spread * math.sqrt(1.2)
@@ -60,6 +106,11 @@ def test_a_floor_without_spread_has_the_last_decimal_that_is_shown():
         Floor.of([0.0, 1.0], LOWER)
 
 
+def scored(floor, planted):
+    sets = {place: [values] for place, values in planted.items()}
+    return table.Scored(protocol="ours", samples=500, floor=floor, planted=sets)
+
+
 def rows():
     """`fd` sees the blur at 2, 4 and 5, `vendi` rewards it at 5, and nothing sees copies."""
     floor = [{"fd": v, "vendi": v, "kid": math.nan} for v in VALUES]
@@ -73,7 +124,7 @@ def rows():
         for fault, values in fd.items()
         for level in range(1, 6)
     }
-    return table.audit_rows(planted, floor)
+    return table.audit_rows(scored(floor, planted))
 
 
 def test_the_table_says_from_which_strength_on():
@@ -151,7 +202,10 @@ SLOW = ("kid", "precision", "recall", "density", "vendi", "authpct", "sliced_w2"
     [
         (["blurr"], "no fault 'blurr'. Did you mean blur?"),
         (["draws=2"], "draws=2: give a whole number from 3"),
-        (["plan=other"], "plan=other: choose one of planted"),
+        (["sets=0"], "sets=0: give a whole number from 1"),
+        (["protocol=ours", "protocols=[ours]"], "name the same thing"),
+        (["protocols=[]"], "name at least one"),
+        (["plan=other"], "plan=other: choose one of court, planted"),
         (["datasett=cats"], "Did you mean dataset?"),
     ],
 )

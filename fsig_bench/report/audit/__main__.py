@@ -4,15 +4,21 @@
     fsig-bench audit blur copies dataset=sketches      some faults, another target of suite=mini
     fsig-bench audit protocol=ours num_images=500 draws=10 out=docs
     fsig-bench audit +metric@protocol.metrics.fd_infinity=fd_infinity
+    fsig-bench audit plan=court protocols=[ours,cdc2021,crdi2024] sets=3
+    fsig-bench audit flips results_dir=results         protocols on the samples of finished runs
 
 The renderer makes the sets: each has one fault, at five strengths (conf/audit/planted.yaml). The
 floor is the same metric on `draws` other sets of fresh real images. A fault is seen where a metric
 lies beyond that floor, in its bad direction, by more than chance over the whole table allows.
+A published protocol keeps its number of samples (at most num_images), its reference with or without
+the shots and its rules for clusters; the suite's networks stand in the place of its own.
 Prints metric x fault, and writes audit.csv, audit.md and a picture of each fault.
 
   dataset=babies   k=10   subset=0     the target and the shots
   num_images=500   draws=10            images in a set; sets of fresh real images (at least 3)
-  protocol=ours    protocol.KEY=       which metrics, and a setting of them
+  protocol=ours    protocol.KEY=       which metrics under which rules, and a setting of them
+  protocols=[ours,cdc2021]             several protocols on the same images; one table
+  sets=1                               sets with each fault at each strength; several give intervals
   plan=planted     --config-dir DIR    the faults: conf/audit/PLAN.yaml, or DIR/audit/PLAN.yaml
   out=results/audit                    where the table and the pictures go
   results_dir=results                  where values are kept: what is there is not scored again
@@ -23,13 +29,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.console import Bar, console, parse_words, run_word
 
-KEYS = ("dataset", "k", "subset", "seed", "num_images", "protocol", "device", "batch_size")
-OWN = {"draws": "10", "plan": "planted", "out": "results/audit", "results_dir": "results"}
+if TYPE_CHECKING:
+    from fsig_bench.report.audit.sets import Dial
+    from fsig_bench.report.audit.table import Place, Scored
+    from fsig_bench.runner.cell import Cell
+    from fsig_bench.store.store import Store
+
+KEYS = ("dataset", "k", "subset", "seed", "num_images", "device", "batch_size")
+RULES = ("protocol", "protocols")
+OWN = {"draws": "10", "sets": "1", "plan": "planted", "out": "results/audit"}
+OWN |= {"results_dir": "results"}
+LEAST = {"draws": 3, "sets": 1}
 MORE = ("protocol.", "~protocol.", "suite.", "+metric@", "+network@", "dataset.")
 
 
@@ -39,16 +55,21 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: an unknown fault, plan or setting, or a dataset that is not drawn.
     """
+    if words[:1] == ["flips"]:
+        from fsig_bench.report.audit import rescored
+
+        return rescored.main(words[1:])
     overrides = [word for word in words if word.startswith(MORE)]
     rest = [word for word in words if word not in overrides]
-    given = parse_words(rest, word="audit", keys=(*KEYS, *OWN))
+    given = parse_words(rest, word="audit", keys=(*KEYS, *RULES, *OWN))
     own = OWN | {key: value for key, value in given.settings.items() if key in OWN}
-    if not own["draws"].isdecimal() or int(own["draws"]) < 3:
-        raise ValueError(f"draws={own['draws']}: give a whole number from 3")
+    for key, least in LEAST.items():
+        if not own[key].isdecimal() or int(own[key]) < least:
+            raise ValueError(f"{key}={own[key]}: give a whole number from {least}")
+    if all(key in given.settings for key in RULES):
+        raise ValueError("protocol= and protocols= name the same thing; give one of them")
     from fsig_bench.help import nearest
-    from fsig_bench.report.audit import pictures, sets, table
-    from fsig_bench.runner.compose import compose_config
-    from fsig_bench.runner.resolve import resolve
+    from fsig_bench.report.audit import pictures, rules, sets, table
     from fsig_bench.store.store import Store
 
     dials = sets.read_plan(own["plan"], given.config_dir)
@@ -60,31 +81,57 @@ def main(words: Sequence[str]) -> int:
     chosen: Mapping[str, str] = {"dataset": "babies"} | dict(given.settings)
     settings = [f"{key}={chosen[key]}" for key in KEYS if key in chosen]
     fixed = ["method=real", "suite=mini", f"results_dir={own['results_dir']}"]
-    config = compose_config([*fixed, *settings, *overrides], config_dir=given.config_dir)
-    cell, store = resolve(config), Store(own["results_dir"])
-    sets.setting_of(cell, 0)
-    draws = int(own["draws"])
-    steps = [(d, level, s) for d in dials for level, s in enumerate(d.strengths, 1)]
-    floor, planted = [], {}
-    with Bar(f"audit on {cell.dataset.name}", draws + len(steps), "sets") as bar:
-        for draw in range(draws):
-            stop_if_asked()
-            floor.append(sets.floor_values(cell, store, draw))
-            bar.update(draw + 1)
-        for n, (dial, level, strength) in enumerate(steps):
-            stop_if_asked()
-            place = (dial.name, dial.heading, level, strength)
-            planted[place] = sets.planted_values(cell, store, dial, strength)
-            bar.update(draws + n + 1)
-    rows = table.from_csv(table.to_csv(table.audit_rows(planted, floor)))  # the CSV's digits
+    protocols = rules.protocol_names(chosen.get("protocols", chosen.get("protocol", "ours")))
+    typed = [*fixed, *settings, *overrides]
+    cells = [rules.cell_under(name, typed, given.config_dir) for name in protocols]
+    store = Store(own["results_dir"])
+    sets.setting_of(cells[0], 0)
+    draws, repeats = int(own["draws"]), int(own["sets"])
+    scored = [score_sets(cell, store, dials, draws=draws, repeats=repeats) for cell in cells]
+    comparisons = sum(part.comparisons for part in scored)
+    found = [row for part in scored for row in table.audit_rows(part, comparisons)]
+    rows = table.from_csv(table.to_csv(found))  # the CSV's digits
     out = Path(own["out"]).expanduser()
     text = table.markdown(rows)
     console.print(text, markup=False)
     write_bytes(out / "audit.csv", table.to_csv(rows).encode())
     write_bytes(out / "audit.md", text.encode())
-    for path in [out / "audit.csv", out / "audit.md", *pictures.write_pictures(cell, dials, out)]:
+    drawn = pictures.write_pictures(cells[0], dials, out)
+    for path in [out / "audit.csv", out / "audit.md", *drawn]:
         console.print(str(path))
     return 0
+
+
+def score_sets(
+    cell: Cell, store: Store, dials: Sequence[Dial], *, draws: int, repeats: int
+) -> Scored:
+    """What the metrics of a cell say of fresh real images and of every set with a fault."""
+    from fsig_bench.report.audit import sets
+    from fsig_bench.report.audit.table import Scored
+
+    steps = [(d, level, s) for d in dials for level, s in enumerate(d.strengths, 1)]
+    title = f"audit {cell.protocol.name} on {cell.dataset.name}"
+    floor: list[Mapping[str, float]] = []
+    planted: dict[Place, list[Mapping[str, float]]] = {}
+    with Bar(title, draws + len(steps), "sets") as bar:
+        for draw in range(draws):
+            stop_if_asked()
+            floor.append(sets.floor_values(cell, store, draw))
+            bar.update(draw + 1)
+        for n, (dial, level, strength) in enumerate(steps):
+            place = (dial.name, dial.heading, level, strength)
+            planted[place] = []
+            for repeat in range(repeats):
+                stop_if_asked()
+                values = sets.planted_values(cell, store, dial, strength, repeat)
+                planted[place].append(values)
+            bar.update(draws + n + 1)
+    return Scored(
+        protocol=cell.protocol.name,
+        samples=cell.samples.num_scored,
+        floor=floor,
+        planted=planted,
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ The floor is the metric's value on several sets of fresh real images of the same
 seen if the value lies beyond the floor's mean, in the direction that the metric calls bad, by more
 than a prediction interval for one more such set allows: t * s * sqrt(1 + 1/draws), with s the
 floor's standard deviation and t the quantile of Student's distribution with draws - 1 degrees of
-freedom at a risk of 5 % for the whole table (Bonferroni: divided by the number of comparisons). The
+freedom at a risk of 5 % for the whole table (Bonferroni: divided by the number of comparisons).
+Where a fault is planted in several sets, their mean is compared, with 1/sets in place of the 1. The
 spread counts as at least one unit of the last decimal that tables show. By the same measure in the
 other direction the metric rewards the fault.
 """
@@ -43,9 +44,9 @@ class Floor:
         spread = max(statistics.stdev(values), last_decimal)
         return cls(mean=statistics.fmean(values), spread=spread, draws=len(values))
 
-    def deviation(self, value: float) -> float:
-        """How many prediction standard deviations a value lies above the mean."""
-        return (value - self.mean) / (self.spread * (1 + 1 / self.draws) ** 0.5)
+    def deviation(self, value: float, sets: int = 1) -> float:
+        """How many prediction standard deviations the mean of some sets lies above the mean."""
+        return (value - self.mean) / (self.spread * (1 / sets + 1 / self.draws) ** 0.5)
 
 
 def critical(draws: int, comparisons: int, *, sides: int) -> float:
@@ -55,9 +56,11 @@ def critical(draws: int, comparisons: int, *, sides: int) -> float:
     return float(t.isf(RISK / comparisons / sides, draws - 1))
 
 
-def verdict(value: float, floor: Floor, card: MetricCard, comparisons: int) -> Verdict:
-    """What a metric says of a set with a fault, read as papers read it."""
-    z = floor.deviation(value)
+def verdict(
+    value: float, floor: Floor, card: MetricCard, comparisons: int, sets: int = 1
+) -> Verdict:
+    """What a metric says of sets with a fault by their mean value, read as papers read it."""
+    z = floor.deviation(value, sets)
     if card.claimed == "none":
         return "no direction"
     if card.claimed == "like_real":

@@ -25,6 +25,7 @@ from fsig_bench.store.keys import STAGE_VERSION, digest
 from fsig_bench.store.store import Store
 
 Values = Mapping[str, float]  # a metric's value by its name; NaN where it has none
+REPEATS = 500_000  # fresh images from here on lie below further sets with a fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +85,23 @@ def setting_of(cell: Cell, first: int) -> Setting:
             f"dataset={cell.dataset.name} holds no drawn faces; the audit plants its faults with "
             "the renderer: choose a dataset of suite=mini"
         )
-    count = cell.samples.num_images
+    count = cell.samples.num_scored
     return Setting(
         domain=domain, source_domain=cell.dataset.source_domain, count=count, first=first
     )
 
 
-def planted(cell: Cell, dial: Dial, strength: float) -> Tensor:
-    """The set with a fault, uint8 [n, 3, 64, 64]; the same fresh images lie below all of them."""
-    return dial.fault(setting_of(cell, 0), _shots(cell), strength)
+def planted(cell: Cell, dial: Dial, strength: float, repeat: int = 0) -> Tensor:
+    """The set with a fault, uint8 [n, 3, 64, 64]; each repeat has fresh images of its own.
+
+    Those of one repeat lie below the sets of all faults and strengths.
+    """
+    return dial.fault(_base(cell, repeat), _shots(cell), strength)
+
+
+def _base(cell: Cell, repeat: int) -> Setting:
+    first = REPEATS + cell.samples.num_scored * repeat if repeat else 0
+    return setting_of(cell, first)
 
 
 def _shots(cell: Cell) -> Tensor:
@@ -136,14 +145,17 @@ def kept(cell: Cell, store: Store, what: Sequence[object], make: Callable[[], Te
 
 def floor_values(cell: Cell, store: Store, draw: int) -> Values:
     """Fresh real images, other ones for each draw, none of those below the planted sets."""
-    setting = setting_of(cell, cell.samples.num_images * (1 + draw))
+    setting = setting_of(cell, cell.samples.num_scored * (1 + draw))
     what = ["fresh", setting.domain, setting.count, setting.first]
     return kept(cell, store, what, lambda: fresh_images(setting))
 
 
-def planted_values(cell: Cell, store: Store, dial: Dial, strength: float) -> Values:
+def planted_values(
+    cell: Cell, store: Store, dial: Dial, strength: float, repeat: int = 0
+) -> Values:
     """A set with a fault."""
-    setting = setting_of(cell, 0)
+    setting = _base(cell, repeat)
     place = [setting.domain, setting.source_domain, setting.count]
-    what = ["planted", key_content(dial.spec), strength, *place]
-    return kept(cell, store, what, lambda: planted(cell, dial, strength))
+    own = [setting.first] if repeat else []
+    what = ["planted", key_content(dial.spec), strength, *place, *own]
+    return kept(cell, store, what, lambda: planted(cell, dial, strength, repeat))

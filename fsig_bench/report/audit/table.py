@@ -11,6 +11,7 @@ from typing import get_args
 
 from fsig_bench.metrics.cards import MetricCard, metric_card
 from fsig_bench.report.audit.rule import RISK, Floor, Verdict, critical, verdict
+from fsig_bench.report.inference.intervals import estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,32 +29,56 @@ class Row:
     floor_draws: int
     deviation: float  # prediction standard deviations above the floor's mean
     verdict: Verdict
+    protocol: str = "ours"
+    samples: int = 500  # in a set
+    sets: int = 1  # with this fault at this strength; `value` is their mean
+    low: float = math.nan  # Student's 95 % interval of the mean, from several sets
+    high: float = math.nan
 
 
-def audit_rows(
-    planted: Mapping[tuple[str, str, int, float], Mapping[str, float]],
-    floor: Sequence[Mapping[str, float]],
-) -> list[Row]:
-    """Judges every metric on every planted set.
+Place = tuple[str, str, int, float]  # fault, heading, level, strength
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What one protocol's metrics say, by the metric's name."""
+
+    protocol: str
+    samples: int
+    floor: Sequence[Mapping[str, float]]  # of each draw of real images
+    planted: Mapping[Place, Sequence[Mapping[str, float]]]  # of each set with a fault
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics that have a value on every draw of real images."""
+        return [n for n in self.floor[0] if all(math.isfinite(v[n]) for v in self.floor)]
+
+    @property
+    def comparisons(self) -> int:
+        """How many verdicts there are."""
+        directed = sum(metric_card(name).claimed != "none" for name in self.names)
+        return len(self.planted) * directed
+
+
+def audit_rows(scored: Scored, comparisons: int | None = None) -> list[Row]:
+    """Judges every metric of a protocol on every planted set.
 
     Args:
-        planted: (fault, heading, level, strength) -> a metric's value by its name.
-        floor: the same values of each draw of real images.
-
-    Returns:
-        The rows; metrics that have no value on some draw of real images are left out.
+        scored: the values; metrics without a value on some draw of real images are left out.
+        comparisons: of the whole table; None: this protocol is all of it.
     """
-    names = [n for n in floor[0] if all(math.isfinite(values[n]) for values in floor)]
+    names = scored.names
     cards = {name: metric_card(name) for name in names}
-    floors = {name: Floor.of([v[name] for v in floor], cards[name]) for name in names}
-    comparisons = len(planted) * sum(card.claimed != "none" for card in cards.values())
+    floors = {name: Floor.of([v[name] for v in scored.floor], cards[name]) for name in names}
+    family = scored.comparisons if comparisons is None else comparisons
     rows = []
-    for (fault, heading, level, strength), values in planted.items():
+    for (fault, heading, level, strength), each in scored.planted.items():
         for name in names:
-            own, value = floors[name], values[name]
+            mean = estimate([values[name] for values in each])
+            own, value = floors[name], mean.mean
             found: Verdict = "not seen"
             if math.isfinite(value):
-                found = verdict(value, own, cards[name], comparisons)
+                found = verdict(value, own, cards[name], family, mean.count)
             rows.append(
                 Row(
                     fault=fault,
@@ -65,8 +90,13 @@ def audit_rows(
                     floor_mean=own.mean,
                     floor_spread=own.spread,
                     floor_draws=own.draws,
-                    deviation=own.deviation(value),
+                    deviation=own.deviation(value, mean.count),
                     verdict=found,
+                    protocol=scored.protocol,
+                    samples=scored.samples,
+                    sets=mean.count,
+                    low=math.nan if mean.low is None else mean.low,
+                    high=math.nan if mean.high is None else mean.high,
                 )
             )
     return rows
@@ -169,8 +199,27 @@ def rule_sentence(rows: Sequence[Row]) -> str:
     )
 
 
+def by_protocol(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
+    """The rows of each protocol and number of samples."""
+    found: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.protocol, row.samples), []).append(row)
+    return found
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    """The whole audit."""
+    """The whole audit; of several protocols only which fault is seen from which strength on."""
+    parts = by_protocol(rows)
+    if len(parts) == 1:
+        return whole_markdown(rows)
+    text = [rule_sentence(rows)]
+    for (protocol, samples), own in parts.items():
+        text += [f"{protocol}, {samples} samples:", summary_markdown(own)]
+    return "\n\n".join(text) + "\n"
+
+
+def whole_markdown(rows: Sequence[Row]) -> str:
+    """The audit of one protocol."""
     missed = overlooked(rows)
     verdict_line = (
         f"No metric sees {', '.join(missed)} at the second strength."

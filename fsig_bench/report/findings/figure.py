@@ -1,0 +1,58 @@
+"""Tau of every metric with every truth, in one figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fsig_bench.api.files import write_whole
+from fsig_bench.pictures.colours import INK
+from fsig_bench.report.figures.style import MARKERS, PAGE, PALETTE, new_figure
+from fsig_bench.report.figures.style import style as paper_style
+from fsig_bench.report.findings.agreement import Line, Reading
+
+APART = 0.22  # of a row, between the truths
+
+
+def draw_agreement(path: Path, lines: Sequence[Line], decided: Mapping[int, bool]) -> Path:
+    """Writes the figure as SVG.
+
+    Args:
+        path: where it goes.
+        lines: in the order of the table.
+        decided: by the line's place, whether it holds after correction: drawn filled.
+    """
+    rows = list(dict.fromkeys(line.reading for line in lines))
+    truths = list(dict.fromkeys(line.truth for line in lines))
+    place: dict[Reading, int] = {reading: n for n, reading in enumerate(rows)}
+    with paper_style():
+        figure = new_figure(PAGE, 0.6 + 0.24 * len(rows))
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, lw=0.6)
+        for n, truth in enumerate(truths):
+            own = [(i, line) for i, line in enumerate(lines) if line.truth == truth]
+            shift = APART * (n - (len(truths) - 1) / 2)
+            for first, (i, line) in enumerate(own):
+                mean, y = line.found.mean, place[line.reading] + shift
+                colour = PALETTE[n % len(PALETTE)]
+                if mean.low is not None and mean.high is not None:
+                    limits = max(mean.low, -1), min(mean.high, 1)
+                    axes.plot(limits, [y, y], color=colour, lw=0.8)
+                axes.plot(
+                    [mean.mean],
+                    [y],
+                    marker=MARKERS[n % len(MARKERS)],
+                    color=colour,
+                    mfc=colour if decided[i] else "white",
+                    ms=3.5,
+                    ls="",
+                    label=truth if first == 0 else None,
+                )
+        axes.set_yticks(range(len(rows)), [reading.heading for reading in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(-1.02, 1.02)
+        axes.set_xlabel("Kendall's tau, mean over targets")
+        figure.legend(loc="outside upper center", ncols=len(truths), frameon=False)
+        metadata = {"Date": None, "Creator": None}
+        write_whole(path, lambda p: figure.savefig(p, format="svg", metadata=metadata))
+    return path

@@ -1,0 +1,37 @@
+"""Small pieces of the page's text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fsig_bench.report.inference.intervals import Estimate
+
+
+def interval(found: Estimate) -> str:
+    """A tau with its interval, cut at -1 and 1."""
+    text = f"{found.mean:.2f}"
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} {between(found.low, found.high)}"
+
+
+def between(low: float, high: float) -> str:
+    """An interval of taus in brackets."""
+    return f"[{max(low, -1):.2f}, {min(high, 1):.2f}]"
+
+
+def p_text(p: float) -> str:
+    """A p-value in two digits."""
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def listed_or(words: Sequence[str]) -> str:
+    """a; a or b; a, b or c."""
+    *most, last = words
+    return f"{', '.join(most)} or the {last}" if most else last
+
+
+def grid_markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table; the first column is text."""
+    rule = "|---|" + "--:|" * (len(head) - 1)
+    return "\n".join([f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(x)} |" for x in lines)])

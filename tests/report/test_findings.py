@@ -1,0 +1,165 @@
+"""The findings page: its statistics by hand, and the committed page byte for byte."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from helpers import ROOT
+from scipy.stats import kendalltau
+
+from fsig_bench.__main__ import main
+from fsig_bench.report.audit import table
+from fsig_bench.report.findings import agreement, page, papers, planted
+from fsig_bench.report.findings.kendall import PERMUTATIONS
+from fsig_bench.report.findings.kendall import agreement as agree
+from fsig_bench.report.published import load_names
+from fsig_bench.report.records import load
+
+COMMITTED = ROOT / "results" / "reference"
+
+
+def test_tau_is_scipys_with_ties_and_without():
+    a = [[1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 1.0, 2.0, 3.0, 3.0]]
+    b = [[2.0, 1.0, 3.0, 5.0, 4.0], [4.0, 1.0, 2.0, 2.0, 9.0]]
+    found = agree(a, b)
+    expected = [kendalltau(x, y).statistic for x, y in zip(a, b, strict=True)]
+    assert found.taus == pytest.approx(expected)
+    assert found.mean.mean == pytest.approx(sum(expected) / 2)
+
+
+def test_the_p_value_is_the_share_of_permutations():
+    ordered = [float(n) for n in range(7)]
+    assert agree([ordered], [ordered]).p == pytest.approx(2 / math.factorial(7), abs=5e-4)
+    some = [3.0, 0.0, 1.0, 2.0, 6.0, 5.0, 4.0]
+    exact = kendalltau(ordered, some, method="exact").pvalue
+    assert agree([ordered], [some]).p == pytest.approx(exact, abs=4 * 0.5 / PERMUTATIONS**0.5)
+
+
+def test_targets_that_repeat_each_other_are_no_further_evidence():
+    ordered, some = [float(n) for n in range(6)], [0.0, 2.0, 1.0, 3.0, 5.0, 4.0]
+    once, often = agree([ordered], [some]), agree([ordered] * 5, [some] * 5)
+    assert often.p == once.p and often.mean.mean == pytest.approx(once.mean.mean)
+
+
+def test_targets_with_ties_alone_are_left_out():
+    assert agree([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], [[0.0] * 3, [1.0, 2.0, 3.0]]).taus == (1.0,)
+    assert agree([[1.0, 2.0]], [[0.0, 0.0]]) is None
+
+
+def row(metric, fault, level, verdict):
+    return table.Row(
+        fault=fault,
+        heading=f"{fault}, share",
+        level=level,
+        strength=level / 10,
+        metric=metric,
+        value=1.0,
+        floor_mean=0.0,
+        floor_spread=1.0,
+        floor_draws=10,
+        deviation=1.0,
+        verdict=verdict,
+    )
+
+
+def audited(levels):
+    """From (metric, fault) -> the level from which on it is seen, negative where 1 is rewarded."""
+    rows = []
+    for (metric, fault), first in levels.items():
+        for level in range(1, 4):
+            verdict = "seen" if level >= abs(first) else "not seen"
+            rows.append(
+                row(metric, fault, level, "rewarded" if first < 0 and level == 1 else verdict)
+            )
+    return rows
+
+
+def test_the_smallest_sets_by_hand():
+    levels = {("fd", "blur"): 1, ("fd", "mode"): 3, ("fd", "copies"): 9}
+    levels |= {("kid", "blur"): 9, ("kid", "mode"): 2, ("kid", "copies"): 2}
+    levels |= {("vendi", "blur"): 9, ("vendi", "mode"): -2, ("vendi", "copies"): 1}
+    seen = planted.seen_in(audited(levels))
+    # One alone sees too little; the pair that rewards nothing comes first.
+    assert planted.smallest_sets(seen) == [("fd", "kid"), ("fd", "vendi")]
+    assert planted.smallest_sets(seen, ["fd"]) == []
+    assert planted.unseen_early(seen, ["fd"]) == ["mode", "copies"]
+    assert seen.rewarded == {("vendi", "mode")} and seen.early_strengths["blur"] == 0.2
+
+
+def test_metrics_that_read_factors_are_known():
+    known = {"factor_coverage", "source_leakage", "rendering_residual", "factor_distance"}
+    assert all(map(planted.needs_factors, known))
+    assert not any(map(planted.needs_factors, ("fd", "intra_lpips_cdc2021", "kid", "my_own")))
+
+
+def test_fiellers_interval_by_hand():
+    assert papers.fieller(0.5, 4) is None
+    low, high = papers.fieller(0.5, 10)
+    half = 1.96 * math.sqrt(0.437 / 6)
+    assert (math.atanh(high) + math.atanh(low)) / 2 == pytest.approx(math.atanh(0.5))
+    assert math.atanh(high) - math.atanh(0.5) == pytest.approx(half)
+    assert papers.fieller(1.0, 6)[1] < 1
+
+
+def test_a_published_ranking_beside_minis():
+    from fsig_bench.report.published import load_published
+
+    # Records of mini by the printed values of one table, in which two neighbours are exchanged.
+    rows = [
+        r
+        for r in load_published()
+        if (r.paper, r.table, r.dataset) == ("DPMs-ANT", "Table 2", "babies") and r.harness_method
+    ]
+    printed = {r.harness_method: r.value for r in rows if r.metric == "FID"}
+    base = next(r for r in load([COMMITTED]) if r["dataset"] == "babies")
+    swap = {"cdc": printed["ewc"], "ewc": printed["cdc"]}
+    records = [
+        base | {"method": m, "metrics": {"fd": {"value": swap.get(m, v)}}, "run_id": m}
+        for m, v in printed.items()
+    ]
+    found, count = papers.rankings(records, rows, load_names())
+    assert count == 1 and len(found) == 1
+    assert found[0].tau == pytest.approx(1 - 2 / (len(printed) * (len(printed) - 1) / 2))
+    assert set(found[0].methods) == set(printed) and found[0].low < found[0].tau < found[0].high
+
+
+def test_the_grid_has_the_methods_that_have_everything():
+    records = load([COMMITTED])
+    grid = agreement.grid_of(records)
+    assert "real" not in grid.methods and {"source", "copy"} <= set(grid.methods)
+    fd = grid.scores[agreement.Reading(metric="fd", how="")]
+    t, m = grid.targets.index("babies"), grid.methods.index("copy")
+    own = [
+        r["metrics"]["fd"]["value"]
+        for r in grid.records
+        if (r["method"], r["dataset"]) == ("copy", "babies")
+    ]
+    assert fd[t][m] == pytest.approx(-sum(own) / len(own))
+    readings = {(r.metric, r.how) for r in grid.scores}
+    assert {("intra_lpips", agreement.AS_PRINTED), ("intra_lpips", agreement.TO_REAL)} <= readings
+    with pytest.raises(ValueError, match="methods have all metrics"):
+        agreement.grid_of([r for r in records if r["method"] in ("crdi", "copy")])
+
+
+def test_the_committed_page_is_made_again_byte_for_byte(tmp_path):
+    sources = page.read_sources(COMMITTED, ROOT / "docs" / "audit")
+    made, figure = page.write_page(sources, tmp_path / "findings.md")
+    assert made.read_bytes() == (ROOT / "docs" / "findings.md").read_bytes()
+    assert figure.stat().st_size > 1000
+    # What is absent is said, and other numbers make another page.
+    other = replace(sources.audits[0], verdict="rewarded")
+    page.write_page(replace(sources, audits=[other, *sources.audits[1:]]), made)
+    assert made.read_bytes() != (ROOT / "docs" / "findings.md").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "out=PAGE.md"),
+        (["out=page.html"], "out=PAGE.md"),
+        (["out=nowhere/page.md"], "there is no folder"),
+    ],
+)
+def test_what_is_wrong_is_said(words, message, capsys):
+    assert main(["report", "findings=true", *words]) == 1
+    assert message in capsys.readouterr().err
