@@ -2,6 +2,7 @@
 
     fsig-bench report [FOLDER ...]                  all of it, into results/; prints Markdown
     fsig-bench report only=tables,figures,html      a part of it
+    fsig-bench report FOLDER only=thumbnails        a strip of samples beside each record (WebP)
     fsig-bench report table=main,crdi_table2        tables of conf/table: printed and written
     fsig-bench report table=crdi_table2 fill=true   fetches, prepares and runs what it lacks
     fsig-bench report verify [FOLDER ...]           checks that the numbers are those of the records
@@ -29,9 +30,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fsig_bench.api.plain import Record
-from fsig_bench.console import existing_folder, parse_words, run_word
+from fsig_bench.console import existing_folder, parse_words, printable, run_word, switch
 from fsig_bench.report.markdown import report
-from fsig_bench.report.records import load, record_files, record_folders
+from fsig_bench.report.records import MOST_NAMED, load, record_files, record_folders
 
 FILL_KEYS = (
     *("fill", "dry_run", "accept_licence", "method", "dataset", "protocol", "seed"),
@@ -39,11 +40,17 @@ FILL_KEYS = (
 )
 KEYS = ("only", "table", "results_dir", "out", *FILL_KEYS)
 ALIASES = {"results": "results_dir"}
-PARTS = ("tables", "figures", "html")
+PARTS = ("tables", "figures", "html")  # what is written where none is named
+THUMBNAILS = "thumbnails"
 
 
 def write_parts(
-    records: Sequence[Record], parts: Sequence[str], *, results: Path, out: Path
+    records: Sequence[Record],
+    parts: Sequence[str],
+    *,
+    results: Path,
+    out: Path,
+    folders: Sequence[Path],
 ) -> list[Path]:
     """Writes the parts of the report; returns what a reader opens first."""
     from fsig_bench.report.tables import write_tables
@@ -62,7 +69,7 @@ def write_parts(
     if "html" in parts:
         from fsig_bench.report.html.build import write_report
 
-        made.append(write_report(records, results=results, out=out / "report"))
+        made.append(write_report(records, results=results, out=out / "report", folders=folders))
     return made
 
 
@@ -79,6 +86,19 @@ def print_tables(
         print(render_markdown(build_table(spec, records)), end="\n\n")
     for path in write_tables(records, out / "tables", names, config_dir=config_dir):
         print(path, file=sys.stderr)
+
+
+def print_thumbnails(folders: Sequence[Path], results: Path) -> None:
+    """Writes strips of samples, and says how many, how large and what lacks one."""
+    from fsig_bench.report.thumbnails import write_thumbnails
+
+    made, lacking = write_thumbnails(folders, results)
+    for sentence in lacking[:MOST_NAMED]:
+        print(f"no strip: {printable(sentence)}", file=sys.stderr)
+    if (more := len(lacking) - MOST_NAMED) > 0:
+        print(f"no strip: {more} more records", file=sys.stderr)
+    size = sum(path.stat().st_size for path in made) / 2**20
+    print(f"{len(made)} strips of samples, {size:.2f} MiB, beside their records")
 
 
 def print_verdicts(records: Sequence[Record], results: Path, config_dir: Path | None) -> int:
@@ -98,10 +118,7 @@ def wants_filling(settings: Mapping[str, str]) -> bool:
     Raises:
         ValueError: no table is named, or a word of filling stands without fill=true.
     """
-    fill = settings.get("fill", "false").lower()
-    if fill not in ("true", "false"):
-        raise ValueError(f"fill={fill}: choose true or false")
-    if fill == "false":
+    if not switch(settings, "fill", default=False):
         if lost := [key for key in FILL_KEYS if key in settings and key != "fill"]:
             raise ValueError(f"{lost[0]}= belongs to fill=true: add it, with table=NAME")
         return False
@@ -153,11 +170,15 @@ def main(words: Sequence[str]) -> int:
     if verify:
         return print_verdicts(load(folders), results, given.config_dir)
     parts = given.settings.get("only", ",".join(PARTS)).split(",")
-    if unknown := [p for p in parts if p not in PARTS]:
-        raise ValueError(f"only={unknown[0]}: choose from {', '.join(PARTS)}")
+    if unknown := [p for p in parts if p not in (*PARTS, THUMBNAILS)]:
+        raise ValueError(f"only={unknown[0]}: choose from {', '.join((*PARTS, THUMBNAILS))}")
+    if THUMBNAILS in parts:
+        print_thumbnails(folders, results)
+        if parts == [THUMBNAILS]:
+            return 0
     records = load(folders, short=parts == ["tables"])
     print(report(records), end="")
-    for path in write_parts(records, parts, results=results, out=out):
+    for path in write_parts(records, parts, results=results, out=out, folders=folders):
         print(path, file=sys.stderr)
     return 0
 

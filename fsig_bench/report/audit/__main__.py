@@ -24,7 +24,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fsig_bench.api.files import write_bytes
+from fsig_bench.api.files import write_bytes, write_json
 from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.console import Bar, console, parse_words, run_word
 
@@ -46,7 +46,7 @@ def main(words: Sequence[str]) -> int:
     if not own["draws"].isdecimal() or int(own["draws"]) < 3:
         raise ValueError(f"draws={own['draws']}: give a whole number from 3")
     from fsig_bench.help import nearest
-    from fsig_bench.report.audit import pictures, sets, table
+    from fsig_bench.report.audit import pictures, sets, setting, table
     from fsig_bench.runner.compose import compose_config
     from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.store import Store
@@ -82,7 +82,13 @@ def main(words: Sequence[str]) -> int:
     console.print(text, markup=False)
     write_bytes(out / "audit.csv", table.to_csv(rows).encode())
     write_bytes(out / "audit.md", text.encode())
-    for path in [out / "audit.csv", out / "audit.md", *pictures.write_pictures(cell, dials, out)]:
+    write_json(out / setting.FILE, setting.setting_of_config(cell.config))
+    for path in [
+        out / "audit.csv",
+        out / "audit.md",
+        out / setting.FILE,
+        *pictures.write_pictures(cell, dials, out),
+    ]:
         console.print(str(path))
     return 0
 

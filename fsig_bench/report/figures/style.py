@@ -165,7 +165,10 @@ def method_legend(
         drawn = look(name, cards[name])
         label = label_of(cards[name])
         mark: dict[str, Any] = {"marker": drawn.marker, "color": drawn.colour, "label": label}
-        mark |= {"mec": drawn.colour if drawn.control else EDGE, "mew": 0.9 if drawn.control else 0.3}
+        mark |= {
+            "mec": drawn.colour if drawn.control else EDGE,
+            "mew": 0.9 if drawn.control else 0.3,
+        }
         handles.append(Line2D([], [], ls=drawn.line_style if lines else "", **mark))
     figure.legend(
         handles=handles,
