@@ -4,6 +4,7 @@
     fsig-bench report only=tables,figures,html      a part of it
     fsig-bench report FOLDER only=thumbnails        a strip of samples beside each record (WebP)
     fsig-bench report table=main,crdi_table2        tables of conf/table: printed and written
+    fsig-bench report table=main footnotes=none     LaTeX without legend and footnotes
     fsig-bench report table=crdi_table2 fill=true   fetches, prepares and runs what it lacks
     fsig-bench report verify [FOLDER ...]           checks that the numbers are those of the records
     fsig-bench report published                     how many printed numbers can be run whole
@@ -28,6 +29,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fsig_bench.api.plain import Record
 from fsig_bench.console import existing_folder, parse_words, printable, run_word, switch
@@ -38,7 +40,7 @@ FILL_KEYS = (
     *("fill", "dry_run", "accept_licence", "method", "dataset", "protocol", "seed"),
     *("device", "batch_size", "compile", "data_dir"),
 )
-KEYS = ("only", "table", "results_dir", "out", *FILL_KEYS)
+KEYS = ("only", "table", "footnotes", "results_dir", "out", *FILL_KEYS)
 ALIASES = {"results": "results_dir"}
 PARTS = ("tables", "figures", "html")  # what is written where none is named
 THUMBNAILS = "thumbnails"
@@ -74,7 +76,12 @@ def write_parts(
 
 
 def print_tables(
-    names: Sequence[str], folders: Sequence[Path], out: Path, config_dir: Path | None
+    names: Sequence[str],
+    folders: Sequence[Path],
+    out: Path,
+    config_dir: Path | None,
+    *,
+    with_footnotes: bool,
 ) -> None:
     """Prints tables of conf/table and writes them; printed numbers need no record."""
     from fsig_bench.report.tables import build_table, load_spec, render_markdown, write_tables
@@ -84,7 +91,8 @@ def print_tables(
     records = load(folders, short=True) if there else []
     for spec in specs:
         print(render_markdown(build_table(spec, records)), end="\n\n")
-    for path in write_tables(records, out / "tables", names, config_dir=config_dir):
+    kept: dict[str, Any] = {"config_dir": config_dir, "with_footnotes": with_footnotes}
+    for path in write_tables(records, out / "tables", names, **kept):
         print(path, file=sys.stderr)
 
 
@@ -98,7 +106,7 @@ def print_thumbnails(folders: Sequence[Path], results: Path) -> None:
     if (more := len(lacking) - MOST_NAMED) > 0:
         print(f"no strip: {more} more records", file=sys.stderr)
     size = sum(path.stat().st_size for path in made) / 2**20
-    print(f"{len(made)} strips of samples, {size:.2f} MiB, beside their records")
+    print(f"strips of samples: {len(made)}, beside their records, {size:.2f} MiB in all")
 
 
 def print_verdicts(records: Sequence[Record], results: Path, config_dir: Path | None) -> int:
@@ -125,6 +133,18 @@ def wants_filling(settings: Mapping[str, str]) -> bool:
     if "table" not in settings:
         raise ValueError("fill=true needs table=NAME, such as table=crdi_table2")
     return True
+
+
+def wants_footnotes(settings: Mapping[str, str]) -> bool:
+    """Whether LaTeX tables have a legend and footnotes.
+
+    Raises:
+        ValueError: neither all nor none.
+    """
+    footnotes = settings.get("footnotes", "all")
+    if footnotes not in ("all", "none"):
+        raise ValueError(f"footnotes={footnotes}: choose all or none")
+    return footnotes == "all"
 
 
 def main(words: Sequence[str]) -> int:
@@ -165,7 +185,8 @@ def main(words: Sequence[str]) -> int:
     folders = record_folders(typed or [str(results)] if results.is_dir() else typed)
     out = Path(given.settings.get("out", results)).expanduser()
     if names := given.settings.get("table"):
-        print_tables(names.split(","), folders, out, given.config_dir)
+        shown = wants_footnotes(given.settings)
+        print_tables(names.split(","), folders, out, given.config_dir, with_footnotes=shown)
         return 0
     if verify:
         return print_verdicts(load(folders), results, given.config_dir)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MOST_TICKS = 7
+FEWEST_TICKS, MOST_TICKS = 3, 7
 ROOM = 0.06  # of the span, on both sides
 WIDE_SPAN = 8  # a logarithmic axis is used from this ratio of largest to smallest value on
 
@@ -26,6 +26,10 @@ class Axis:
     log: bool
     start: float
     end: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies on the axis."""
+        return self.low <= value <= self.high
 
     def at(self, value: float) -> float:
         """Where a value lies; one that the axis does not reach lies at its nearer end."""
@@ -79,6 +83,8 @@ def log_values(low: float, high: float) -> list[float]:
         found = [d * 10.0**p for p in powers for d in digits if low <= d * 10.0**p <= high]
         if len(found) <= MOST_TICKS:
             break
+    if len(found) < FEWEST_TICKS:
+        return [v for v in round_values(low, high) if v > 0]
     step = -(-len(found) // MOST_TICKS)
     return found[::step]
 

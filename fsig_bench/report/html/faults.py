@@ -53,17 +53,17 @@ def place_of(record: Record, audits: Sequence[tuple[JsonDict, list[Row]]]) -> Pl
     reasons = []
     for setting, rows in audits:
         unlike = [
-            f"{word} {own[key]} (faults: {setting[key]})"
+            f"{word} {own[key]}, not {setting[key]}"
             for key, word in WORDS.items()
             if own[key] != setting[key]
         ]
         if not unlike:
             return places(record, rows)
-        reasons.append(", ".join(unlike))
-    closest = min(reasons, key=lambda reason: reason.count(","))
+        reasons.append(unlike)
+    closest = "; ".join(min(reasons, key=len))
     return Planted(
-        why_not="This run cannot be laid beside the planted faults, which were scored otherwise. "
-        f"The run has {closest}."
+        why_not="This run cannot be laid beside the planted faults, which were scored otherwise: "
+        f"{closest}."
     )
 
 

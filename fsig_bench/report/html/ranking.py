@@ -118,7 +118,10 @@ def rank_sentences(
             "told apart (Nemenyi's test, 5 %)."
         )
     elif targets > 1:
-        out.append("There are too few targets or methods for a test of ranks.")
+        out.append(
+            "There are too few targets or methods for a test of ranks, and "
+            "intervals over few targets are rough."
+        )
     if short := sorted(labels[m] for m in set(means) - set(full)):
         out.append(f"Not ranked, since they have fewer targets: {', '.join(short)}.")
     return out

@@ -229,13 +229,14 @@
       $("pair-shots").replaceChildren(...typeof shots === "string"
         ? [`The shots cannot be shown here: ${shots}.`]
         : Array.from({ length: shots.count }, (_, i) => tile(shots, i, 64, `shot ${i}`)));
-      const names = [...new Set([...Object.keys(a.numbers), ...Object.keys(b.numbers)])];
-      const cell = (text) => make("td", { className: "n", textContent: text ?? "-" });
+      const numbers = [a, b].map((run) => new Map(run.numbers));
+      const names = [...new Map([...a.numbers, ...b.numbers]).keys()];
       const head = (text, n) => make("th", { scope: "col", className: n ? "n" : "", textContent: text });
       $("pair-numbers").replaceChildren(
-        make("thead", {}, make("tr", {}, head("Metric"), head(a.label, true), head(b.label, true))),
-        make("tbody", {}, ...names.map((n) => make("tr", {}, make("th", { scope: "row", textContent: n }),
-          cell(a.numbers[n]), cell(b.numbers[n])))));
+        make("thead", {}, make("tr", {}, head("Run"), ...names.map((n) => head(n, true)))),
+        make("tbody", {}, ...[a, b].map((run, i) => make("tr", {},
+          make("th", { scope: "row", textContent: run.label }),
+          ...names.map((n) => make("td", { className: "n", textContent: numbers[i].get(n) ?? "-" }))))));
       $("pair-rules").textContent = a.setting === b.setting ? `Both were scored under ${a.setting}.`
         : `The numbers do not compare: left ${a.setting}; right ${b.setting}.`;
       const words = { group: $("group").value, left: sides[0].value, right: sides[1].value };

@@ -132,9 +132,13 @@ def scatter(
         return None
     cost = x in ("evaluations", "seconds")
     xs, ys = ([s.values[key][0] for s in own] for key in (x, y_name))
-    log = True if cost and any(v > 0 for v in xs) else None
-    across = axis(xs, start=LEFT, end=RIGHT, log=log)
-    upwards = axis(ys, start=BOTTOM, end=TOP)
+    # Methods set the range: controls may lie orders of magnitude away.
+    ranged = [s for s in own if not s.control] or own
+    x_range, y_range = ([s.values[key][0] for s in ranged] for key in (x, y_name))
+    log = True if cost and any(v > 0 for v in x_range) else None
+    across = axis(x_range, start=LEFT, end=RIGHT, log=log)
+    upwards = axis(y_range, start=BOTTOM, end=TOP)
+    outside = any(not a.holds(v) for a, vs in ((across, xs), (upwards, ys)) for v in vs)
     dots = [
         Dot(
             label=s.label,
@@ -154,7 +158,8 @@ def scatter(
     front = ""
     if better in ("lower", "higher") and y.better in ("lower", "higher"):
         front = front_points(methods, x_higher=better == "higher", y_higher=y.better == "higher")
-    real = next((across.at(s.values[x][0]) for s in own if s.real), None)
+    reals = [s.values[x][0] for s in own if s.real]
+    real = next((across.at(v) for v in reals if across.holds(v)), None)
     lacking = sorted(s.label for s in spots if s not in own)
     return Scatter(
         title=titles[0],
@@ -165,9 +170,7 @@ def scatter(
         y_ticks=tuple(upwards.ticks()),
         front=front,
         real=real if better == "like_real" else None,
-        sentences=tuple(
-            sentences(y, better=better, where=where, cost=cost, zero=0 in xs, lacking=lacking)
-        ),
+        sentences=tuple(sentences(y, better=better, where=where, outside=outside, lacking=lacking)),
     )
 
 
@@ -199,7 +202,7 @@ def front_points(places: Sequence[tuple[float, float]], *, x_higher: bool, y_hig
 
 
 def sentences(
-    y: MetricCard, *, better: str, where: str, cost: bool, zero: bool, lacking: Sequence[str]
+    y: MetricCard, *, better: str, where: str, outside: bool, lacking: Sequence[str]
 ) -> list[str]:
     """How to read a figure."""
     side = {"lower": "low", "higher": "high"}.get(y.better, "near real images")
@@ -210,8 +213,8 @@ def sentences(
     }.get(better)
     good = f"{side} and {across}" if across else side
     out = [f"{where} A good method lies {good}."]
-    if cost and zero:
-        out.append("What costs nothing stands at the left edge.")
+    if outside:
+        out.append("What lies beyond the axes stands on their edge; point at it to see its values.")
     if lacking:
         out.append(f"Without a value: {', '.join(lacking)}.")
     return out

@@ -64,10 +64,10 @@ def group_runs(
     return [g for g in out if len(g["runs"]) > 1]
 
 
-def numbers_of(record: Record, cards: Mapping[str, MetricCard]) -> dict[str, str]:
-    """A run's numbers by the titles of their metrics."""
+def numbers_of(record: Record, cards: Mapping[str, MetricCard]) -> list[tuple[str, str]]:
+    """A run's metrics by their titles, and its numbers."""
     found = {m: record["metrics"].get(m, {}).get("value") for m in cards}
-    return {cards[m].title: cards[m].text(v) for m, v in found.items() if v is not None}
+    return [(cards[m].title, cards[m].text(v)) for m, v in found.items() if v is not None]
 
 
 def _with_distinct_labels(runs: Sequence[JsonDict]) -> list[JsonDict]:

@@ -34,19 +34,20 @@ class Sign:
 @cache
 def symbol_of(marker: str) -> Symbol:
     """A marker of matplotlib as an SVG path."""
+    import numpy as np
     from matplotlib.markers import MarkerStyle
 
     style = MarkerStyle(marker)
     path = style.get_path().transformed(style.get_transform())
-    size = max(float(abs(path.vertices).max()), 1e-9)
+    places = np.asarray(path.vertices, dtype=np.float64)
+    places = places * (RADIUS / max(float(np.abs(places).max()), 1e-9)) * (1, -1)
+    line = [1] + [2] * (len(places) - 1)
+    codes = line if path.codes is None else np.asarray(path.codes).astype(int).tolist()
     words, i = [], 0
-    codes = path.codes if path.codes is not None else [1] + [2] * (len(path.vertices) - 1)
     while i < len(codes):
-        code = int(codes[i])
-        count = POINTS.get(code, 1)
-        pairs = path.vertices[i : i + count] * (RADIUS / size)
-        numbers = " ".join(f"{x:.2f},{-y:.2f}" for x, y in pairs)
-        words.append("Z" if code == 79 else f"{CODES[code]}{numbers}")
+        count = POINTS.get(codes[i], 1)
+        numbers = " ".join(f"{x:.2f},{y:.2f}" for x, y in places[i : i + count])
+        words.append("Z" if codes[i] == 79 else f"{CODES[codes[i]]}{numbers}")
         i += count
     name = f"mark-{ord(marker[0])}"
     return Symbol(name=name, path="".join(words), filled=style.is_filled())
