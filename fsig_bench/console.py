@@ -135,6 +135,18 @@ def parse_words(
     return GivenWords(settings=settings, positional=rest, config_dir=config_dir)
 
 
+def switch(settings: Mapping[str, str], key: str, *, default: bool) -> bool:
+    """A setting that is true or false.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    value = settings.get(key, str(default)).lower()
+    if value not in ("true", "false"):
+        raise ValueError(f"{key}={settings[key]}: choose true or false")
+    return value == "true"
+
+
 def split_config_dir(words: Sequence[str]) -> tuple[list[str], Path | None]:
     """Overrides without `--config-dir DIR`, and the folder that it names, if it is there."""
     left, config_dir = list(words), None

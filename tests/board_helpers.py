@@ -11,7 +11,8 @@ from helpers import ROOT
 from PIL import Image
 
 import fsig_bench
-from fsig_bench.report.board.entries import entry_place, strip_bytes, write_entry
+from fsig_bench.pictures.strip import strip_bytes
+from fsig_bench.report.board.entries import entry_place, write_entry
 from fsig_bench.report.board.sealed import with_seal, write_sealed
 from fsig_bench.store.files import seal
 from fsig_bench.store.store import run_folder_name
@@ -154,7 +155,7 @@ def leave_entry(board, path, who, standing="re-scored"):
     strip = None
     if standing == "re-scored":
         facts["rescored"] = same
-        strip = strip_bytes(torch.full((8, 3, 64, 64), 90, dtype=torch.uint8))
+        strip = strip_bytes(torch.full((8, 3, 64, 64), 90, dtype=torch.uint8), tile=96)
     place = entry_place(board, "1", who, run_folder_name(record, record["run_id"]))
     write_entry(place, path.read_bytes(), facts, strip)
     return record

@@ -2,7 +2,9 @@
 
     fsig-bench report [FOLDER ...]                  all of it, into results/; prints Markdown
     fsig-bench report only=tables,figures,html      a part of it
+    fsig-bench report FOLDER only=thumbnails        a strip of samples beside each record (WebP)
     fsig-bench report table=main,crdi_table2        tables of conf/table: printed and written
+    fsig-bench report table=main footnotes=none     LaTeX without legend and footnotes
     fsig-bench report table=crdi_table2 fill=true   fetches, prepares and runs what it lacks
     fsig-bench report verify [FOLDER ...]           checks that the numbers are those of the records
     fsig-bench report published                     how many printed numbers can be run whole
@@ -33,22 +35,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fsig_bench.api.plain import Record
-from fsig_bench.console import existing_folder, parse_words, run_word
+from fsig_bench.console import existing_folder, parse_words, printable, run_word, switch
 from fsig_bench.report.markdown import report
-from fsig_bench.report.records import load, record_files, record_folders
+from fsig_bench.report.records import MOST_NAMED, load, record_files, record_folders
 
 FILL_KEYS = (
     *("fill", "dry_run", "accept_licence", "method", "dataset", "protocol", "seed"),
     *("device", "batch_size", "compile", "data_dir"),
 )
-KEYS = ("only", "table", "findings", "results_dir", "out", *FILL_KEYS)
+KEYS = ("only", "table", "findings", "footnotes", "results_dir", "out", *FILL_KEYS)
 ALIASES = {"results": "results_dir"}
-PARTS = ("tables", "figures", "html")
+PARTS = ("tables", "figures", "html")  # what is written where none is named
+THUMBNAILS = "thumbnails"
 REFERENCE = "results/reference"  # the committed records
 
 
 def write_parts(
-    records: Sequence[Record], parts: Sequence[str], *, results: Path, out: Path
+    records: Sequence[Record],
+    parts: Sequence[str],
+    *,
+    results: Path,
+    out: Path,
+    folders: Sequence[Path],
 ) -> list[Path]:
     """Writes the parts of the report; returns what a reader opens first."""
     from fsig_bench.report.tables import write_tables
@@ -67,12 +75,17 @@ def write_parts(
     if "html" in parts:
         from fsig_bench.report.html.build import write_report
 
-        made.append(write_report(records, results=results, out=out / "report"))
+        made.append(write_report(records, results=results, out=out / "report", folders=folders))
     return made
 
 
 def print_tables(
-    names: Sequence[str], folders: Sequence[Path], out: Path, config_dir: Path | None
+    names: Sequence[str],
+    folders: Sequence[Path],
+    out: Path,
+    config_dir: Path | None,
+    *,
+    with_footnotes: bool,
 ) -> None:
     """Prints tables of conf/table and writes them; printed numbers need no record."""
     from fsig_bench.report.tables import build_table, load_spec, render_markdown, write_tables
@@ -82,8 +95,24 @@ def print_tables(
     records = load(folders, short=True) if there else []
     for spec in specs:
         print(render_markdown(build_table(spec, records)), end="\n\n")
-    for path in write_tables(records, out / "tables", names, config_dir=config_dir):
+    made = write_tables(
+        records, out / "tables", names, config_dir=config_dir, with_footnotes=with_footnotes
+    )
+    for path in made:
         print(path, file=sys.stderr)
+
+
+def print_thumbnails(folders: Sequence[Path], results: Path) -> None:
+    """Writes strips of samples, and says how many, how large and what lacks one."""
+    from fsig_bench.report.thumbnails import write_thumbnails
+
+    made, lacking = write_thumbnails(folders, results)
+    for sentence in lacking[:MOST_NAMED]:
+        print(f"no strip: {printable(sentence)}", file=sys.stderr)
+    if (more := len(lacking) - MOST_NAMED) > 0:
+        print(f"no strip: {more} more records", file=sys.stderr)
+    size = sum(path.stat().st_size for path in made) / 2**20
+    print(f"strips of samples: {len(made)}, beside their records, {size:.2f} MiB in all")
 
 
 def print_verdicts(records: Sequence[Record], results: Path, config_dir: Path | None) -> int:
@@ -123,16 +152,25 @@ def wants_filling(settings: Mapping[str, str]) -> bool:
     Raises:
         ValueError: no table is named, or a word of filling stands without fill=true.
     """
-    fill = settings.get("fill", "false").lower()
-    if fill not in ("true", "false"):
-        raise ValueError(f"fill={fill}: choose true or false")
-    if fill == "false":
+    if not switch(settings, "fill", default=False):
         if lost := [key for key in FILL_KEYS if key in settings and key != "fill"]:
             raise ValueError(f"{lost[0]}= belongs to fill=true: add it, with table=NAME")
         return False
     if "table" not in settings:
         raise ValueError("fill=true needs table=NAME, such as table=crdi_table2")
     return True
+
+
+def wants_footnotes(settings: Mapping[str, str]) -> bool:
+    """Whether LaTeX tables have a legend and footnotes.
+
+    Raises:
+        ValueError: neither all nor none.
+    """
+    footnotes = settings.get("footnotes", "all")
+    if footnotes not in ("all", "none"):
+        raise ValueError(f"footnotes={footnotes}: choose all or none")
+    return footnotes == "all"
 
 
 def main(words: Sequence[str]) -> int:
@@ -175,16 +213,21 @@ def main(words: Sequence[str]) -> int:
     folders = record_folders(typed or [str(results)] if results.is_dir() else typed)
     out = Path(given.settings.get("out", results)).expanduser()
     if names := given.settings.get("table"):
-        print_tables(names.split(","), folders, out, given.config_dir)
+        shown = wants_footnotes(given.settings)
+        print_tables(names.split(","), folders, out, given.config_dir, with_footnotes=shown)
         return 0
     if verify:
         return print_verdicts(load(folders), results, given.config_dir)
     parts = given.settings.get("only", ",".join(PARTS)).split(",")
-    if unknown := [p for p in parts if p not in PARTS]:
-        raise ValueError(f"only={unknown[0]}: choose from {', '.join(PARTS)}")
+    if unknown := [p for p in parts if p not in (*PARTS, THUMBNAILS)]:
+        raise ValueError(f"only={unknown[0]}: choose from {', '.join((*PARTS, THUMBNAILS))}")
+    if THUMBNAILS in parts:
+        print_thumbnails(folders, results)
+        if parts == [THUMBNAILS]:
+            return 0
     records = load(folders, short=parts == ["tables"])
     print(report(records), end="")
-    for path in write_parts(records, parts, results=results, out=out):
+    for path in write_parts(records, parts, results=results, out=out, folders=folders):
         print(path, file=sys.stderr)
     return 0
 

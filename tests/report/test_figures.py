@@ -232,3 +232,38 @@ def test_the_style_leaves_the_users_settings_alone():
     with style():
         assert matplotlib.rcParams["svg.hashsalt"] == "fsig_bench"
     assert json.dumps({k: str(v) for k, v in matplotlib.rcParams.items()}) == before
+
+
+# Machado et al., IEEE TVCG 15(6), 2009, severity 1: linear RGB as a dichromat sees it.
+SIMULATED = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "none": np.eye(3),
+}
+
+
+@pytest.mark.parametrize("vision", SIMULATED)
+def test_any_two_of_the_sixteen_colours_differ_for_any_vision(vision):
+    """CIE 1976 differences of 12 and more: 2.3 is just noticeable."""
+    rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in PALETTE])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.array(SIMULATED[vision]).T, 0, 1)
+    to_xyz = [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+    xyz = linear @ np.array(to_xyz).T / [0.95047, 1, 1.08883]
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    x, y, z = f.T
+    lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
+    assert len(PALETTE) == 16 and apart[np.triu_indices(16, 1)].min() >= 12

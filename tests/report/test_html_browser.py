@@ -1,7 +1,6 @@
 """The HTML report in a browser, opened from disk."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +91,29 @@ def test_filters_and_their_place_in_the_address(page, report):
     assert page.locator('#long th[data-key="kid"]').get_attribute("aria-sort") == "ascending"
     page.click("#reset")
     assert len(column(page, 1)) == 5
+    for typed in ("gan_inversion", "GAN-Inversion", "gan inversion"):
+        page.fill("#f-text", typed)
+        assert set(column(page, 1)) == {"GAN inversion"}, typed
+
+
+def test_the_first_view_follows_setting_metric_and_target(page, report):
+    page.goto(report.as_uri())
+    ranks = page.locator(".ranks:visible")
+    assert ranks.count() == 1 and "Frechet distance" in ranks.locator("h3").text_content()
+    page.select_option("#metric", "vendi")
+    assert ranks.count() == 1 and "Vendi" in ranks.locator("h3").text_content()
+    figures = page.locator(".place:visible .chart")
+    assert figures.count() == 3
+    strips = page.locator(".strip-block:visible img.strip")
+    assert strips.count() >= 3  # the shots and two methods whose samples are there
+    for picture in strips.all():
+        picture.scroll_into_view_if_needed()
+        page.wait_for_function("i => i.complete", arg=picture.element_handle())
+        assert picture.evaluate("i => i.naturalWidth") > 0
+    figures.first.locator("a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/*.html*")
+    assert "runs/" in page.url or "rows/" in page.url
 
 
 def test_the_pivot_holds_one_setting_and_follows_the_metric(page, report):
@@ -166,6 +188,9 @@ def test_two_runs_side_by_side(page, report):
     labels = page.locator("#left option").all_text_contents()
     assert labels == ["CRDI, seed 0", "GAN inversion, seed 0"]
     assert page.locator("#couples li").count() == 100
+    assert page.locator("#pair-shots img").count() == 10
+    numbers = page.locator("#pair-numbers tbody tr").first.locator("td").all_text_contents()
+    assert numbers[0] == f"{reference('crdi')['metrics']['fd']['value']:.2f}"
     images = page.locator("#couples li").nth(7).locator("img")
     names = [image.get_attribute("alt") for image in images.all()]
     assert names == ["CRDI, seed 0, image 7", "GAN inversion, seed 0, image 7"]
@@ -212,16 +237,16 @@ def test_nothing_is_wider_than_a_phone(browser, report):
     context.close()
 
 
-def test_200_runs_open_within_three_seconds(page, tmp_path):
+def test_1000_runs_open_within_a_second(page, tmp_path):
     known = [reference(m, d) for m in ("crdi", "copy", "real") for d in ("babies", "sunglasses")]
     many = [
-        altered(r, run_id=f"{n:010d}", seed=n % 5, protocol_hash=f"{n // 60:08d}")
-        for n in range(200)
+        altered(r, run_id=f"{n:010d}", seed=n % 18, protocol_hash=f"{n // 300:08d}")
+        for n in range(1000)
         for r in [known[n % len(known)]]
     ]
     index = write_report(many, results=tmp_path / "none", out=tmp_path / "report")
     assert index.stat().st_size < 2**20
-    began = time.perf_counter()
     page.goto(Path(index).as_uri(), wait_until="load")
     assert page.locator("#pivot tbody tr").count() >= 3
-    assert time.perf_counter() - began < 3
+    spent = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+    assert 0 < page.evaluate(spent) < 1000

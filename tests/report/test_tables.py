@@ -23,7 +23,7 @@ from fsig_bench.report.tables import (
 )
 from fsig_bench.report.tables import choose as choosing
 from fsig_bench.report.tables.csv_file import render_csv
-from fsig_bench.report.tables.latex import escaped, render_latex
+from fsig_bench.report.tables.latex import escaped, narrowed, render_latex
 from fsig_bench.report.tables.marks import printed_marks
 from fsig_bench.report.tables.model import Column, TableCell
 from fsig_bench.report.tables.spec import parse_spec
@@ -365,7 +365,8 @@ def structure(text):
     assert not stack
     bare = re.sub(r"\\[{}]", "", text)
     assert bare.count("{") == bare.count("}")
-    tabulars = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", text, flags=re.S)
+    found = re.findall(r"\\begin\{tabular\}\{(l+ .*)\}\n(.*?)\\end\{tabular\}", text, flags=re.S)
+    tabulars = [(head.partition(" ")[0] + "S" * head.count("S["), body) for head, body in found]
     for columns, body in tabulars:
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         for row in rows:
@@ -377,18 +378,26 @@ def structure(text):
 
 
 def test_latex_is_well_formed(empty, reference):
-    assert structure(render_latex(empty["crdi_table3"])) == 3
+    assert structure(render_latex(empty["crdi_table3"])) == 3 * 2  # nine columns: six and three
     for table in (*empty.values(), build_table(load_spec("main"), reference)):
-        assert structure(render_latex(table)) == len(table.panels)
+        assert structure(render_latex(table)) == len(narrowed(table.panels))
+        for panel in narrowed(table.panels):
+            assert len(panel.columns) <= 6
+        bare = render_latex(table, with_footnotes=False)
+        assert structure(bare) and "textsuperscript" not in bare and "minipage" not in bare
+        assert "resizebox" not in bare
 
 
 def test_latex_marks_numbers_and_cites(empty):
     text = render_latex(empty["crdi_table2"])
-    assert r"\textbf{\num{48.52}}" in text
+    assert r"\bfseries 48.52" in text
     assert r"\underline{\num{74.39}}" in text
     assert r"\cite{cao2024crdi}" in text
     table = built([record(seed=s, value=v) for s, v in ((0, 46.0), (1, 48.0))])
-    assert r"\num{47.00 \pm 1.41} (2)" in render_latex(table)
+    text = render_latex(table)
+    assert r"47.00 \pm 1.41 {\,(2)}" in text
+    assert r"S[table-format = 2.2(3), table-space-text-post = {\,(2)}]" in text
+    assert r"47.00 \pm 1.41 &" in render_latex(table, with_footnotes=False)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsig_bench.api.files import write_bytes
+from fsig_bench.api.files import write_bytes, write_json
 from fsig_bench.api.stopping import stop_if_asked
 from fsig_bench.console import Bar, console, parse_words, run_word
 
@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> int:
     if all(key in given.settings for key in RULES):
         raise ValueError("protocol= and protocols= name the same thing; give one of them")
     from fsig_bench.help import nearest
-    from fsig_bench.report.audit import pictures, rules, sets, table
+    from fsig_bench.report.audit import pictures, rules, sets, setting, table
     from fsig_bench.store.store import Store
 
     dials = sets.read_plan(own["plan"], given.config_dir)
@@ -96,8 +96,9 @@ def main(words: Sequence[str]) -> int:
     console.print(text, markup=False)
     write_bytes(out / "audit.csv", table.to_csv(rows).encode())
     write_bytes(out / "audit.md", text.encode())
+    write_json(out / setting.FILE, setting.setting_of_config(cells[0].config))
     drawn = pictures.write_pictures(cells[0], dials, out)
-    for path in [out / "audit.csv", out / "audit.md", *drawn]:
+    for path in [out / "audit.csv", out / "audit.md", out / setting.FILE, *drawn]:
         console.print(str(path))
     return 0
 

@@ -20,10 +20,10 @@ value and the remedy.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from fsig_bench.console import GivenWords, parse_words, printable, run_word
+from fsig_bench.console import GivenWords, parse_words, printable, run_word, switch
 
 KEYS = ("board", "version", "dry_run", "rescore", "device", "batch_size", "features", "data_dir")
 PLACE = ("device", "batch_size", "data_dir")  # words of a run that go with scoring
@@ -33,18 +33,6 @@ OF = {
     "freeze": ("board", "version"),
     "": ("board",),
 }
-
-
-def switch(settings: Mapping[str, str], key: str, default: bool) -> bool:
-    """A setting that is true or false.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    value = settings.get(key, str(default).lower()).lower()
-    if value not in ("true", "false"):
-        raise ValueError(f"{key}={settings[key]}: choose true or false")
-    return value == "true"
 
 
 def write_page(board: Path) -> None:
@@ -68,11 +56,11 @@ def add(given: GivenWords, board: Path) -> int:
     settings = Settings(
         board=board,
         features=Path(features).expanduser() if features else None,
-        rescore=switch(own, "rescore", True),
+        rescore=switch(own, "rescore", default=True),
         place=tuple(f"{key}={own[key]}" for key in PLACE if key in own),
         config_dir=given.config_dir,
     )
-    dry_run, refused = switch(own, "dry_run", False), 0
+    dry_run, refused = switch(own, "dry_run", default=False), 0
     for file in files:
         path = Path(file).expanduser()
         try:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsig_bench.api.plain import JsonDict
+from fsig_bench.pictures.strip import strip_bytes
 from fsig_bench.report.board.archive import Archive
 from fsig_bench.report.board.bundle import Bundle, Claim, open_bundle
 from fsig_bench.report.board.claims import name_of, track_of
 from fsig_bench.report.board.entries import (
     entry_place,
     is_there,
-    strip_bytes,
     write_entry,
 )
 from fsig_bench.report.board.rescore import read_pictures, score_again, scoring_cell, summary
@@ -27,6 +27,8 @@ from fsig_bench.store.store import Store
 
 if TYPE_CHECKING:
     from fsig_bench.runner.cell import Cell
+
+TILE = 96  # pixels of a sample in a strip, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,7 @@ def _checked(
         side = cell.suite.resolution
         images = read_pictures(bundle, claim, count=track.scored, side=side)
         rescored = summary(score_again(cell, images, store, claim.record))
-        strip, with_ = strip_bytes(images), environment()
+        strip, with_ = strip_bytes(images, tile=TILE), environment()
     facts = {
         "version": version.name,
         "who": bundle.who,

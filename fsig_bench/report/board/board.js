@@ -1,22 +1,7 @@
 "use strict";
-// Filters, the metric that ranks, the theme. The state of the filters lives in the address's hash.
+// Filters and the metric that ranks. The state of the filters lives in the address's hash.
 (() => {
   const $ = (id) => document.getElementById(id);
-
-  const stored = () => { try { return localStorage.getItem("fsig-theme"); } catch { return null; } };
-  const root = document.documentElement, button = $("theme");
-  const prefers = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : prefers.matches;
-  const name = () => { button.textContent = isDark() ? "Light theme" : "Dark theme"; };
-  if (["dark", "light"].includes(stored())) root.dataset.theme = stored();
-  button.hidden = false;
-  name();
-  prefers.addEventListener("change", name);
-  button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    try { localStorage.setItem("fsig-theme", root.dataset.theme); } catch { /* private window */ }
-    name();
-  });
 
   const unfold = () => {
     const target = $(decodeURIComponent(location.hash.slice(1)));

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsig_bench.api.digests import sha256_of
 from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.report.board.archive import MANIFEST, REMEDY, Archive, kind_of, run_of
 from fsig_bench.report.board.sealed import exactly, lab_name, moment, parse_sealed, with_seal
@@ -103,9 +104,7 @@ class BundleWriter:
         self._zip.writestr(_member(name_), data, packed)
 
     def _put_file(self, name_: str, path: Path) -> None:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self.files[name_] = {"sha256": digest, "bytes": path.stat().st_size}
+        self.files[name_] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
         with path.open("rb") as file, self._zip.open(_member(name_), "w", force_zip64=True) as to:
             while chunk := file.read(2**20):
                 to.write(chunk)
@@ -162,8 +161,7 @@ class Bundle:
     def copy(self, name_: str, to: Path) -> None:
         """Writes a member to a file, likewise."""
         self.archive.copy(name_, to)
-        with to.open("rb") as file:
-            self._compare(name_, hashlib.file_digest(file, "sha256").hexdigest())
+        self._compare(name_, sha256_of(to))
 
     def _compare(self, name_: str, found: str) -> None:
         if found != (stated := self.files[name_]["sha256"]):
@@ -234,11 +232,9 @@ def open_bundle(path: Path, archive: Archive) -> Bundle:
     folders = [cell["folder"] for cell in manifest["cells"]]
     if not folders or len(set(folders)) < len(folders) or set(folders) != set(map(run_of, listed_)):
         raise ValueError(f"{path}: the runs of the manifest are not those of its files; {REMEDY}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Bundle(
         archive=archive,
-        sha256=digest,
+        sha256=sha256_of(path),
         **{key: manifest[key] for key in ("who", "made", "version", "files")},
         cells=tuple(manifest["cells"]),
     )

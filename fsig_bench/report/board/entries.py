@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.plain import Json, JsonDict, Record
+from fsig_bench.pictures.strip import NAME as STRIP_NAME
 from fsig_bench.report.board.sealed import exactly, lab_name, moment, read_sealed, write_sealed
 from fsig_bench.report.board.versions import FrozenTrack, Version
 from fsig_bench.store.checks import (
@@ -36,7 +36,7 @@ from fsig_bench.store.checks import (
 from fsig_bench.store.records import read_record
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 FORMAT = 1  # of entry.json
 STANDINGS = ("re-scored", "claimed")
@@ -62,8 +62,6 @@ ENTRY_FIELDS = fields(
     },
     {"note": optional_text},
 )
-STRIP = 8  # samples in samples.webp, side by side
-TILE = 96  # pixels, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +77,7 @@ class Entry:
     @property
     def strip(self) -> Path | None:
         """The picture of its first samples; None where it has none."""
-        path = self.folder / "samples.webp"
+        path = self.folder / STRIP_NAME
         return path if path.is_file() else None
 
 
@@ -128,27 +126,9 @@ def write_entry(place: Path, record_bytes: bytes, facts: Json, strip: bytes | No
     """Writes the files of an entry; entry.json comes last, and without it there is no entry."""
     write_bytes(place / "record.json", record_bytes)
     if strip is not None:
-        write_bytes(place / "samples.webp", strip)
+        write_bytes(place / STRIP_NAME, strip)
     digest = hashlib.sha256(record_bytes).hexdigest()
     write_sealed(place / "entry.json", {**facts, "entry": FORMAT, "record_sha256": digest})
-
-
-def strip_bytes(images: Tensor) -> bytes:
-    """The first samples side by side as a WebP file.
-
-    Args:
-        images: uint8 [n, 3, h, w].
-    """
-    from PIL import Image
-
-    few = [Image.fromarray(i.permute(1, 2, 0).contiguous().numpy()) for i in images[:STRIP]]
-    side = min(TILE, few[0].width)
-    sheet = Image.new("RGB", (side * len(few), side))
-    for n, image in enumerate(few):
-        sheet.paste(image.resize((side, side), Image.Resampling.LANCZOS), (n * side, 0))
-    out = io.BytesIO()
-    sheet.save(out, "WEBP", quality=80, method=4)
-    return out.getvalue()
 
 
 def read_entry(folder: Path, version: Version) -> Entry:

@@ -12,7 +12,7 @@ from fsig_bench.report.board.rows import RANKED, Row, board_cards, make_rows
 from fsig_bench.report.board.versions import Version, frozen_versions
 
 HERE = Path(__file__).parent
-STYLE = HERE.parent / "html" / "style.css"
+SHARED = HERE.parent / "html"
 FIELDS = (
     ("version", "Version"),
     ("suite", "Suite"),
@@ -47,6 +47,11 @@ def choices(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
     return out
 
 
+def joined(*paths: Path) -> str:
+    """The texts of files, one after the other."""
+    return "".join(path.read_text(encoding="utf-8") for path in paths)
+
+
 def render(board: Path, versions: Sequence[Version], entries: Sequence[Entry]) -> str:
     """The page as HTML; what does not change leaves its bytes as they are."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -61,8 +66,8 @@ def render(board: Path, versions: Sequence[Version], entries: Sequence[Entry]) -
     cards = board_cards(entries)
     rows = make_rows(board, entries, cards)
     return templates.get_template("board.html").render(
-        style=STYLE.read_text(encoding="utf-8") + (HERE / "board.css").read_text(encoding="utf-8"),
-        script=(HERE / "board.js").read_text(encoding="utf-8"),
+        style=joined(SHARED / "style.css", HERE / "board.css"),
+        script=joined(SHARED / "theme.js", HERE / "board.js"),
         rows=rows,
         cards=cards,
         ranking=[name for name, card in cards.items() if card.better in RANKED],

@@ -11,10 +11,12 @@ from urllib.parse import quote
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import MetricCard, metric_card, metric_names
+from fsig_bench.pictures.strip import STRIP
 from fsig_bench.report.board.entries import Entry
 from fsig_bench.report.html.links import method_label, short_digest
+from fsig_bench.report.html.rows import make_number
 from fsig_bench.report.html.run_page import format_value
-from fsig_bench.report.records import KINDS, mean_std
+from fsig_bench.report.records import KINDS
 from fsig_bench.report.variants import variants
 
 RANKED = {"lower": 1, "higher": -1}  # metrics without a direction rank nothing
@@ -114,18 +116,14 @@ def make_row(
         values=tuple(make_value(name, card, entries) for name, card in cards.items()),
         facts=tuple(facts_of(entries, cards)),
         strip=None if strip is None else quote(strip.relative_to(board).as_posix()),
-        strip_count=min(8, first.track.scored),
+        strip_count=min(STRIP, first.track.scored),
     )
 
 
 def make_value(name: str, card: MetricCard, entries: Sequence[Entry]) -> Value:
     """A metric's mean over the runs of a row."""
-    found = [e.record["metrics"].get(name, {}).get("value") for e in entries]
-    values = [v * card.factor for v in found if v is not None]
-    if not values:
-        return Value(metric=name, text="-", mean=None, rank=None)
-    together = mean_std(values)
-    return Value(metric=name, text=together.text(card.decimals), mean=together.mean, rank=None)
+    number = make_number([e.record for e in entries], name, card, "")
+    return Value(metric=name, text=number.text, mean=number.mean, rank=None)
 
 
 def with_ranks(rows: Sequence[Row], cards: Mapping[str, MetricCard]) -> list[Row]:

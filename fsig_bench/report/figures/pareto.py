@@ -11,6 +11,7 @@ from fsig_bench.api.plain import Json, Record
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.figures.style import (
     COLUMN,
+    EDGE,
     PAGE,
     drawing_order,
     look,
@@ -77,7 +78,7 @@ def draw_points(
             yerr=(y.std or None) if inside else None,
             fmt=drawn.marker,
             color=drawn.colour,
-            mec=drawn.colour if drawn.control else "white",
+            mec=drawn.colour if drawn.control else EDGE,
             mew=0.9 if drawn.control else 0.4,
             elinewidth=0.7,
             zorder=4 if not inside else 2 if drawn.control else 3,

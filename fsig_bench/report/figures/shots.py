@@ -8,6 +8,7 @@ from pathlib import Path
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import added_metrics, metric_card
 from fsig_bench.report.figures.style import (
+    EDGE,
     PAGE,
     drawing_order,
     look,
@@ -51,7 +52,9 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
                         yerr=[s.std or 0.0 for _, s in line],
                         marker=drawn.marker,
                         color=drawn.colour,
-                        ls=":" if drawn.control else "-",
+                        ls=drawn.line_style,
+                        mec=drawn.colour if drawn.control else EDGE,
+                        mew=0.9 if drawn.control else 0.3,
                         ms=3.5,
                         elinewidth=0.7,
                     )
@@ -64,5 +67,5 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
             row[0].set_ylabel(metric_card(name, records).title)
         for axes in grid[-1]:
             axes.set_xlabel("shots k")
-        method_legend(figure, known, 6)
+        method_legend(figure, known, 6, lines=True)
         return save(figure, stem)

@@ -1,8 +1,10 @@
 """One style for every figure of a paper: sizes, fonts, and a colour and a marker per method.
 
-Colours are Okabe and Ito's, distinguishable with any colour vision; a marker goes with each, so a
-figure also reads in grey. Both stand in a method's card in conf/method (`colour`, `marker`), so a
-method looks the same in every figure, whichever others are in it, and a new one changes none.
+Six of the sixteen colours are Okabe and Ito's; the others were chosen so that any two differ for
+protanopes and deuteranopes too (tests/report/test_figures.py computes by how much). A marker goes
+with each, so a figure also reads in grey, and a dash with each line. Colour and marker stand in a
+method's card in conf/method, and the dash follows from them, so a method looks the same in every
+figure and on every page, whichever others are there, and a new one changes none.
 """
 
 from __future__ import annotations
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
 
 COLUMN, PAGE = 3.3, 6.9  # widths in inches: one column, both columns
 GREY = "#808080"
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6d00")
+EDGE = "#333333"  # around markers: some colours are light
+PALETTE = (
+    *("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#4b3c00", "#00f096"),
+    *("#2d2d96", "#780069", "#004b3c", "#a5e1d2", "#9687ff", "#a55a3c", "#c3e15a", "#c3a55a"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", "X", ">", "p")
+DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))  # line widths
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 CONTROL_MARKERS = ("x", "+", "*", "1", "2", "3")
 RC: dict[Any, Any] = {
@@ -67,6 +74,20 @@ class Look:
     marker: str
     control: bool
 
+    @property
+    def dash(self) -> tuple[float, ...]:
+        """Of a line: lengths of dashes and gaps in line widths; () is an unbroken line."""
+        if self.control:
+            return (1, 2)
+        known = self.colour in PALETTE
+        place = PALETTE.index(self.colour) if known else int(self.colour[1:], 16)
+        return DASHES[(place + ord(self.marker[0])) % len(DASHES)]
+
+    @property
+    def line_style(self) -> Any:  # Any: matplotlib takes a word or a pair
+        """The dash as matplotlib takes it."""
+        return (0, self.dash) if self.dash else "-"
+
 
 def is_control(card: Json) -> bool:
     """Whether a card is a control's; a card that inherits its kind is a method's."""
@@ -103,7 +124,7 @@ def look(method: str, card: Json) -> Look:
         colours, markers = (
             (PALETTE, MARKERS) if not is_control(card) else ((GREY,), CONTROL_MARKERS)
         )
-        # 7 and 11 share no divisor: 77 pairs before one comes again.
+        # 16 and 11 share no divisor: 176 pairs before one comes again.
         found = colours[place % len(colours)], markers[place % len(markers)]
     return Look(colour=found[0], marker=found[1], control=is_control(card))
 
@@ -133,15 +154,22 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def method_legend(figure: Figure, cards: Mapping[str, Json], columns: int) -> None:
-    """Below the figure: every method's label with its colour and marker."""
+def method_legend(
+    figure: Figure, cards: Mapping[str, Json], columns: int, *, lines: bool = False
+) -> None:
+    """Below the figure: every method's label with its colour and marker, and its line if drawn."""
     from matplotlib.lines import Line2D
 
     handles = []
     for name in drawing_order(cards):
         drawn = look(name, cards[name])
         label = label_of(cards[name])
-        handles.append(Line2D([], [], ls="", marker=drawn.marker, color=drawn.colour, label=label))
+        mark: dict[str, Any] = {"marker": drawn.marker, "color": drawn.colour, "label": label}
+        mark |= {
+            "mec": drawn.colour if drawn.control else EDGE,
+            "mew": 0.9 if drawn.control else 0.3,
+        }
+        handles.append(Line2D([], [], ls=drawn.line_style if lines else "", **mark))
     figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from fsig_bench.api.assets import check_space
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.places import cache_folder
-from fsig_bench.console import console
+from fsig_bench.console import console, switch
 from fsig_bench.report.fill.costs import cheapest_first, cost_lines
 from fsig_bench.report.fill.plan import FillRun, runs_of
 from fsig_bench.report.records import load, record_files, record_folders
@@ -85,7 +85,7 @@ def fill(filling: Filling) -> int:
         return 0
     needs = filling.needs(runs)
     show_plan(filling, runs, needs)
-    if filling.given.get("dry_run", "").lower() == "true":
+    if switch(filling.given, "dry_run", default=False):
         return 0
     if not agreed(needs, filling.given.get("accept_licence")):
         raise ValueError("nothing was accepted, and nothing was done")

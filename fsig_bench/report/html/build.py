@@ -16,23 +16,21 @@ from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.pictures.tsne import NAMES
 from fsig_bench.report.html import run_page as content
+from fsig_bench.report.html.faults import place_of, read_planted
 from fsig_bench.report.html.links import method_label, protocol_label, run_page
-from fsig_bench.report.html.pictures import (
-    PICTURES,
-    Sheet,
-    Writer,
-    copy_pictures,
-    first_samples,
-    make_sheet,
-)
-from fsig_bench.report.html.plots import HEIGHT, WIDTH, make_curves
+from fsig_bench.report.html.marks import HOW
+from fsig_bench.report.html.outputs import Outputs
+from fsig_bench.report.html.overview import beside, make_views, symbols_of, view_signs
+from fsig_bench.report.html.pictures import Writer
+from fsig_bench.report.html.plots import HEIGHT, WIDTH
+from fsig_bench.report.html.row_page import row_page_values
 from fsig_bench.report.html.rows import Row, list_settings, make_rows
 from fsig_bench.report.html.side_by_side import group_runs
-from fsig_bench.report.html.tsne import MakeSheet, make_plot, sheet_maker
+from fsig_bench.report.html.symbols import sign_of
+from fsig_bench.report.html.tsne import sheet_maker
 from fsig_bench.report.html.unfinished import unfinished_runs
 from fsig_bench.report.rerun import rerun_command
-from fsig_bench.store.curve import read_curve
-from fsig_bench.store.store import Store
+from fsig_bench.report.thumbnails import thumbnail_places
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -83,37 +81,6 @@ def is_first_file(path: Path) -> bool:
     return re.fullmatch(r"\.index\.html\.\d+\.tmp", path.name) is not None
 
 
-def collect_outputs(
-    record: Record,
-    results: Path,
-    write: Writer,
-    make: MakeSheet,
-    known: dict[str, Sheet | str | None],
-) -> JsonDict:
-    """What the run left on disk: figures, sheet of samples, plot, curves; or why it is missing."""
-    store, missing = Store(results), []
-    folder = store.run_folder(record)
-    pictures, wrong = copy_pictures(list(PICTURES), folder, write) if folder else ([], [])
-    missing += wrong
-    if not pictures:
-        missing.append("The results folder has no pictures of this run.")
-    key = str(record.get("stages", {}).get("sample", ""))
-    if (known_key := f"{key}/{record['num_images']}") not in known:
-        try:
-            samples = first_samples(results, record)
-            known[known_key] = None if samples is None else make_sheet(samples, write)
-        except (ValueError, OSError) as error:
-            known[known_key] = str(error).replace(f"{results}/", "")
-    found = known[known_key]
-    if not isinstance(found, Sheet):
-        missing.append(found or "The results folder has no samples of this run.")
-    own = found if isinstance(found, Sheet) else None
-    shown = make_plot(folder, record, own, make) if folder else None
-    stage = store.stage_folder(record, "adapt")
-    lines = make_curves(read_curve(stage / "curve.jsonl")) if stage else []
-    return {"pictures": pictures, "sheet": own, "plot": shown, "curves": lines, "missing": missing}
-
-
 def embedding_name(record: Record) -> str:
     """What the record's plot of points is called."""
     embedding = str(record["config"].get("figures", {}).get("embedding", "tsne"))
@@ -137,11 +104,18 @@ def run_page_values(record: Record, row: Row, found: Json) -> JsonDict:
     }
 
 
-def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path:
+def write_report(
+    records: Sequence[Record], *, results: Path, out: Path, folders: Sequence[Path] = ()
+) -> Path:
     """Writes the report and returns its index.html.
 
-    `results` is the folder with `runs/` and `store/`; what is not there is named on the pages.
     Pages and pictures of an earlier report in `out` that this one does not have are removed.
+
+    Args:
+        records: to report.
+        results: the folder with `runs/` and `store/`; what is not there is named on the pages.
+        out: the report's folder.
+        folders: where strips of samples may lie beside records.
 
     Raises:
         ValueError: no record, or `out` holds something else.
@@ -160,25 +134,42 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
         text = pages.get_template(template).render(root=root, here=name, **values)
         write(name, text.encode())
 
-    for name in ("style.css", "report.js"):
+    for name in ("style.css", "report.js", "theme.js"):
         write(f"assets/{name}", (HERE / name).read_bytes())
     table, pending = make_rows(records, cards), unfinished_runs(results)
-    make, known, sheets = sheet_maker(write), dict[str, Sheet | str | None](), {}
+    outputs = Outputs(
+        results=results,
+        thumbnails=thumbnail_places([results / "runs", *folders]),
+        write=write,
+        make=sheet_maker(write),
+    )
+    collected = {run_page(r): outputs.collect(r) for row in table for r in row.records}
+    planted = read_planted(results)
     for row in table:
         for record in row.records:
-            found = collect_outputs(record, results, write, make, known)
-            if found["sheet"]:
-                sheets[run_page(record)] = found["sheet"]
+            block = beside(record, table, outputs.strip_of, outputs.shots_of)
+            found = collected[run_page(record)] | {
+                "beside": block,
+                "symbols": symbols_of(line.sign for line in block.rows) if block else [],
+                "planted": place_of(record, planted),
+                "sign": sign_of(record),
+            }
             page(run_page(record), "run.html", **run_page_values(record, row, found))
-        page(row.page, "row.html", row=row, metrics=[m for m in cards if _has(row, m)])
-    page("compare.html", "compare.html", groups=group_runs(table, sheets))
+        page(row.page, "row.html", **row_page_values(row, cards))
+    groups = group_runs(table, outputs.sheets, cards, outputs.shots_of)
+    page("compare.html", "compare.html", groups=groups)
     page("unfinished.html", "unfinished.html", pending=pending)
+    settings = list_settings(records, list(cards))
+    views = make_views(table, settings, cards, outputs.strip_of, outputs.shots_of)
     page(
         "index.html",
         "index.html",
         rows=table,
         metrics=list(cards),
-        settings=list_settings(records, list(cards)),
+        settings=settings,
+        views=views,
+        symbols=symbols_of(view_signs(views)),
+        marking=HOW,
         pending=pending,
         runs=len(records),
     )
@@ -187,7 +178,3 @@ def write_report(records: Sequence[Record], *, results: Path, out: Path) -> Path
             if path.is_file() and f"{folder}/{path.name}" not in write.written:
                 path.unlink()
     return out / "index.html"
-
-
-def _has(row: Row, metric: str) -> bool:
-    return any(metric in r["metrics"] for r in row.records)

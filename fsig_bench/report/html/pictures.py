@@ -147,6 +147,27 @@ def make_sheet(images: Tensor, write: Writer) -> Sheet:
     return Sheet(path=path, count=count, columns=columns, tile=tile)
 
 
+def copy_strip(path: Path, write: Writer) -> Sheet:
+    """A strip of samples as `strip_bytes` writes it.
+
+    Raises:
+        ValueError: the file is no such strip; it is named.
+    """
+    from fsig_bench.data.opening import open_image
+
+    data = path.read_bytes()
+    try:
+        with open_image(io.BytesIO(data)) as opened:
+            width, height = opened.size
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path.name} of {path.parent.name} is no image: {error}") from error
+    if width % height:
+        raise ValueError(f"{path.name} of {path.parent.name} is no row of square images")
+    name = f"sheets/{short_digest(data)}.webp"
+    write(name, data)
+    return Sheet(path=name, count=width // height, columns=width // height, tile=height)
+
+
 def first_samples(results: Path, record: Record) -> Tensor | None:
     """The first samples of a run, uint8 [n, 3, h, w], at most SHEET_IMAGES; None without any.
 

@@ -9,22 +9,6 @@
   };
   const json = (id) => JSON.parse($(id).textContent);
 
-  // ---- theme -------------------------------------------------------------------------------
-  const remembered = () => { try { return localStorage.getItem("fsig-theme"); } catch { return null; } };
-  const dark = () => (document.documentElement.dataset.theme ||
-    (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const button = $("theme");
-  const nameTheme = () => { button.textContent = dark() ? "Light theme" : "Dark theme"; };
-  if (remembered()) document.documentElement.dataset.theme = remembered();
-  button.hidden = false;
-  nameTheme();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
-  button.addEventListener("click", () => {
-    document.documentElement.dataset.theme = dark() ? "light" : "dark";
-    try { localStorage.setItem("fsig-theme", document.documentElement.dataset.theme); } catch { /* private */ }
-    nameTheme();
-  });
-
   // ---- one image of a sheet ----------------------------------------------------------------
   const up = document.body.dataset.root;
   const tile = (sheet, index, size, alt) => {
@@ -48,8 +32,10 @@
     const heads = [...long.tHead.rows[0].cells];
     const columns = heads.map((h) => h.dataset.key);
     const body = long.tBodies[0];
+    // rs_imle, RS-IMLE and "RS IMLE" are found alike.
+    const plain = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}\s]/gu, "");
     const rows = [...body.rows].map((tr, place) => ({
-      tr, place, text: tr.textContent.toLowerCase(),
+      tr, place, text: plain(`${tr.textContent} ${tr.dataset.name}`),
       of: Object.fromEntries(columns.map((c, i) => [c, tr.cells[i]])),
     }));
     const fields = [...document.querySelectorAll("#filters select")];
@@ -79,7 +65,7 @@
       body.append(...order.map((r) => r.tr));
     };
     const filter = () => {
-      const words = (state.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
+      const words = plain(state.get("q") || "").split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const row of rows) {
         const fits = fields.every((f) => !state.get(f.dataset.field) ||
@@ -89,6 +75,27 @@
         shown += fits;
       }
       $("count").textContent = `${shown} of ${rows.length} rows`;
+    };
+    // The first view: one setting, its ranks by one metric, its figures on one target.
+    const overview = (setting, metric) => {
+      const views = [...document.querySelectorAll("[data-view]")];
+      views.forEach((v) => { v.hidden = v.dataset.view !== setting; });
+      const view = views.find((v) => v.dataset.view === setting);
+      const ranks = [...view.querySelectorAll(".ranks")], places = [...view.querySelectorAll("[data-place]")];
+      const shown = ranks.find((r) => r.dataset.metric === metric) || ranks[0];
+      ranks.forEach((r) => { r.hidden = r !== shown; });
+      const names = places.map((p) => p.dataset.place);
+      const select = $("place");
+      if ([...select.options].map((o) => o.value).join() !== names.join()) {
+        select.replaceChildren(...names.map((n) => make("option", { value: n, textContent: n === "all" ? "all targets" : n })));
+      }
+      const place = names.includes(state.get("target")) ? state.get("target") : names[0];
+      select.value = place || "";
+      select.disabled = names.length < 2;
+      places.forEach((p) => { p.hidden = p.dataset.place !== place; });
+      const blocks = [...document.querySelectorAll(`[data-view="${setting}"] [data-target]`)];
+      const one = blocks.some((b) => b.dataset.target === place);
+      blocks.forEach((b) => { b.hidden = one && b.dataset.target !== place; });
     };
     const pivot = () => {
       const setting = settings.find((s) => s.id === state.get("setting")) || settings[0];
@@ -119,6 +126,7 @@
       const name = metric ? $("metric").selectedOptions[0].textContent : "";
       const caption = make("caption", { className: "note", textContent: name });
       $("pivot").replaceChildren(caption, make("thead", {}, head), make("tbody", {}, ...lines));
+      overview(setting.id, metric);
       $("rank").textContent = setting.ranks[metric] || "";
       $("setting-notes").replaceChildren(...setting.notes.map((n) => make("li", { textContent: n })));
     };
@@ -150,8 +158,8 @@
       set({ q: "", sort: "", dir: "", ...Object.fromEntries(fields.map((f) => [f.dataset.field, ""])) });
       show();
     });
-    for (const id of ["setting", "metric"]) {
-      $(id).addEventListener("change", (e) => { set({ [id]: e.target.value }); pivot(); });
+    for (const [id, key] of [["setting", "setting"], ["metric", "metric"], ["place", "target"]]) {
+      $(id).addEventListener("change", (e) => { set({ [key]: e.target.value }); pivot(); });
     }
     document.querySelectorAll("form").forEach((f) => f.addEventListener("submit", (e) => e.preventDefault()));
     $("filters").hidden = false;
@@ -217,6 +225,20 @@
       $("couples").replaceChildren(...Array.from({ length: count }, (_, i) => make("li", {},
         make("span", { textContent: i }), tile(a.sheet, i, 96, `${a.label}, image ${i}`),
         tile(b.sheet, i, 96, `${b.label}, image ${i}`))));
+      const shots = groups[$("group").value].shots;
+      $("pair-shots").replaceChildren(...typeof shots === "string"
+        ? [`The shots cannot be shown here: ${shots}.`]
+        : Array.from({ length: shots.count }, (_, i) => tile(shots, i, 64, `shot ${i}`)));
+      const numbers = [a, b].map((run) => new Map(run.numbers));
+      const names = [...new Map([...a.numbers, ...b.numbers]).keys()];
+      const head = (text, n) => make("th", { scope: "col", className: n ? "n" : "", textContent: text });
+      $("pair-numbers").replaceChildren(
+        make("thead", {}, make("tr", {}, head("Run"), ...names.map((n) => head(n, true)))),
+        make("tbody", {}, ...[a, b].map((run, i) => make("tr", {},
+          make("th", { scope: "row", textContent: run.label }),
+          ...names.map((n) => make("td", { className: "n", textContent: numbers[i].get(n) ?? "-" }))))));
+      $("pair-rules").textContent = a.setting === b.setting ? `Both were scored under ${a.setting}.`
+        : `The numbers do not compare: left ${a.setting}; right ${b.setting}.`;
       const words = { group: $("group").value, left: sides[0].value, right: sides[1].value };
       history.replaceState(null, "", `#${new URLSearchParams(words)}`);
     };

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_names
 from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
+from fsig_bench.report.html.marks import Mark, Marks, marks_of
 from fsig_bench.report.inference.ranks import rank_line
 from fsig_bench.report.inference.sentences import spread_of_records
 from fsig_bench.report.inference.units import Units, mean_by_chance, units_of
@@ -27,6 +28,7 @@ class Number:
     mean: float | None
     href: str
     units: Units | None = None  # what the deviation is the spread of
+    mark: str = ""  # best, second or open, see `marks`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,9 @@ class Row:
     protocol: str
     k: int
     num_images: int
-    method: str
+    method: str  # as rows name it
+    name: str  # as commands name it
+    differs: str  # in which settings it departs from the method's most frequent ones
     kind: str
     dataset: str
     records: tuple[Record, ...]
@@ -48,6 +52,27 @@ class Row:
     @property
     def page(self) -> str:
         return f"rows/{self.id}.html"
+
+    @property
+    def href(self) -> str:
+        """What its numbers lead to: the run, or the page with all of them."""
+        return run_page(self.records[0]) if len(self.records) == 1 else self.page
+
+    @property
+    def runs(self) -> str:
+        """How many runs there are, and on how many levels of what."""
+        if len(self.records) == 1:
+            record = self.records[0]
+            return f"1 (seed {record['seed']}{own_subset(record)})"
+        seeds, shots = (len({r[key] for r in self.records}) for key in ("seed", "subset"))
+        words = [f"{seeds} seeds"] if seeds > 1 else []
+        words += [f"{shots} sets of shots"] if shots > 1 else []
+        return f"{len(self.records)} ({', '.join(words) or 'one seed'})"
+
+
+def own_subset(record: Record) -> str:
+    """The shots of a run, where they are not the canonical ones."""
+    return f", shots {record['subset']}" if record["subset"] else ""
 
 
 def setting_id(record: Record) -> str:
@@ -69,8 +94,20 @@ def make_number(records: Sequence[Record], metric: str, card: MetricCard, page: 
     return Number(metric=metric, text=text, mean=units.mean, href=href, units=units)
 
 
+def all_marks(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> Marks:
+    """The marks of all settings."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for r in records:
+        groups[setting_id(r)].append(r)
+    found: dict[tuple[str, str], Mark] = {}
+    for group in groups.values():
+        found |= marks_of(group, [m for m in metric_names(group) if m in cards])
+    return found
+
+
 def make_rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> list[Row]:
     """One row for each dataset and method with its settings, methods before controls."""
+    marks = all_marks(records, cards)
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for r in records:
         groups[(setting_id(r), r["method"], r["dataset"])].append(r)
@@ -90,11 +127,16 @@ def make_rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> lis
                     k=first["k"],
                     num_images=first["num_images"],
                     method=label,
+                    name=first["method"],
+                    differs=differs,
                     kind=first["config"]["method"]["card"]["kind"],
                     dataset=first["dataset"],
                     records=tuple(ordered),
                     numbers=tuple(
-                        make_number(ordered, m, card, f"rows/{row_id}.html")
+                        replace(
+                            make_number(ordered, m, card, f"rows/{row_id}.html"),
+                            mark=next((marks.get((m, r["run_id"]), "") for r in ordered), ""),
+                        )
                         for m, card in cards.items()
                     ),
                 )

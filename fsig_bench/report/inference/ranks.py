@@ -28,6 +28,7 @@ class Ranks:
 
     targets: int
     mean: Mapping[str, float]
+    by_target: Mapping[str, tuple[float, ...]]  # the ranks that each mean is of
     p_value: float | None  # Friedman's; None where there are too few targets
     critical: float | None  # Nemenyi's difference of mean ranks at 5 %
 
@@ -40,14 +41,15 @@ def ranks(scores: Mapping[str, Mapping[str, float]], *, lower_is_better: bool) -
     sign = 1 if lower_is_better else -1
     names = sorted(scores)
     rows = [stats.rankdata([sign * rounded(scores[m][t]) for m in names]) for t in shared]
-    mean = {m: statistics.fmean(row[i] for row in rows) for i, m in enumerate(names)}
+    by_target = {m: tuple(float(row[i]) for row in rows) for i, m in enumerate(names)}
+    mean = {m: statistics.fmean(own) for m, own in by_target.items()}
     n, k = len(shared), len(names)
     p_value = critical = None
     if n >= ENOUGH_TARGETS and k >= 3:
         p_value = float(stats.friedmanchisquare(*zip(*rows, strict=True)).pvalue)
         q = float(stats.studentized_range.ppf(LEVEL, k, math.inf)) / math.sqrt(2)
         critical = q * math.sqrt(k * (k + 1) / (6 * n))
-    return Ranks(targets=n, mean=mean, p_value=p_value, critical=critical)
+    return Ranks(targets=n, mean=mean, by_target=by_target, p_value=p_value, critical=critical)
 
 
 def rounded(score: float) -> float:

@@ -89,10 +89,23 @@ def p_of_order(better: Runs, worse: Runs, *, lower: bool) -> float | None:
     return estimate(units.values, units.mean).p if right else 1.0
 
 
-def own_claims(panel: Panel, place: tuple[int, int]) -> Iterable[Claim]:
-    """What the order of a column of ours claims, with the chance of each claim."""
-    column = panel.columns[place[1]]
-    cells = [row.cells[place[1]] for row in panel.rows]
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Rows of a column of ours whose numbers compare, the best first."""
+
+    rows: tuple[int, ...]
+    runs: Mapping[int, Runs]  # what is compared, by row
+    lower: bool  # whether lower is better
+
+    def p(self, better: int, worse: int) -> float | None:
+        """Of one row being better than another; None where no two sets of shots are shared."""
+        return p_of_order(self.runs[better], self.runs[worse], lower=self.lower)
+
+
+def orders(panel: Panel, number: int) -> Iterable[Order]:
+    """The orders of a column; rows that are not ranked are left out."""
+    column = panel.columns[number]
+    cells = [row.cells[number] for row in panel.rows]
     ranked = [c if row.ranked else TableCell() for c, row in zip(cells, panel.rows, strict=True)]
     real = next(
         (c for c, row in zip(cells, panel.rows, strict=True) if row.harness_method == REAL), None
@@ -102,14 +115,19 @@ def own_claims(panel: Panel, place: tuple[int, int]) -> Iterable[Claim]:
         lower = column.lower_is_better or column.like_real
         means = {i: units_of(runs).mean for i, runs in found.items()}
         order = sorted(means, key=lambda i: means[i] if lower else -means[i])
+        yield Order(rows=tuple(order), runs=found, lower=lower)
+
+
+def own_claims(panel: Panel, place: tuple[int, int]) -> Iterable[Claim]:
+    """What the order of a column of ours claims, with the chance of each claim."""
+    for order in orders(panel, place[1]):
         enough: dict[Mark, int] = {"best": ENOUGH_FOR_BEST, "second": ENOUGH_FOR_SECOND}
-        marks = [mark for mark, count in enough.items() if len(order) >= count]
+        marks = [mark for mark, count in enough.items() if len(order.rows) >= count]
         for n, mark in enumerate(marks):
-            own, others = found[order[n]], order[n + 1 :]
-            tests = [p_of_order(own, found[i], lower=lower) for i in others]
+            tests = [order.p(order.rows[n], other) for other in order.rows[n + 1 :]]
             known = [p for p in tests if p is not None]
             if len(known) == len(tests):
-                yield Claim(place=(*place, order[n]), mark=mark, p=max(known))
+                yield Claim(place=(*place, order.rows[n]), mark=mark, p=max(known))
 
 
 def with_marks(panels: Sequence[Panel]) -> list[Panel]:

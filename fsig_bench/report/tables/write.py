@@ -34,6 +34,7 @@ def write_tables(
     names: Sequence[str] | None = None,
     *,
     config_dir: Path | None = None,
+    with_footnotes: bool = True,
 ) -> list[Path]:
     """Writes NAME.md, NAME.csv and NAME.tex of each table, document.tex and references.bib.
 
@@ -42,6 +43,7 @@ def write_tables(
         out: folder, made if need be.
         names: which tables; None is all of conf/table.
         config_dir: a folder of the user's own, whose `table` comes first.
+        with_footnotes: whether the LaTeX files have a legend and footnotes.
 
     Returns:
         The files, in the order in which they were written.
@@ -57,6 +59,8 @@ def write_tables(
         for table in tables
         for end, render in RENDERERS.items()
     }
+    if not with_footnotes:
+        texts |= {f"{t.name}.tex": render_latex(t, with_footnotes=False) for t in tables}
     texts["document.tex"] = document(chosen)
     texts["references.bib"] = (FOLDER / "references.bib").read_text(encoding="utf-8")
     out.mkdir(parents=True, exist_ok=True)

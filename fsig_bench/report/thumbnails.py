@@ -1,0 +1,60 @@
+"""`fsig-bench report FOLDER only=thumbnails`: a strip of samples beside each record, as WebP.
+
+A folder of records then has pictures without its store, so that it can be committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fsig_bench.api.files import write_bytes
+from fsig_bench.pictures.strip import NAME, STRIP, strip_bytes
+from fsig_bench.report.records import record_files
+from fsig_bench.store import shards
+from fsig_bench.store.records import read_record
+from fsig_bench.store.store import Store
+
+TILE, QUALITY = 48, 60  # pixels of a sample; of WebP: about 5 KiB a strip
+
+
+def write_thumbnails(folders: Sequence[Path], results: Path) -> tuple[list[Path], list[str]]:
+    """Writes a strip beside each record whose samples are in the store.
+
+    Args:
+        folders: where records lie.
+        results: the folder with `store/`.
+
+    Returns:
+        The strips, and a sentence for each record that has none.
+    """
+    store, made, lacking = Store(results), list[Path](), list[str]()
+    for path in (file for folder in folders for file in record_files(folder)):
+        place = path.with_name(NAME)
+        try:
+            record = read_record(path)
+            size = shards.whole_size(record["config"].get("suite", {}).get("shard_size"))
+            key, count = str(record["stages"]["sample"]), int(record["num_images"])
+            images = shards.first_images(store, key, STRIP, count=count, size=size)
+        except (ValueError, OSError, KeyError) as error:
+            lacking.append(f"{path}: {error}")
+            continue
+        if images is None:
+            if not place.exists():
+                lacking.append(f"{path}: {results} has no samples of this run")
+            continue
+        data = strip_bytes(images, tile=TILE, quality=QUALITY)
+        if not place.exists() or place.read_bytes() != data:
+            write_bytes(place, data)
+        made.append(place)
+    return made, lacking
+
+
+def thumbnail_places(folders: Iterable[Path]) -> dict[str, Path]:
+    """Run id -> the strip beside its record; a run's folder ends with its id."""
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.rglob(NAME)) if folder.is_dir() else ():
+            if path.with_name("record.json").is_file():
+                found[path.parent.name.rpartition("-")[2]] = path
+    return found
