@@ -365,7 +365,9 @@ def structure(text):
     assert not stack
     bare = re.sub(r"\\[{}]", "", text)
     assert bare.count("{") == bare.count("}")
-    found = re.findall(r"\\begin\{tabular\}\{(l+ .*)\}\n(.*?)\\end\{tabular\}", text, flags=re.S)
+    found = re.findall(
+        r"\\begin\{tabular\}\{(l+ [^\n]*)\}\n(.*?)\\end\{tabular\}", text, flags=re.S
+    )
     tabulars = [(head.partition(" ")[0] + "S" * head.count("S["), body) for head, body in found]
     for columns, body in tabulars:
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]

@@ -60,10 +60,10 @@ def place_of(record: Record, audits: Sequence[tuple[JsonDict, list[Row]]]) -> Pl
         if not unlike:
             return places(record, rows)
         reasons.append(unlike)
-    closest = "; ".join(min(reasons, key=len))
+    closest = min(reasons, key=len)
     return Planted(
         why_not="This run cannot be laid beside the planted faults, which were scored otherwise: "
-        f"{closest}."
+        f"{'; '.join(closest)}."
     )
 
 
