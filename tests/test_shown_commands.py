@@ -59,6 +59,8 @@ def understand(word, words, monkeypatch):
         monkeypatch.setattr(f"fsig_bench.report.{SUB[words[0]]}.main", reach)
         module.main(words)
     else:
+        if (word, *words[:1]) == ("audit", "flips"):
+            stop_after_parsing(import_module("fsig_bench.report.audit.rescored"), monkeypatch)
         stop_after_parsing(module, monkeypatch)
         module.main(words)
     raise Reached
