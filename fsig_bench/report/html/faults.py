@@ -50,7 +50,7 @@ def place_of(record: Record, audits: Sequence[tuple[JsonDict, list[Row]]]) -> Pl
         return Planted(why_not="There is no audit here; fsig-bench audit makes one.")
     own = {key: record.get(key) for key in WORDS}
     own["version"] = record["config"].get("protocol", {}).get("version")
-    reasons = []
+    reasons: list[list[str]] = []
     for setting, rows in audits:
         unlike = [
             f"{word} {own[key]}, not {setting[key]}"
@@ -60,7 +60,8 @@ def place_of(record: Record, audits: Sequence[tuple[JsonDict, list[Row]]]) -> Pl
         if not unlike:
             return places(record, rows)
         reasons.append(unlike)
-    closest = "; ".join(min(reasons, key=len))
+    fewest = min(len(unlike) for unlike in reasons)
+    closest = "; ".join(next(unlike for unlike in reasons if len(unlike) == fewest))
     return Planted(
         why_not="This run cannot be laid beside the planted faults, which were scored otherwise: "
         f"{closest}."
