@@ -13,18 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from fsig_bench.api.plain import Record
 from fsig_bench.console import exit_status, parse_words
 from fsig_bench.metrics.cards import MetricCard, metric_cards
+from fsig_bench.report.figures.style import look
 from fsig_bench.trackers.values import metric_prefix
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 METHOD = "config:method.card.label"
 CURVES = "adapt/"  # a prefix: methods name their own curves
@@ -94,8 +93,19 @@ def sections(
     return tuple(Section(title=t, panels=tuple(panels)) for t, panels in rows if panels)
 
 
-def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Workspace:
-    """The spec as a wandb-workspaces workspace, not saved yet.
+def run_colours(records: Sequence[Record]) -> dict[str, str]:
+    """Run id -> the colour that the run's method has in figures and on pages."""
+    return {r["run_id"]: look(r["method"], r["config"]["method"]["card"]).colour for r in records}
+
+
+def build(
+    entity: str,
+    project: str,
+    name: str,
+    spec: Sequence[Section],
+    colours: Mapping[str, str] = MappingProxyType({}),
+) -> Workspace:
+    """The spec as a wandb-workspaces workspace, not saved yet; `colours` by run id.
 
     Raises:
         ImportError: the library is missing; the message names the extra.
@@ -125,6 +135,7 @@ def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Work
         by = {} if p.group is None else {"groupby": axis(p.group), "groupby_aggfunc": "mean"}
         return panels.BarPlot(title=p.title, metrics=[axis(k) for k in p.y], **by)
 
+    runs = {run: workspaces.RunSettings(color=colour) for run, colour in colours.items()}
     return workspaces.Workspace(
         entity=entity,
         project=project,
@@ -133,6 +144,7 @@ def build(entity: str, project: str, name: str, spec: Sequence[Section]) -> Work
             workspaces.Section(name=s.title, panels=[made(p) for p in s.panels], is_open=True)
             for s in spec
         ],
+        runset_settings=workspaces.RunsetSettings(run_settings=runs),
     )
 
 
@@ -168,7 +180,9 @@ def main(words: Sequence[str]) -> int:
     typed += [given.settings["results_dir"]] if "results_dir" in given.settings else []
     folders = record_folders(typed)
     curves = {name for folder in folders for name in curve_names(folder.parent / "store")}
-    workspace = build(entity, project, "fsig-bench", spec_of(load(folders), curves))
+    records = load(folders)
+    spec = spec_of(records, curves)
+    workspace = build(entity, project, "fsig-bench", spec, run_colours(records))
     workspace.save()
     print(workspace.url)
     return 0

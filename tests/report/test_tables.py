@@ -381,6 +381,7 @@ def structure(text):
 
 def test_latex_is_well_formed(empty, reference):
     assert structure(render_latex(empty["crdi_table3"])) == 3
+    assert structure(render_latex(empty["crdi_table2"])) == 2  # ten columns: six and four
     for table in (*empty.values(), build_table(load_spec("main"), reference)):
         assert structure(render_latex(table)) == len(narrowed(table.panels))
         for panel in narrowed(table.panels):

@@ -365,7 +365,8 @@ class Library(SimpleNamespace):
 def test_the_workspace_is_built_from_the_spec(monkeypatch):
     monkeypatch.setattr(dashboard, "import_module", lambda name: Library())
     spec = dashboard.sections("ours", "ab12", shown_as("fd", "intra_lpips"), ["loss"])
-    built = dashboard.build("e", "p", "n", spec)
+    built = dashboard.build("e", "p", "n", spec, {"ab": "#0072b2"})
+    assert built.runset_settings.run_settings["ab"].color == "#0072b2"
     kinds = [[p.cls for p in s.panels] for s in built.sections]
     assert kinds[0] == ["ScatterPlot", "ScatterPlot"] and set(kinds[1]) == {"BarPlot"}
     assert kinds[2] == ["LinePlot"] and set(kinds[3]) == {"MediaBrowser"}

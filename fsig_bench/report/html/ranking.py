@@ -12,8 +12,8 @@ from fsig_bench.report.inference.intervals import estimate
 from fsig_bench.report.inference.ranks import full_methods, labels_of, means_by_target, ranks
 from fsig_bench.report.inference.scores import scores_of
 
-LEFT, RIGHT, TOP, LINE = 150.0, 470.0, 22.0, 22.0  # SVG units: the scale's ends, first row, a row
-WIDTH = 490
+LEFT, RIGHT, TOP, LINE = 140.0, 405.0, 22.0, 22.0  # SVG units: the scale's ends, first row, a row
+WIDTH = 420
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,8 @@ class RankDiagram:
     critical: float | None  # SVG units of Nemenyi's difference
     height: float
     sentences: tuple[str, ...]  # how to read it
+    width: float = WIDTH
+    left: float = LEFT  # of the scale
 
 
 def rank_diagram(records: Sequence[Record], metric: str) -> RankDiagram | None:
