@@ -7,6 +7,7 @@ The runs are those of the commands in conf/experiment/crdi_solvers.yaml; results
 their records. The first table has, for each target, the mean and the standard deviation over seeds
 of every solver. The second has, for each metric, the difference from the closed form at the same
 target and seed: its mean over targets, and the 95 % interval of Student's t with targets as units.
+A star marks what holds after Holm's correction over the table.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from scipy import stats
 
 import fsig_bench
+from fsig_bench.report.inference.intervals import Estimate, estimate, holm
 from tools.results_tables import between_marks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,16 +59,23 @@ def rows(table: pd.DataFrame) -> list[str]:
 
 
 def differences(table: pd.DataFrame) -> list[str]:
-    """One line for each metric: what the other two differ by from the closed form."""
+    """One line for each metric: what the other solvers differ by from the closed form."""
     others = [s for s in (NOISY, OFFICIAL) if (table["solver"] == s).any()]
-    out = [f"| minus {CLOSED} | {' | '.join(others)} |", "|---|" + "--:|" * len(others)]
-    for name, (heading, digits) in METRICS.items():
+    found: dict[tuple[str, str], Estimate] = {}
+    for name in METRICS:
         wide = table.pivot(index=["dataset", "seed"], columns="solver", values=name)
-        cells = [heading]
         for solver in others:
             gaps = (wide[solver] - wide[CLOSED]).dropna().groupby("dataset").mean()
-            half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.sem()
-            cells.append(f"{gaps.mean():+.{digits}f} ± {half:.{digits}f}")
+            found[name, solver] = estimate(gaps.tolist())
+    p_values = holm({key: e.p for key, e in found.items() if e.p is not None})
+    out = [f"| minus {CLOSED} | {' | '.join(others)} |", "|---|" + "--:|" * len(others)]
+    for name, (heading, digits) in METRICS.items():
+        cells = [heading]
+        for solver in others:
+            e = found[name, solver]
+            star = "*" if p_values.get((name, solver), 1.0) <= 0.05 else ""
+            spread = "" if e.high is None else f" ± {e.high - e.mean:.{digits}f}{star}"
+            cells.append(f"{e.mean:+.{digits}f}{spread}")
         out.append(f"| {' | '.join(cells)} |")
     return out
 

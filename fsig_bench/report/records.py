@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -128,26 +126,3 @@ def pair_key(record: Record) -> tuple[str | int | None, ...]:
     """What must agree for two methods' runs to be a pair: the target first."""
     chance = record.get("subset", 0), record["seed"], draw_of(record)
     return (record["dataset"], *chance, *comparable_setting(record))
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeanStd:
-    """What several runs gave together."""
-
-    mean: float
-    std: float | None  # with n - 1; None for a single value
-    n: int
-
-    def text(self, decimals: int) -> str:
-        """Mean, with the standard deviation where there is one."""
-        mean = f"{self.mean:.{decimals}f}"
-        return mean if self.std is None else f"{mean} ± {self.std:.{decimals}f}"
-
-
-def mean_std(values: Sequence[float]) -> MeanStd:
-    """The one aggregation of every table and figure, over at least one value."""
-    return MeanStd(
-        mean=statistics.fmean(values),
-        std=statistics.stdev(values) if len(values) > 1 else None,
-        n=len(values),
-    )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers import ROOT
 from PIL import Image
+from report_records import record
 
 from fsig_bench.report.figures.clusters import cluster_values
 from fsig_bench.report.figures.factors import coverage_by_factor
@@ -57,6 +58,13 @@ def test_means_and_deviations_over_runs_that_have_both_values(records):
     less = [copy.deepcopy(r) for r in own]
     less[0]["metrics"]["fd"]["value"] = None
     assert pairs(less[:1], wall_s, metric("fd")) == {}
+
+
+def test_bars_are_over_sets_of_shots():
+    values = {(0, 0): 1.0, (0, 1): 3.0, (1, 2): 11.0, (1, 3): 13.0}  # by subset and seed
+    runs = [record(subset=subset, seed=seed, fd=fd) for (subset, seed), fd in values.items()]
+    distance = pairs(runs, wall_s, metric("fd"))["babies"]["crdi"][1]
+    assert (distance.mean, distance.axis, distance.values) == (7.0, "subset", (2.0, 12.0))
 
 
 LOOKS = {  # committed figures are drawn so

@@ -58,6 +58,7 @@ def test_runs_of_one_set_of_shots_leave_its_choice_out():
     assert (units.axis, units.holds, units.count) == ("seed", ("seed", "draw"), 3)
     single = units_of({Chance(0, 0, 0): 4.0})
     assert (single.mean, single.axis, single.holds, single.std) == (4.0, "", (), None)
+    assert (single.text(2), units.text(1)) == ("4.00", "1.0 ± 1.0")
 
 
 def test_seeds_of_their_own_are_averaged_within_a_set_of_shots():

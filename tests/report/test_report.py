@@ -6,13 +6,8 @@ import pytest
 from report_records import record
 
 from fsig_bench.report.markdown import report, table
-from fsig_bench.report.records import load, mean_std
+from fsig_bench.report.records import load
 from fsig_bench.report.samples import chosen
-
-
-def test_mean_and_deviation_by_hand():
-    assert mean_std([3.0]).text(2) == "3.00" and mean_std([3.0]).std is None
-    assert mean_std([1.0, 2.0, 3.0]).text(1) == "2.0 ± 1.0" and mean_std([1.0, 2.0, 3.0]).n == 3
 
 
 def test_rows_are_methods_then_controls_and_gaps_are_dashes():

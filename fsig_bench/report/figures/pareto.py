@@ -21,7 +21,7 @@ from fsig_bench.report.figures.style import (
     style,
 )
 from fsig_bench.report.figures.summaries import Value, cards, metric, pairs, pareto_front, wall_s
-from fsig_bench.report.records import MeanStd
+from fsig_bench.report.inference.units import Units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def draw_front(
-    axes: Axes, points: Mapping[str, tuple[MeanStd, MeanStd]], x_higher_is_better: bool
+    axes: Axes, points: Mapping[str, tuple[Units, Units]], x_higher_is_better: bool
 ) -> None:
     """The boundary of what the methods reach: nothing is claimed between two of them."""
     means = [(x.mean, y.mean) for x, y in points.values()]
@@ -58,11 +58,11 @@ def limits(values: Sequence[float], log: bool) -> tuple[float, float]:
 
 def draw_points(
     axes: Axes,
-    points: Mapping[str, tuple[MeanStd, MeanStd]],
+    points: Mapping[str, tuple[Units, Units]],
     known: Mapping[str, Json],
     units: tuple[str, str],
 ) -> None:
-    """A marker per method at the means over runs, with standard deviations as bars.
+    """A marker per method at the means over runs, with standard deviations of the units as bars.
 
     A control beyond the axes is drawn on their edge, with its value next to it.
     """

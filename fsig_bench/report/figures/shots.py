@@ -17,14 +17,13 @@ from fsig_bench.report.figures.style import (
     save,
 )
 from fsig_bench.report.figures.style import style as paper_style
-from fsig_bench.report.figures.summaries import cards, metric
-from fsig_bench.report.records import mean_std
+from fsig_bench.report.figures.summaries import cards, metric, units
 
 METRICS = ("fd", "intra_lpips")  # and any that conf/protocol/ours.yaml does not have
 
 
 def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
-    """A column per target domain, a row per metric; bars are standard deviations over runs."""
+    """A column per target domain, a row per metric; bars are standard deviations of the units."""
     known, metrics = cards(records), (*METRICS, *added_metrics(records))
     datasets = sorted({r["dataset"] for r in records})
     ks = sorted({r["k"] for r in records})
@@ -38,11 +37,8 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
             for axes, dataset in zip(row, datasets, strict=True):
                 for method in reversed(drawing_order(known)):
                     own = [r for r in records if (r["method"], r["dataset"]) == (method, dataset)]
-                    at = {
-                        k: [v for r in own if r["k"] == k and (v := value(r)) is not None]
-                        for k in ks
-                    }
-                    line = [(k, mean_std(v)) for k, v in at.items() if v]
+                    at = {k: [r for r in own if r["k"] == k and value(r) is not None] for k in ks}
+                    line = [(k, units(runs, value)) for k, runs in at.items() if runs]
                     if not line:
                         continue
                     drawn = look(method, known[method])

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from fsig_bench.api.plain import Json, Record
 from fsig_bench.metrics.cards import metric_card
-from fsig_bench.report.records import MeanStd, comparable_setting, mean_std
+from fsig_bench.report.inference.units import Units, mean_by_chance, units_of
+from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.variants import main_variant
 
 Value = Callable[[Record], float | None]
@@ -35,20 +36,21 @@ def cards(records: Sequence[Record]) -> dict[str, Json]:
 
 def pairs(
     records: Sequence[Record], x: Value, y: Value
-) -> dict[str, dict[str, tuple[MeanStd, MeanStd]]]:
+) -> dict[str, dict[str, tuple[Units, Units]]]:
     """By dataset and method: (x, y) over the runs that have both."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for r in records:
-        a, b = x(r), y(r)
-        if a is not None and b is not None:
-            found[r["dataset"]][r["method"]].append((a, b))
+        if x(r) is not None and y(r) is not None:
+            found[r["dataset"]][r["method"]].append(r)
     return {
-        d: {
-            m: (mean_std([a for a, _ in v]), mean_std([b for _, b in v]))
-            for m, v in sorted(by.items())
-        }
+        d: {m: (units(own, x), units(own, y)) for m, own in sorted(by.items())}
         for d, by in sorted(found.items())
     }
+
+
+def units(records: Sequence[Record], value: Value) -> Units:
+    """The independent values of records of one method on one target that have the value."""
+    return units_of(mean_by_chance((r, v) for r in records if (v := value(r)) is not None))
 
 
 def most_frequent(records: Sequence[Record]) -> list[Record]:

@@ -13,7 +13,7 @@ from fsig_bench.report.html.marks import Mark, Marks, marks_of
 from fsig_bench.report.inference.ranks import rank_line
 from fsig_bench.report.inference.sentences import spread_of_records
 from fsig_bench.report.inference.units import Units, mean_by_chance, units_of
-from fsig_bench.report.records import KINDS, MeanStd, comparable_setting
+from fsig_bench.report.records import KINDS, comparable_setting
 from fsig_bench.report.variants import main_variant, protocol_differences, variants
 
 NAMED_FIRST = ("version", "num_images", "reference")  # differences of protocols to be named first
@@ -88,9 +88,7 @@ def make_number(records: Sequence[Record], metric: str, card: MetricCard, page: 
     if not values:
         return Number(metric=metric, text="-", mean=None, href=href)
     units = units_of(mean_by_chance(values))
-    text = MeanStd(mean=units.mean, std=units.std, n=units.count).text(
-        card.decimals_for([units.mean])
-    )
+    text = units.text(card.decimals_for([units.mean]))
     return Number(metric=metric, text=text, mean=units.mean, href=href, units=units)
 
 

@@ -62,6 +62,11 @@ class Units:
         """Standard deviation of the units, with n - 1; None for a single one."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    def text(self, decimals: int) -> str:
+        """Mean, with the standard deviation where there is one."""
+        mean = f"{self.mean:.{decimals}f}"
+        return mean if self.std is None else f"{mean} ± {self.std:.{decimals}f}"
+
 
 def units_of(values: Mapping[Chance, float]) -> Units:
     """The independent units of runs of one method on one target.
