@@ -167,7 +167,7 @@ class Evidence:
             parts = self.features(role).split(self.batch_size)
             return torch.cat([torch.cat(self.extractor.read(part), 1) for part in parts])
 
-        both = self.memoised(f"reading of {role}", compute)
+        both = self.cached(role, "reading", "features", compute)
         return both[:, :count], both[:, count:]
 
     @torch.no_grad()

@@ -76,11 +76,14 @@ class Reader:
     name, factor_names, domain_names = "stub", FACTORS, DOMAINS
     circular_factors = ()
 
-    def read(self, images):
-        table = torch.full((len(images), len(FACTORS)), 0.5)
+    def features(self, images):
+        return images[:, 0, 0, : len(READS) + 1].float()
+
+    def read(self, features):
+        table = torch.full((len(features), len(FACTORS)), 0.5)
         for place, name in enumerate(READS):
-            table[:, FACTORS.index(name)] = images[:, 0, 0, place] / 127.5 - 1
-        logit = images[:, 0, 0, len(READS)].float()
+            table[:, FACTORS.index(name)] = features[:, place] / 127.5 - 1
+        logit = features[:, len(READS)]
         return table, torch.stack([1 - logit, logit], 1) * 20
 
     def visible(self, table, domain):
