@@ -52,7 +52,8 @@ def rows(table: pd.DataFrame) -> list[str]:
                 continue
             cells = [dataset, solver, str(len(own))]
             for name, (_, digits) in METRICS.items():
-                cells.append(f"{own[name].mean():.{digits}f} ± {own[name].std():.{digits}f}")
+                spread = f" ± {own[name].std():.{digits}f}" if len(own) > 1 else ""
+                cells.append(f"{own[name].mean():.{digits}f}{spread}")
             cells.append(f"{own['nfe_adapt'].mean():,.0f}")
             out.append(f"| {' | '.join(cells)} |")
     return out

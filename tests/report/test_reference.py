@@ -10,6 +10,7 @@ from fsig_bench.api.weights import manifest_entry
 from fsig_bench.report.markdown import report
 from fsig_bench.report.records import load
 from fsig_bench.report.tables import write_tables
+from tools import crdi_scores
 from tools.results_tables import between_marks, pages
 
 FOLDER = ROOT / "results" / "reference"
@@ -34,6 +35,10 @@ def test_every_table_keeps_its_bytes(records, tmp_path):
         if path.suffix in (".md", ".csv")
     }
     assert digests == json.loads((ROOT / "tests" / "pinned_tables.json").read_text())
+
+
+def test_the_page_of_crdi_shows_the_tables_of_its_solvers():
+    assert crdi_scores.PAGE.read_text() == crdi_scores.page()
 
 
 def test_readme_and_results_page_show_them():
