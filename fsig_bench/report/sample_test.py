@@ -15,18 +15,17 @@ from pathlib import Path
 from torch import Tensor
 
 from fsig_bench.api.assets import assets_in
-from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.metrics.permutation import TwoSampleTest
 from fsig_bench.report.local_targets import foreign_reason
 from fsig_bench.report.records import pair_key
+from fsig_bench.report.samples import verified_samples
 from fsig_bench.report.variants import main_variant
 from fsig_bench.runner.build import with_device
 from fsig_bench.runner.checks import samples_to_score
 from fsig_bench.runner.device import precision_policy, resolve_device
 from fsig_bench.runner.score import caches_in
-from fsig_bench.store.shards import stored_images, whole_size
 from fsig_bench.store.store import Store
 
 SEED = 0  # of the permutations
@@ -112,12 +111,7 @@ def sample_features(record: Record, stores: Sequence[Store]) -> Tensor:
     store = next((s for s in stores if s.stage_folder(record, "sample")), None)
     if store is None:
         raise FileNotFoundError(f"the samples of {run} are not in the store; run it again")
-    size = whole_size(record["config"]["suite"].get("shard_size"))
-    key, count = str(record["stages"]["sample"]), record["num_images"]
-    fake = stored_images(store, key, count=count, size=size)[0]
-    fake = fake[: samples_to_score(record["config"])]
-    if pixels_sha256(fake) != record["pixels_sha256"]:
-        raise ValueError(f"the stored samples of {run} are not those that were scored")
+    fake = verified_samples(record, store)[: samples_to_score(record["config"])]
     device = resolve_device("auto")
     with precision_policy("fp32", device):
         caches = caches_in(store, {"fake": fake}, perceptual=perceptual)

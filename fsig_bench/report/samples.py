@@ -46,3 +46,22 @@ def first_images(record: Record, store: Store) -> Tensor:
     if found is None:
         raise FileNotFoundError(f"{store.sample_folder(key)} holds no samples of this run")
     return found
+
+
+def verified_samples(record: Record, store: Store) -> Tensor:
+    """All stored samples of a run, uint8 [n, 3, h, w]; those that were scored come first.
+
+    Raises:
+        FileNotFoundError, ValueError: they are not whole, or others than were scored.
+    """
+    from fsig_bench.api.images import pixels_sha256
+    from fsig_bench.runner.checks import samples_to_score
+    from fsig_bench.store import shards
+
+    size = shards.whole_size(record["config"]["suite"].get("shard_size"))
+    key, count = str(record["stages"]["sample"]), record["num_images"]
+    images = shards.stored_images(store, key, count=count, size=size)[0]
+    if pixels_sha256(images[: samples_to_score(record["config"])]) != record["pixels_sha256"]:
+        run = f"{record['method']}, seed {record['seed']}, run {record['run_id']}"
+        raise ValueError(f"the stored samples of {run} are not those that were scored")
+    return images

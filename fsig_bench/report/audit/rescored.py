@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.images import pixels_sha256
@@ -32,9 +31,8 @@ from fsig_bench.report.audit import flips, rules
 from fsig_bench.report.audit.sets import kept
 from fsig_bench.report.inference.units import chance_of
 from fsig_bench.report.records import load
+from fsig_bench.report.samples import verified_samples
 from fsig_bench.report.variants import main_variant
-from fsig_bench.runner.checks import samples_to_score
-from fsig_bench.store.shards import stored_images, whole_size
 from fsig_bench.store.store import Store
 
 KEYS = ("protocols", "dataset", "method", "k", "num_images", "device", "batch_size", "out")
@@ -115,26 +113,11 @@ def usable_runs(records: Sequence[Record], store: Store, own: Mapping[str, str])
     return sorted(found, key=lambda r: (r["dataset"], r["method"], r["run_id"]))
 
 
-def stored_samples(record: Record, store: Store) -> Tensor:
-    """The samples of a run, as they were scored, uint8 [n, 3, 64, 64].
-
-    Raises:
-        FileNotFoundError, ValueError: they are not whole, or others than were scored.
-    """
-    size = whole_size(record["config"]["suite"].get("shard_size"))
-    key, count = str(record["stages"]["sample"]), record["num_images"]
-    images = stored_images(store, key, count=count, size=size)[0]
-    scored = images[: samples_to_score(record["config"])]
-    if pixels_sha256(scored) != record["pixels_sha256"]:
-        raise ValueError(f"the stored samples of {record['run_id']} are not those that were scored")
-    return images
-
-
 def values_of(
     record: Record, store: Store, protocols: Sequence[str], own: Mapping[str, str]
 ) -> list[flips.Value]:
     """Every metric of every protocol on the samples of a run."""
-    images = stored_samples(record, store)
+    images = verified_samples(record, store)
     count = min(len(images), int(own["num_images"]))
     chance = chance_of(record)
     words = ["method=real", "suite=mini", f"dataset={record['dataset']}", f"k={record['k']}"]
