@@ -31,6 +31,7 @@ class MetricCard:
     factor: float = 1.0  # what a value is multiplied by before it is shown
     distance: bool = False  # to the reference: reported where copies of the shots score better
     max_samples: int | None = None  # more are refused before a run; None: computed by blocks
+    main: bool = False  # stands first where there is room for few metrics
     is_p_value: bool = False  # the difference of two p-values says nothing: none is shown
     after: str | None = None  # of a metric that `ours` had once: the metric that its column follows
 
@@ -100,10 +101,11 @@ def check_card(name: str, node: object) -> None:
             raise ValueError(
                 f"the card of metric {name} has {key}={limit!r}; give a whole number from 1"
             )
-    if not isinstance(node.get("is_p_value", False), bool):
-        raise ValueError(
-            f"the card of metric {name} has is_p_value={node['is_p_value']!r}; give true or false"
-        )
+    for key in ("is_p_value", "main"):
+        if not isinstance(node.get(key, False), bool):
+            raise ValueError(
+                f"the card of metric {name} has {key}={node[key]!r}; give true or false"
+            )
     factor = node.get("factor", 1.0)
     if not isinstance(factor, int | float) or isinstance(factor, bool):
         raise ValueError(f"the card of metric {name} has factor={factor!r}; give a number")
@@ -177,13 +179,17 @@ def metric_cards(records: Sequence[Record]) -> dict[str, MetricCard]:
 
 
 def key_metrics(records: Sequence[Record]) -> list[str]:
-    """The two metrics that stand for all in a short line: a distance to the reference, another one.
+    """The few metrics that stand for all in a short line: those whose cards say `main`.
 
-    Each is the first of its kind in the order of `metric_names`. Two distances would say much the
-    same; the other metric says whether a method only copies its shots, or lacks diversity. Where
-    the records have one kind only, they are the first two of it.
+    Where the records have fewer than two of these, they are a distance to the reference and another
+    metric, each the first of its kind in the order of `metric_names`; where there is one kind only,
+    the first two of it.
     """
     cards = metric_cards(records)
+    today = committed_cards()
+    main = [name for name in cards if cards[name].main or today.get(name, {}).get("main")]
+    if len(main) > 1:
+        return main
     distances = [name for name, card in cards.items() if card.distance]
     others = [name for name, card in cards.items() if not card.distance]
     return [*distances[:1], *others[: 1 if distances else 2], *distances[1:]][:2]

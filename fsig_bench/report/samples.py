@@ -31,8 +31,8 @@ def chosen(records: Sequence[Record], dataset: str) -> list[JsonDict]:
     return [first[m] for m in sorted(first, key=lambda m: (kind[m], m))]
 
 
-def first_images(record: Record, store: Store) -> Tensor:
-    """The first COLUMNS samples of a run, uint8.
+def first_images(record: Record, store: Store, wanted: int = COLUMNS) -> Tensor:
+    """The first `wanted` samples of a run, or as many as there are, uint8 [n, 3, h, w].
 
     Raises:
         ValueError: a shard is damaged, or the record does not say where they are.
@@ -41,10 +41,13 @@ def first_images(record: Record, store: Store) -> Tensor:
     from fsig_bench.store import shards
 
     size = shards.whole_size(record["config"].get("suite", {}).get("shard_size"))
-    key, count = str(record.get("stages", {}).get("sample", "")), record["num_images"]
-    found = shards.first_images(store, key, COLUMNS, count=count, size=size)
+    folder, count = store.stage_folder(record, "sample"), int(record["num_images"])
+    found = None
+    if folder is not None:
+        key = str(record["stages"]["sample"])
+        found = shards.first_images(store, key, wanted, count=count, size=size)
     if found is None:
-        raise FileNotFoundError(f"{store.sample_folder(key)} holds no samples of this run")
+        raise FileNotFoundError(f"{store.root} has no samples of this run")
     return found
 
 

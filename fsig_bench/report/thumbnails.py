@@ -11,7 +11,7 @@ from pathlib import Path
 from fsig_bench.api.files import write_bytes
 from fsig_bench.pictures.strip import NAME, STRIP, strip_bytes
 from fsig_bench.report.records import record_files
-from fsig_bench.store import shards
+from fsig_bench.report.samples import first_images
 from fsig_bench.store.records import read_record
 from fsig_bench.store.store import Store
 
@@ -32,16 +32,10 @@ def write_thumbnails(folders: Sequence[Path], results: Path) -> tuple[list[Path]
     for path in (file for folder in folders for file in record_files(folder)):
         place = path.with_name(NAME)
         try:
-            record = read_record(path)
-            size = shards.whole_size(record["config"].get("suite", {}).get("shard_size"))
-            key, count = str(record["stages"]["sample"]), int(record["num_images"])
-            images = shards.first_images(store, key, STRIP, count=count, size=size)
-        except (ValueError, OSError, KeyError) as error:
-            lacking.append(f"{path}: {error}")
-            continue
-        if images is None:
-            if not place.exists():
-                lacking.append(f"{path}: {results} has no samples of this run")
+            images = first_images(read_record(path), store, STRIP)
+        except (ValueError, OSError) as error:
+            if not (isinstance(error, FileNotFoundError) and place.exists()):
+                lacking.append(f"{path}: {error}")
             continue
         data = strip_bytes(images, tile=TILE, quality=QUALITY)
         if not place.exists() or place.read_bytes() != data:

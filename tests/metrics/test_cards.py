@@ -57,6 +57,7 @@ def test_columns_keep_the_protocols_order_and_others_follow():
         ({"heading": "Mine", "digits": 2}, "the key digits; known are heading"),
         ({"heading": "Mine", "better": "up"}, "better='up'; choose one of lower, higher"),
         ({"heading": "Mine", "is_p_value": "yes"}, "is_p_value='yes'; give true or false"),
+        ({"heading": "Mine", "main": 1}, "main=1; give true or false"),
         ({"heading": "Mine", "decimals": -1}, "decimals=-1; give a whole number"),
         ({"heading": "Mine", "decimals": 1.5}, "decimals=1.5; give a whole number"),
         ({"heading": "Mine", "factor": "x"}, "factor='x'; give a number"),

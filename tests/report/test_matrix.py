@@ -57,7 +57,12 @@ def test_a_terminal_gets_one_table_with_a_section_a_metric():
     assert "Frechet distance" in text and "Intra-LPIPS" in text and "10.00" in text
 
 
-def test_key_metrics_are_a_distance_and_another():
+def test_key_metrics_are_those_that_the_cards_call_main():
+    values = {name: {"value": 1.0} for name in ("kid", "spectrum", "own", "copy_rate", "fd")}
+    assert key_metrics([record(metrics=values)]) == ["fd", "copy_rate", "spectrum"]
+
+
+def test_without_main_ones_key_metrics_are_a_distance_and_another():
     assert key_metrics([record(metrics=both(1.0, 0.5))]) == ["fd", "intra_lpips"]
     assert key_metrics([record(metrics={"kid": {}, "fd": {}})]) == ["fd", "kid"]
     assert key_metrics([record(metrics={"vendi": {}, "recall": {}, "own": {}})]) == [

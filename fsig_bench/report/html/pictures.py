@@ -174,15 +174,13 @@ def first_samples(results: Path, record: Record) -> Tensor | None:
     Raises:
         ValueError: a shard is damaged.
     """
-    from fsig_bench.store.shards import first_images, whole_size
+    from fsig_bench.report.samples import first_images
     from fsig_bench.store.store import Store
 
-    store = Store(results)
-    if store.stage_folder(record, "sample") is None:
+    try:
+        return first_images(record, Store(results), SHEET_IMAGES)
+    except FileNotFoundError:
         return None
-    key, count = str(record["stages"]["sample"]), int(record["num_images"])
-    size = record["config"]["suite"].get("shard_size")
-    return first_images(store, key, SHEET_IMAGES, count=count, size=whole_size(size))
 
 
 def copy_pictures(
