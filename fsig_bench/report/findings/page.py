@@ -10,7 +10,7 @@ from fsig_bench.api.files import write_bytes
 from fsig_bench.api.plain import Record
 from fsig_bench.report.audit import flips
 from fsig_bench.report.audit.table import Row
-from fsig_bench.report.findings import agreement, papers, text_planted
+from fsig_bench.report.findings import agreement, papers, selection, text_planted
 from fsig_bench.report.findings.figure import draw_agreement
 from fsig_bench.report.findings.kendall import PERMUTATIONS
 from fsig_bench.report.findings.planted import read_audits
@@ -34,12 +34,6 @@ This command makes the page from committed records alone, with every number on i
 
 The records of planted faults are the tables in [audit/](audit), those of the grid lie in
 `results/reference`, and the numbers that papers print in `results/published`. {family}"""
-SELECTION = (
-    "## What choosing the checkpoint gains\n\n"
-    "No committed record holds a method's numbers at several checkpoints, so this page does not "
-    "say how many points are gained by keeping the checkpoint with the best number on the "
-    "reference."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +43,21 @@ class Sources:
     audits: Sequence[Row]
     flips: Sequence[flips.Value]  # of committed samples that were scored under other rules
     records: Sequence[Record]
+    units: Sequence[selection.Unit]  # methods at several numbers of steps
 
 
 def read_sources(records: Path, audits: Path) -> Sources:
-    """From a folder of records and one of audits.
+    """From a folder of records and one of audits; runs at several steps lie in `checkpoints`.
 
     Raises:
         ValueError: one of them holds nothing of use.
     """
-    found = audits / "flips.csv"
+    found, steps = audits / "flips.csv", records.parent / "checkpoints"
     return Sources(
         audits=read_audits(audits),
         flips=flips.from_csv(found.read_text()) if found.is_file() else (),
         records=load([records]),
+        units=selection.read_units(steps) if steps.is_dir() else (),
     )
 
 
@@ -84,7 +80,7 @@ def write_page(sources: Sources, out: Path) -> list[Path]:
         *agreement_section(grid, lines, [adjusted["grid", n] for n in range(len(lines))]),
         *papers_section(rankings, printed, [adjusted["paper", n] for n in range(len(rankings))]),
         *flips_section(sources.flips),
-        SELECTION,
+        *selection.section(sources.units),
     ]
     write_bytes(out, ("\n\n".join(parts) + "\n").encode())
     decided = {n: adjusted["grid", n] <= RISK for n in range(len(lines))}

@@ -1,0 +1,188 @@
+"""Points gained by keeping the checkpoint with the best number on the reference.
+
+results/checkpoints holds runs of one method that differ in one setting, its number of steps, drawn
+twice (conf/experiment/checkpoints.yaml), and studies of `fsig-bench tune` that choose among the
+same numbers of steps on the shots alone. A *unit* is a target with a set of shots. Everything is
+chosen on the first draw; the second one shows what is left of a gain on fresh samples.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from fsig_bench.api.plain import Json, Record
+from fsig_bench.metrics.cards import metric_card
+from fsig_bench.report.findings.words import grid_markdown
+from fsig_bench.report.inference.intervals import Estimate, estimate
+from fsig_bench.report.inference.units import chance_of
+from fsig_bench.report.records import load
+from fsig_bench.report.variants import settings_of
+from fsig_bench.runner.compose import compose_config
+from fsig_bench.store.records import flat
+
+METRIC = "fd"  # what papers choose checkpoints by
+HEAD = "## What choosing the checkpoint gains"
+Place = tuple[str, str, int, int]  # method, dataset, subset, seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One method on one set of shots, at several numbers of steps."""
+
+    method: str
+    label: str
+    key: str  # the setting that holds the number of steps
+    distances: Mapping[int, tuple[float, ...]]  # steps -> a distance for each draw
+    fixed: int  # steps of the method's YAML file
+    on_shots: int | None  # steps that a study on the shots alone chose
+
+    @property
+    def best(self) -> int:
+        """The steps with the smallest distance on the first draw."""
+        return min(self.distances, key=lambda steps: self.distances[steps][0])
+
+    def gain(self, steps: int, draw: int = 0) -> float:
+        """How much smaller the distance is after `steps` than after the fixed number."""
+        return self.distances[self.fixed][draw] - self.distances[steps][draw]
+
+
+def read_units(folder: Path) -> list[Unit]:
+    """From a results folder: its records, and its studies in `tune/`.
+
+    Raises:
+        ValueError: as `units_of` does.
+    """
+    studies = [json.loads(path.read_text()) for path in sorted((folder / "tune").glob("*.json"))]
+    return units_of(load([folder]), studies, settings_of_yaml)
+
+
+def settings_of_yaml(method: str, dataset: str) -> Json:
+    """A method's settings in the mini suite as dotted keys, as its YAML files hold them."""
+    config = compose_config([f"method={method}", "suite=mini", f"dataset={dataset}"])
+    return flat({"method": OmegaConf.to_container(config.method, resolve=False)})
+
+
+def chosen_in(studies: Iterable[Json]) -> dict[tuple[Place, str], int]:
+    """(place, setting) -> the value that a study found best."""
+    found = {}
+    for study in studies:
+        fixed = dict(word.split("=", 1) for word in study["fixed"])
+        place = (fixed["method"], fixed["dataset"])
+        subset, seed = int(fixed.get("subset", 0)), int(fixed.get("seed", 0))
+        for trial in study["trials"]:
+            if trial["number"] == study["best"]:
+                for key, value in trial["settings"].items():
+                    found[(*place, subset, seed), key] = int(value)
+    return found
+
+
+def units_of(
+    records: Sequence[Record], studies: Iterable[Json], fixed_of: Callable[[str, str], Json]
+) -> list[Unit]:
+    """The units of the records.
+
+    Args:
+        records: of runs that differ in their number of steps.
+        studies: that chose among the same numbers.
+        fixed_of: a method and a target -> the method's settings, as dotted keys.
+
+    Raises:
+        ValueError: the runs of a unit differ in other ways, or the fixed number is not among them.
+    """
+    groups: dict[Place, list[Record]] = defaultdict(list)
+    for r in records:
+        chance = chance_of(r)
+        groups[r["method"], r["dataset"], chance.subset, chance.seed].append(r)
+    chosen, out = chosen_in(studies), []
+    for place, group in sorted(groups.items()):
+        key = differing_setting(place, group)
+        by_steps: dict[int, dict[int, float]] = defaultdict(dict)
+        for r in group:
+            steps = int(settings_of(r)[key])
+            by_steps[steps][chance_of(r).draw] = r["metrics"][METRIC]["value"]
+        fixed = int(fixed_of(*place[:2])[key])
+        if fixed not in by_steps:
+            raise ValueError(f"{place[0]} on {place[1]}: no run has the YAML's {key}={fixed}")
+        draws = sorted(set.intersection(*(set(v) for v in by_steps.values())))
+        out.append(
+            Unit(
+                method=place[0],
+                label=group[0]["config"]["method"]["card"]["label"],
+                key=key,
+                distances={s: tuple(v[d] for d in draws) for s, v in sorted(by_steps.items())},
+                fixed=fixed,
+                on_shots=chosen.get((place, key)),
+            )
+        )
+    return out
+
+
+def differing_setting(place: Place, group: Sequence[Record]) -> str:
+    """The one setting in which the runs of a unit differ.
+
+    Raises:
+        ValueError: they differ in none or in several.
+    """
+    own = [settings_of(r) for r in group]
+    keys = sorted({key for s in own for key in s if len({repr(o.get(key)) for o in own}) > 1})
+    if len(keys) != 1:
+        what = ", ".join(keys) or "nothing"
+        raise ValueError(f"the runs of {place[0]} on {place[1]} differ in {what}; name one setting")
+    return keys[0]
+
+
+def section(units: Sequence[Unit]) -> list[str]:
+    """The section of the page."""
+    if not units:
+        return [
+            HEAD,
+            "No committed record holds a method's numbers at several checkpoints, so this page "
+            "does not say how many points are gained by keeping the checkpoint with the best "
+            "number on the reference; `fsig-bench -m experiment=checkpoints` makes them.",
+        ]
+    heading = metric_card(METRIC).heading
+    text = (
+        f"Some papers keep the checkpoint with the best number on the reference that is then "
+        f"reported. The table shows by how much the {heading} falls when each method is read after "
+        "the best of the listed numbers of steps, in place of the number that its YAML file fixes "
+        "(bold); *on fresh samples* is the same choice on another draw, where a gain by chance is "
+        "lost; *on the shots* is the number of steps that `fsig-bench tune` chose without the "
+        "reference. Means with Student's 95 % interval over sets of shots; on a target they share "
+        "the reference."
+    )
+    lines = []
+    for method in dict.fromkeys(unit.method for unit in units):
+        own = [unit for unit in units if unit.method == method]
+        lines.append(_line(own))
+    head = ["method", "sets of shots", "steps", f"{heading}, fixed", "gain, best on the reference"]
+    return [HEAD, text, grid_markdown([*head, "on fresh samples", "gain, on the shots"], lines)]
+
+
+def _line(own: Sequence[Unit]) -> list[str]:
+    first = own[0]
+    steps = [f"**{s}**" if s == first.fixed else str(s) for s in first.distances]
+    fresh = [u.gain(u.best, 1) for u in own if len(u.distances[u.fixed]) > 1]
+    shots = [u.gain(u.on_shots) for u in own if u.on_shots is not None]
+    return [
+        first.label,
+        str(len(own)),
+        ", ".join(steps),
+        _text([u.distances[u.fixed][0] for u in own]),
+        _text([u.gain(u.best) for u in own]),
+        _text(fresh),
+        _text(shots),
+    ]
+
+
+def _text(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    found: Estimate = estimate(values)
+    spread = "" if found.high is None else f" ± {found.high - found.mean:.1f}"
+    return f"{found.mean:.1f}{spread}"
