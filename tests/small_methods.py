@@ -4,7 +4,7 @@ from helpers import ROOT
 
 METHODS = sorted(p.stem for p in (ROOT / "conf" / "method").glob("*.yaml"))
 SMALL = {"crdi": ["method.draws=1", "method.num_steps=6", "method.t_start=1", "method.t_end=4"]}
-SMALL["crdi"].append("method.segments=3")
+SMALL["crdi"] += ["method.segments=3", "method.card.reconstruct_sweep=null"]
 SMALL["crdi_official"] = [*SMALL["crdi"], "method.epochs=4", "method.segments=2"]
 SMALL["source"] = ["method.num_steps=2"]
 SMALL["domainstudio"] = ["method.iterations=2", "method.groups=1", "method.sample.num_steps=2"]

@@ -34,14 +34,14 @@ def look(frame, event, arg):
     if event == "call" and function and file.startswith(ours) and seen[-1:] != [file]:
         seen.append(file)
 sys.argv = ["fsig_bench", *{words!r}]
-sys.setprofile(look)
+sys.settrace(look)  # for calls of Python functions only: `look` returns nothing
 try:
     import runpy
     runpy.run_module("fsig_bench", run_name="__main__", alter_sys=True)
 except SystemExit as end:
     assert not end.code, end.code
 finally:
-    sys.setprofile(None)
+    sys.settrace(None)
 print("SEEN", *(str(Path(f).relative_to(root)) for f in seen))
 """
 

@@ -79,7 +79,7 @@ ADM = ["suite.source.flags.image_size=32", "suite.source.flags.num_channels=32"]
 ADM += ["suite.source.flags.channel_mult=[1,2,2]", "suite.source.flags.num_head_channels=16"]
 ADM += ["suite.source.flags.attention_resolutions=[16,8]"]
 DIFFUSION = {
-    "crdi": ["method.draws=1"],
+    "crdi": QUICK["crdi"],
     "source": ["method.num_steps=4"],
     "domainstudio": ["method.iterations=2", "method.groups=1", "method.sample.num_steps=4"],
     "finetune": ["method.iterations=2", "method.groups=1", "method.sample.num_steps=4"],
@@ -146,13 +146,19 @@ def test_a_checkpoint_of_another_size_is_refused_with_what_to_check(world, tmp_p
         run(cell, Store(tmp_path / "results"))
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """One results folder, so that the features of source images are computed once."""
+    return tmp_path_factory.mktemp("photographs")
+
+
 @pytest.mark.skipif(not FEWSHOT.exists(), reason="no photographs beside the repository")
 @pytest.mark.parametrize(
     ("name", "folder", "k"),
     [(m, "babies", 10) for m in METHODS if m not in ("real", "from_folder")]
     + [("rs_imle", "sketches", 10), ("rs_imle", "panda", 100), ("copy", "panda", 100)],
 )
-def test_every_method_takes_photographs(name, folder, k, tmp_path):
+def test_every_method_takes_photographs(name, folder, k, results):
     cell = make_cell(
         f"method={name}",
         "dataset=folder",
@@ -166,7 +172,7 @@ def test_every_method_takes_photographs(name, folder, k, tmp_path):
         "figures.tsne_points=10",
         *QUICK.get(name, []),
     )
-    record, _ = run(cell, Store(tmp_path / "results"))
+    record, _ = run(cell, Store(results))
     assert len(record["shots"]) == k and record["metrics"]["fd"]["value"] is None
     assert "dataset.reference" in record["metrics"]["fd"]["reason"]
     assert record["metrics"]["nearest_shot"]["value"] >= 0
