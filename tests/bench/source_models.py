@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.common.autoencoder import load_autoencoder
+from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet, load_unet
 from baselines.source import Source
 from fsig_bench.api import ROOT, NoProgress, sha256_of, to_float, to_uint8
@@ -112,7 +113,7 @@ class Model:
     device = "cpu"
 
     def __init__(self, net: PixelUNet) -> None:
-        self.net, self.resolution = net, net.resolution
+        self.net, self.resolution, self.abar = net, net.resolution, linear_abar()
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
