@@ -2,12 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint docs clean
+.PHONY: run test pytest lint docs clean
 
 run: .venv/.run
 	$(BIN)/python -m fsig_bench method=crdi dataset=babies
 
-test: .venv/.test lint
+test: .venv/.test
+	$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: .venv/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.test

@@ -99,18 +99,19 @@ stage_train() {
   return $rc
 }
 
-# The reference grid, seed by seed: finished cells cost nothing, a stopped one continues.
+# The reference grid, its main part run by run: finished cells cost nothing, a stopped one continues.
 stage_grid() {
-  local seed rc=0 words=()
+  local part rc=0 words=()
   if [ -n "${NEW_WEIGHTS:-}" ]; then
     [ -f "$WORK/weights/diffusion_v2.safetensors" ] &&
       words+=("suite.source.weights=$WORK/weights/diffusion_v2.safetensors")
     [ -f "$WORK/weights/gan.safetensors" ] &&
       words+=("suite.generator.weights=$WORK/weights/gan.safetensors")
   fi
-  for seed in 0 1 2; do
-    # The last seconds are for packing.
-    limited $(($(left) - 20)) "grid.txt" "$PY" -m fsig_bench -m experiment=mini_grid "seed=$seed" \
+  for part in grid_main\ subset={0..4} grid; do
+    # The last seconds are for packing. A part is an experiment and, in the main one, a set of shots.
+    # shellcheck disable=SC2086
+    limited $(($(left) - 20)) "grid.txt" "$PY" -m fsig_bench -m experiment=$part \
       "results_dir=$WORK/results" device=auto "${words[@]}" ${GRID_WORDS:-} || { rc=$?; break; }
   done
   [ -d "$WORK/results/runs" ] && tar -czf "$OUT/grid.tgz" -C "$WORK/results" runs

@@ -12,6 +12,7 @@ that no case reaches, such as a network whose weights are downloaded, needs it a
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,14 +33,22 @@ class Verdicts:
 
 def made_on() -> str:
     """What may change the last bits of a golden case: versions, processor, threads."""
-    import platform
-
     import torch
 
     from fsig_bench.store.versions import made_with
 
-    cpu = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    cpu = f"{cpu_vendor()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return f"{made_with()}, {cpu}, {torch.get_num_threads()} threads"
+
+
+def cpu_vendor() -> str:
+    """Who made the processor: libraries choose their code by it as well as by its instructions."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux
+        return platform.processor() or platform.system()
+    lines = (line.partition(":") for line in text.splitlines())
+    return next((v.strip() for k, _, v in lines if k.strip() == "vendor_id"), "unknown vendor")
 
 
 def earlier(case: Case) -> Json | None:

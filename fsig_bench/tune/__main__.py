@@ -3,6 +3,7 @@ r"""`fsig-bench tune`: settings chosen on the shots alone, or on targets that st
     fsig-bench tune method=domainstudio dataset=babies \
         'method.lr=tag(log,interval(1e-5,1e-3))' 'method.iterations=range(50,401,50)' trials=20
     fsig-bench tune objective=reference dataset=dev method=rs_imle 'method.lr=choice(...)'
+    fsig-bench tune plan=mini method=rs_imle             ranges and budget of conf/tune/mini.yaml
 
     method.KEY=interval(LOW,HIGH)        a real number, uniform between the ends
     method.KEY=tag(log,interval(L,H))    a real number, uniform in its logarithm
@@ -68,11 +69,13 @@ def main(words: Sequence[str]) -> int:
     from fsig_bench.runner.compose import search_path
     from fsig_bench.store.store import Store
     from fsig_bench.tune.candidates import results_dir_of
+    from fsig_bench.tune.plans import with_plan
     from fsig_bench.tune.ranges import outdated
     from fsig_bench.tune.study import Study, optuna_package
     from fsig_bench.tune.trials import best_of, log_line, trial_json, trials_table
 
     overrides, config_dir = split_config_dir(words)
+    overrides = with_plan(overrides, config_dir)
     if config_dir is not None:
         overrides.append(search_path(config_dir))
     request = parse_request(overrides)

@@ -122,14 +122,25 @@ def _values(space: Sequence[Dimension]) -> list[tuple[Value, ...]]:
     return [d.values for d in space]
 
 
+def choice_of(value: object, choices: Sequence[str]) -> str | None:
+    """The choice that means a setting's value, numbers by their size; None: there is none."""
+    if value is None or isinstance(value, bool):
+        text = "null" if value is None else str(value).lower()
+    elif isinstance(value, int | float):
+        return next((c for c in choices if _is_number(c) and float(c) == value), None)
+    else:
+        text = str(value)
+    return text if text in choices else None
+
+
 def present_point(space: Sequence[Dimension], present: Json) -> Point | None:
     """The settings as they are without a search, where they lie in the space."""
     point: dict[str, Value] = {}
     for d in space:
         value: Any = present.get(d.key)
         if d.kind == "choice":
-            value = {None: "null", True: "true", False: "false"}.get(value, str(value))
-            inside = value in d.choices
+            value = choice_of(value, d.choices)
+            inside = value is not None
         else:
             # A string may be a reference to another setting.
             number = None if isinstance(value, bool | str) else value

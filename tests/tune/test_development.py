@@ -15,6 +15,7 @@ from fsig_bench.store.store import Store
 from fsig_bench.tune import __main__ as tune
 from fsig_bench.tune.candidates import parse_request
 from fsig_bench.tune.development import measure, targets_of
+from fsig_bench.tune.plans import read_plan, with_plan
 from fsig_bench.tune.trials import Part
 
 SMALL = ["method=source", "k=2", "samples=40", "dataset.n_ref=100", "method.num_steps=choice(2,3)"]
@@ -97,3 +98,37 @@ def test_a_protocol_without_the_distances_is_refused(tmp_path):
         ValueError, match="protocol=cdc2021 has no copy_rate, which objective=reference needs"
     ):
         tune.main([*words, f"results_dir={tmp_path}"])
+
+
+@pytest.mark.parametrize("method", read_plan("mini")["spaces"])
+def test_every_search_of_the_plan_can_begin(method, tmp_path):
+    words = with_plan([f"method={method}", "plan=mini", f"results_dir={tmp_path}"])
+    request = parse_request(words)
+    problem = tune.prepare(request, Store(tmp_path))
+    assert (request.trials, request.objective, problem.steps) == (8, "reference", 2)
+    assert problem.first is not None  # the settings as they stand lie in the space
+
+
+def test_what_is_typed_counts_before_the_plan(tmp_path):
+    (tmp_path / "tune").mkdir()
+    (tmp_path / "tune" / "own.yaml").write_text(
+        "words: {trials: 3}\nspaces: {copy: {method.a: 'choice(1,2)'}}"
+    )
+    words = with_plan(["plan=own", "method=copy", "trials=5", "k=2"], tmp_path)
+    assert words == ["method=copy", "trials=5", "k=2", "method.a=choice(1,2)"]
+    assert with_plan(["method=copy", "k=2"]) == ["method=copy", "k=2"]
+    with pytest.raises(ValueError, match="plan=mine: choose one of mini, own"):
+        with_plan(["plan=mine"], tmp_path)
+    with pytest.raises(ValueError, match="method=source: plan=mini has ranges for crdi"):
+        with_plan(["plan=mini", "method=source"])
+    (tmp_path / "tune" / "own.yaml").write_text("spaces: {}")
+    with pytest.raises(ValueError, match="two mappings `words` and `spaces`"):
+        with_plan(["plan=own"], tmp_path)
+
+
+def test_a_choice_that_is_a_number_is_no_truth_value():
+    from fsig_bench.tune.space import choice_of
+
+    assert choice_of(1.0, ["0.3", "1"]) == "1" and choice_of(0, ["false", "0.0"]) == "0.0"
+    assert choice_of(True, ["1", "true"]) == "true" and choice_of(None, ["null"]) == "null"
+    assert choice_of("lda", ["lda", "logreg"]) == "lda" and choice_of(1.0, ["true"]) is None
