@@ -109,13 +109,24 @@ def test_the_first_view_follows_setting_metric_and_target(page, tmp_path):
     assert ranks.count() == 1 and "copy rate" in ranks.locator("h3").text_content()
     page.select_option("#place", "babies")
     figures = page.locator(".place:visible .chart")
-    assert figures.count() == 3
+    assert figures.count() == 4
     strips = page.locator(".strip-block:visible img.strip")
     assert strips.count() == 3  # the shots and two methods whose samples are there
     for picture in strips.all():
         picture.scroll_into_view_if_needed()
         page.wait_for_function("i => i.complete", arg=picture.element_handle())
         assert picture.evaluate("i => i.naturalWidth") > 0
+    # A box of the legend hides a method everywhere, and the address remembers it.
+    lines = page.locator(".strip-row:visible")
+    box = page.locator(".view:visible .keys label", has_text="GAN inversion").locator("input")
+    box.uncheck()
+    assert lines.count() == 2 and ranks.locator("g:visible").count() == 1
+    kept = page.url
+    page.goto("about:blank")
+    page.goto(kept)
+    assert lines.count() == 2 and not box.is_checked()
+    box.check()
+    assert lines.count() == 3
     figures.first.locator("a").first.focus()
     reached = page.evaluate("document.activeElement.href.baseVal")
     assert reached.startswith("runs/") and (report.parent / reached).is_file()

@@ -97,6 +97,20 @@
       const one = blocks.some((b) => b.dataset.target === place);
       blocks.forEach((b) => { b.hidden = one && b.dataset.target !== place; });
     };
+    // A method whose box in the legend has no tick is hidden in all figures and strips.
+    const boxes = [...document.querySelectorAll("[data-method]")];
+    const marks = [...document.querySelectorAll("[data-sign]")];
+    const hideMethods = () => {
+      const off = new Set((state.get("hide") || "").split(",").filter(Boolean));
+      boxes.forEach((b) => { b.checked = !off.has(b.dataset.method); });
+      marks.forEach((m) => { m.style.display = off.has(m.dataset.sign) ? "none" : ""; });
+    };
+    boxes.forEach((b) => b.addEventListener("change", () => {
+      const off = new Set((state.get("hide") || "").split(",").filter(Boolean));
+      if (b.checked) off.delete(b.dataset.method); else off.add(b.dataset.method);
+      set({ hide: [...off].join(",") });
+      hideMethods();
+    }));
     const pivot = () => {
       const setting = settings.find((s) => s.id === state.get("setting")) || settings[0];
       const options = [...$("metric").options];
@@ -133,7 +147,7 @@
     const show = () => {
       fields.forEach((f) => { f.value = state.get(f.dataset.field) || ""; });
       if (document.activeElement !== $("f-text")) $("f-text").value = state.get("q") || "";
-      pivot(); filter(); sort();
+      pivot(); filter(); sort(); hideMethods();
     };
     const set = (changes) => {
       for (const [key, v] of Object.entries(changes)) if (v) state.set(key, v); else state.delete(key);
