@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import hydra
-from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -110,6 +109,7 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     from fsig_bench.api.assets import check_space
     from fsig_bench.console import console
     from fsig_bench.runner.cell import absent_assets
+    from fsig_bench.runner.composition import compose_words, words_of_search_path
     from fsig_bench.runner.controls import control_configs
     from fsig_bench.runner.device import member_device
     from fsig_bench.runner.distributed import barrier, join
@@ -123,9 +123,9 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     check_command(cfg)
     store = Store(cfg.results_dir)
     join(member_device(cfg.device))
-    typed = HydraConfig.get().overrides
-    folders = [word for word in typed.hydra if word.startswith("hydra.searchpath=")]
-    controls = control_configs([*typed.task, *folders], cfg, partial(compose, "config"))
+    own = HydraConfig.get()
+    more = words_of_search_path(GlobalHydra.instance().config_loader(), own.searchpath)
+    controls = control_configs(own.overrides.task, cfg, partial(compose_words, more=more))
     previews = cfg.preflight == "only" or cfg.dry_run
     if previews and not show_needs((cfg, *controls), verify=cfg.preflight == "only"):
         return None

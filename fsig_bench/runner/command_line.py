@@ -69,4 +69,4 @@ def explained_error(error: Exception) -> Exception:
     if not isinstance(error, HYDRA_ERRORS) or not is_mistake(error):
         return error
     words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    return ValueError(explained(error, words, compose_words=lambda w: compose("config", w)))
+    return ValueError(explained(error, words, compose_typed=lambda w: compose("config", w)))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fsig_bench.api.places import CONF
 from fsig_bench.help import GROUPS
+from fsig_bench.runner.composition import compose_words, config_folders
 from fsig_bench.runner.explain import Known, explain
 from fsig_bench.runner.typed import check_words, quote_paths, quoted, split_word
 
@@ -55,13 +52,7 @@ def compose_config(overrides: Sequence[str], *, config_dir: str | Path | None = 
 
 def _compose(words: Sequence[str], config_dir: str | Path | None) -> DictConfig:
     more = [] if config_dir is None else [search_path(Path(config_dir))]
-    job, active = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", [*words, *more])
-    finally:
-        HydraConfig.instance().cfg, GlobalHydra.instance().hydra = job, active
+    return compose_words(words, more)
 
 
 def check_typed(words: Sequence[str], *, config_dir: str | Path | None = None) -> None:
@@ -72,8 +63,7 @@ def check_typed(words: Sequence[str], *, config_dir: str | Path | None = None) -
     """
     root = OmegaConf.load(CONF / "config.yaml")
     assert isinstance(root, DictConfig)
-    found = re.findall(r"file://([^'\",\]]+)", " ".join(w for w in words if "searchpath=" in w))
-    folders = [CONF, *(Path(f).expanduser() for f in [config_dir, *found] if f is not None)]
+    folders = config_folders(words, config_dir)
 
     def is_read(key: str) -> bool:
         files = (path for folder in folders[1:] for path in folder.rglob("*.yaml"))
@@ -93,7 +83,7 @@ def explained(
     words: Sequence[str],
     *,
     config_dir: str | Path | None = None,
-    compose_words: Callable[[list[str]], DictConfig] | None = None,
+    compose_typed: Callable[[list[str]], DictConfig] | None = None,
 ) -> str:
     """The error of Hydra or OmegaConf as a sentence, with hints at what the config has.
 
@@ -101,12 +91,12 @@ def explained(
         error: what was raised while the words were composed.
         words: as typed.
         config_dir: as for `compose_config`.
-        compose_words: composes the groups that the words choose; None: as `compose_config` does.
+        compose_typed: composes the groups that the words choose; None: as `compose_config` does.
     """
     chosen = [w for w in words if split_word(w)[1] in (*GROUPS, "hydra.searchpath")]
     config: Any = {}
     with suppress(HydraException, OmegaConfBaseException, ValueError):
-        cfg = compose_words(chosen) if compose_words else _compose(chosen, config_dir)
+        cfg = compose_typed(chosen) if compose_typed else _compose(chosen, config_dir)
         config = OmegaConf.to_container(cfg, resolve=False)
     folders = [p.relative_to(CONF).as_posix() for p in CONF.rglob("*") if p.is_dir()]
     known = Known(config=config, owners=methods_with, groups=folders)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 
@@ -17,6 +17,7 @@ from fsig_bench.api.assets import Asset
 from fsig_bench.console import console
 from fsig_bench.runner.cell import absent_assets
 from fsig_bench.runner.compose import explained
+from fsig_bench.runner.composition import compose_words, words_of_search_path
 from fsig_bench.runner.controls import control_configs
 from fsig_bench.runner.resolve import resolve
 from fsig_bench.store.records import is_usable, usable_record
@@ -73,15 +74,14 @@ class JobPlanner:
         Raises:
             ValueError: the overrides do not compose; the message names the one that is wrong.
         """
-        compose_words = partial(self.loader.load_sweep_config, self.config)
+        compose_typed = partial(
+            compose_words, more=words_of_search_path(self.loader, self.config.hydra.searchpath)
+        )
         try:
-            cfg = compose_words(list(overrides))
+            return compose_typed(list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
-            reason = explained(error, overrides, compose_words=compose_words)
+            reason = explained(error, overrides, compose_typed=compose_typed)
             raise ValueError(reason) from error
-        with open_dict(cfg):
-            del cfg["hydra"]
-        return cfg
 
     def runs_of(
         self, overrides: Sequence[str], cache: PlanCache
