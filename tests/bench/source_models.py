@@ -1,13 +1,16 @@
 """How good is a source model of the mini suite?
 
     python tests/bench/source_models.py diffusion FILE [--n 2000] [--work DIR] [--sheet PNG]
-    python tests/bench/source_models.py autoencoder FILE [--n 500] [--sheet PNG]
+    python tests/bench/source_models.py gan FILE
+    python tests/bench/source_models.py prior FILE --autoencoder FILE
+    python tests/bench/source_models.py autoencoder FILE [--n 500]
 
-For a diffusion model, on samples as the control `source` draws them: the Frechet distance to
+Of samples (a diffusion model's as the control `source` draws them): the Frechet distance to
 `adults`, the Nyquist ratio, the grain of flat patches, the share of strong edges, the rendering
-residual, and the cost of a forward. For an autoencoder, on held-out `adults`: decibels, and the
-same figures of what it rebuilds. Real images' own figures stand beside them. With `--work`, samples
-are kept there and a stopped run continues; `--sheet` shows 200 unselected images, 100 of them real.
+residual; for the diffusion model also the cost of a forward. For an autoencoder, on held-out
+`adults`: decibels, and the same figures of what it rebuilds. Real images' own figures stand beside
+them. With `--work`, samples are kept there and a stopped run continues; `--sheet` shows 200
+unselected images, 100 of them real.
 """
 
 from __future__ import annotations
@@ -26,15 +29,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.common.autoencoder import load_autoencoder
 from baselines.common.diffusion import linear_abar
+from baselines.common.stylegan2 import load_generator
 from baselines.common.unet import PixelUNet, load_unet
+from baselines.d2c.backend import LatentBackend, Weights
 from baselines.source import Source
-from fsig_bench.api import ROOT, NoProgress, sha256_of, to_float, to_uint8
+from fsig_bench.api import ROOT, ImageGenerators, NoProgress, sha256_of, to_float, to_uint8
 from fsig_bench.faceworld.reader import FactorReader, class_of
 from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
 
 N_REAL = 2500
+STEPS = 25  # of DDIM, as in the mini suite
 TOP = 4  # rows above nearly every head
 PATCH = 16  # pixels
 FLAT = 2.0  # grey levels: standard deviation of a flat patch after 2x2 averaging
@@ -140,32 +146,74 @@ def describe(images: Tensor, reader: FactorReader) -> dict[str, float]:
     }
 
 
+def diffusion_sampler(file: Path) -> Callable[[range], Tensor]:
+    """As the control `source` draws."""
+    source = Source(source=Model(load_unet(file)), num_steps=STEPS)  # type: ignore[arg-type]
+    return source.sampler(source.adapt(torch.empty(0), seed=0, progress=NoProgress()), draw=0)
+
+
+@torch.no_grad()
+def gan_sampler(file: Path) -> Callable[[range], Tensor]:
+    """Codes from the generator's prior, not truncated."""
+    net = load_generator(file)
+
+    def draw(indices: range) -> Tensor:
+        own = ImageGenerators(0, indices, "source models")
+        maps = [own.randn(1, side, side) for side in net.arch.noise_sides]
+        with torch.no_grad():
+            return net(net.repeat(net.mapping(own.randn(net.arch.style_dim))), maps).clamp(-1, 1)
+
+    return draw
+
+
+def prior_sampler(file: Path, autoencoder: Path) -> Callable[[range], Tensor]:
+    """Latents by the steps of the suite, decoded."""
+    parts = (Weights(weights=str(path.resolve())) for path in (autoencoder, file))
+    backend = LatentBackend(autoencoder=next(parts), prior=next(parts), device="cpu")
+
+    def draw(indices: range) -> Tensor:
+        noise = ImageGenerators(0, indices, "source models").randn(*backend.shape)
+        with torch.no_grad():
+            return backend.decode(backend.denoise(noise, STEPS))
+
+    return draw
+
+
+def rebuilt(file: Path, n: int) -> tuple[Tensor, float]:
+    """Held-out `adults` as an autoencoder rebuilds them, uint8, and their mean decibels."""
+    net = load_autoencoder(file, ("latent.mean", "latent.sd"))[0]
+    true = render("adults", "held_out", range(n))[0]
+    with torch.no_grad():
+        fake = to_uint8(torch.cat([net.decode(net.encode(to_float(x))) for x in true.split(50)]))
+    return fake, float(psnr(real=true, fake=fake).mean())
+
+
 def main() -> None:
     """Prints one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["diffusion", "autoencoder"])
+    parser.add_argument("kind", choices=["diffusion", "gan", "prior", "autoencoder"])
     parser.add_argument("file", type=Path)
+    parser.add_argument("--autoencoder", type=Path, help="the one that a prior belongs to")
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
+    if args.kind == "prior" and args.autoencoder is None:
+        parser.error("a prior needs --autoencoder FILE")
     weights = "baselines/weights/mini/reader.safetensors"
     reader = FactorReader(weights=str(ROOT / weights), trunk_maps=4)
     found: dict[str, float] = {"n": args.n}
-    if args.kind == "diffusion":
-        net = load_unet(args.file)
-        found["gflop"] = count_gflop(net)
-        source = Source(source=Model(net), num_steps=25)  # type: ignore[arg-type]
-        sampler = source.sampler(
-            source.adapt(torch.empty(0), seed=0, progress=NoProgress()), draw=0
-        )
-        fake = draw_samples(sampler, args.n, args.work, sha256_of(args.file)[:8])
+    if args.kind == "autoencoder":
+        fake, found["psnr_db"] = rebuilt(args.file, args.n)
     else:
-        rebuild = load_autoencoder(args.file, ("latent.mean", "latent.sd"))[0]
-        true = render("adults", "held_out", range(args.n))[0]
-        parts = [rebuild.decode(rebuild.encode(to_float(x))) for x in true.split(50)]
-        fake = to_uint8(torch.cat(parts))
-        found["psnr_db"] = float(psnr(real=true, fake=fake).mean())
+        if args.kind == "diffusion":
+            found["gflop"] = count_gflop(load_unet(args.file))
+            draw = diffusion_sampler(args.file)
+        elif args.kind == "gan":
+            draw = gan_sampler(args.file)
+        else:
+            draw = prior_sampler(args.file, args.autoencoder)
+        fake = draw_samples(draw, args.n, args.work, sha256_of(args.file)[:8])
     real = render("adults", "reference", range(N_REAL))[0]
     features = [torch.cat([reader.features(x) for x in s.split(100)]) for s in (real, fake)]
     found["fd"] = frechet_distance(real=features[0], fake=features[1])
