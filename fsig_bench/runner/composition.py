@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from fsig_bench.api.places import CONF
 from fsig_bench.runner.typed import quoted
 
 KEPT = 64  # configs in memory, about 30 KB each
+MOST_FILES = 2000  # in the folders of config groups; with more of them nothing is kept
 State = tuple[tuple[str, int, int], ...]  # a file, its time and its size
 
 
@@ -113,18 +114,23 @@ def _compose(words: Sequence[str]) -> DictConfig:
 
 
 def _state(folders: Sequence[Path]) -> State:
-    """What tells whether a file of the folders has changed."""
-    found = []
-    for entry in (e for folder in folders if folder.is_dir() for e in _files(folder)):
-        status = entry.stat()
-        found.append((entry.path, status.st_mtime_ns, status.st_size))
+    """What tells whether a file of the folders has changed.
+
+    Raises:
+        NotSimple: the folders hold too much to look at each time, or cannot be read.
+    """
+    found, left, looked_at = [], [str(f) for f in folders if f.is_dir()], 0
+    try:
+        while left:
+            with os.scandir(left.pop()) as entries:
+                for entry in entries:
+                    if (looked_at := looked_at + 1) > MOST_FILES:
+                        raise NotSimple
+                    if entry.is_dir():
+                        left.append(entry.path)
+                    elif entry.name.endswith(".yaml"):
+                        status = entry.stat()
+                        found.append((entry.path, status.st_mtime_ns, status.st_size))
+    except OSError as error:
+        raise NotSimple from error
     return tuple(sorted(found))
-
-
-def _files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _files(entry.path)
-            elif entry.name.endswith(".yaml"):
-                yield entry

@@ -70,3 +70,11 @@ def test_groups_are_composed_once_until_a_file_changes(tmp_path, monkeypatch):
     assert len(composed) == 1
     own.write_text("_target_: a.B\nx: 22\n")
     assert compose_words(words).protocol.metrics.fd.x == 22 and len(composed) == 2
+
+
+def test_a_folder_that_is_too_large_or_runs_in_a_circle_is_left_to_hydra(tmp_path, monkeypatch):
+    (tmp_path / "circle").symlink_to(tmp_path)
+    words = ["method=copy", "dataset=babies", f"hydra.searchpath=[file://{tmp_path}]"]
+    before = composition._kept.cache_info().currsize
+    assert compose_words(words, ["hydra.job.chdir=false"]).k == _compose(words).k
+    assert composition._kept.cache_info().currsize == before
