@@ -46,8 +46,9 @@ def understand(word, words, monkeypatch):
     module = import_module(WORDS[word])
     if word == "tune":
         from fsig_bench.tune.candidates import compose, results_dir_of
+        from fsig_bench.tune.plans import with_plan
 
-        fixed = module.parse_request(words).fixed
+        fixed = module.parse_request(with_plan(words)).fixed
         results_dir_of(fixed)  # composes them, the word dataset=dev as one of its targets
         compose([word for word in fixed if word != "dataset=dev"])
     elif word == "score":

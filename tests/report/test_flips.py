@@ -1,7 +1,7 @@
 """Flips of protocols: by hand, there and back, and on the samples of finished runs."""
 
 import pytest
-from helpers import cli
+from helpers import BRIEF, cli
 
 from fsig_bench.__main__ import main
 from fsig_bench.report.audit import flips
@@ -65,7 +65,7 @@ def test_the_csv_gives_the_values_back():
 def test_finished_runs_are_scored_again_once(tmp_path, capsys, monkeypatch):
     small = ["dataset=babies", "k=5", "dataset.n_ref=100", "num_images=12", "controls=[]"]
     for method in ("copy", "real"):
-        cli(f"method={method}", *small, f"results_dir={tmp_path}", "figures.embedding=pca")
+        cli(*BRIEF, f"method={method}", *small, f"results_dir={tmp_path}")
     words = ["audit", "flips", f"results_dir={tmp_path}", "protocols=[cdc2021,rsimle2024]"]
     words += [f"out={tmp_path / 'out'}", "k=5"]
     assert main(words) == 0

@@ -42,7 +42,7 @@ def test_a_run_leaves_what_it_promises(whole):
     names = {"fd", "kid", "intra_lpips", "precision", "recall", "density", "coverage", "vendi"}
     names |= {"nearest_shot", "copy_rate", "factor_coverage", "source_leakage"}
     names |= {"authpct", "lpips_diversity", "sliced_w2", "spectrum", "rendering_residual"}
-    names |= {"mmd", "clipped_density", "clipped_coverage", "fld_gap"}
+    names |= {"mmd", "clipped_density", "clipped_coverage", "fld_gap", "factor_distance"}
     assert set(record["metrics"]) == names
     assert record["metrics"]["spectrum"]["extractor"] == "pixels"
     for name, metric in record["metrics"].items():
