@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fsig_bench.api.places import CONF
 from fsig_bench.runner.typed import quoted
 
-KEPT = 64  # configs in memory, about 30 KB each
+KEPT = 256  # configs in memory, about 30 KB each
 MOST_FILES = 2000  # in the folders of config groups; with more of them nothing is kept
 State = tuple[tuple[str, int, int], ...]  # a file, its time and its size
 
