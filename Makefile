@@ -1,5 +1,4 @@
 # Two commands: make run, make test. Both make .venv first. `make docs` builds the documentation.
-# Python compiles what is imported; compiling all that is installed would take half a minute more.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -28,11 +27,11 @@ docs: .venv/.docs
 	$(PYTHON) -m venv .venv
 
 .venv/.run: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-compile --editable .
+	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 .venv/.test: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ .venv/.run
 
 .venv/.docs: .venv/bin/python pyproject.toml

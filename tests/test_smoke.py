@@ -47,7 +47,9 @@ def test_other_experiments_and_lists_of_them_change_no_method():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["copy", "real", "d2c", "gan_inversion", "genda", "finetune"])
+@pytest.mark.parametrize(
+    "name", ["copy", "real", "source", "d2c", "gan_inversion", "genda", "finetune"]
+)
 def test_a_smoke_run_takes_less_than_a_minute(name, tmp_path):
     """The quicker half, scored on less, in processor time; all were measured by hand."""
     began = time.process_time()

@@ -108,7 +108,7 @@ stage_grid() {
     [ -f "$WORK/weights/gan.safetensors" ] &&
       words+=("suite.generator.weights=$WORK/weights/gan.safetensors")
   fi
-  for part in grid_main\ subset={0..4} grid; do
+  for part in "grid_main subset="{0..4} grid; do
     # The last seconds are for packing. A part is an experiment and, in the main one, a set of shots.
     # shellcheck disable=SC2086
     limited $(($(left) - 20)) "grid.txt" "$PY" -m fsig_bench -m experiment=$part \

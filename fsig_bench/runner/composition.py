@@ -69,7 +69,7 @@ def compose_words(words: Sequence[str], more: Sequence[str] = ()) -> DictConfig:
         for value in values:
             OmegaConf.update(config, value.key_or_group, value.value(), merge=True)
     except (HydraException, OmegaConfBaseException, NotSimple):
-        return _compose([*words, *more])
+        return compose_by_hydra([*words, *more])
     return config
 
 
@@ -100,10 +100,11 @@ def values_among(words: Sequence[str], folders: Sequence[Path]) -> list[Override
 
 @lru_cache(maxsize=KEPT)
 def _kept(words: tuple[str, ...], state: State) -> bytes:
-    return pickle.dumps(_compose(words))
+    return pickle.dumps(compose_by_hydra(words))
 
 
-def _compose(words: Sequence[str]) -> DictConfig:
+def compose_by_hydra(words: Sequence[str]) -> DictConfig:
+    """The config that Hydra composes, from the first file to the last word."""
     job, active = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

@@ -152,7 +152,6 @@ def diffusion_sampler(file: Path) -> Callable[[range], Tensor]:
     return source.sampler(source.adapt(torch.empty(0), seed=0, progress=NoProgress()), draw=0)
 
 
-@torch.no_grad()
 def gan_sampler(file: Path) -> Callable[[range], Tensor]:
     """Codes from the generator's prior, not truncated."""
     net = load_generator(file)

@@ -64,6 +64,10 @@ def test_what_cannot_be_compared_is_refused():
         units([*runs(), run(50, 0, 0, 1.0, lr=0.1)])
     with pytest.raises(ValueError, match=r"no run has the YAML's method\.iterations=100"):
         units([r for r in runs() if r["config"]["method"]["iterations"] != 100])
+    with pytest.raises(ValueError, match=r"no run has the study's method\.iterations=70"):
+        units(runs(), [study(0, 70)])
+    with pytest.raises(ValueError, match="were not scored alike"):
+        units([*runs(), run(200, 0, 0, 1.0) | {"k": 5}])
     with pytest.raises(ValueError, match="differ in nothing"):
         units([run(100, 0, 0, 1.0)])
 

@@ -6,7 +6,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from fsig_bench.runner import composition
-from fsig_bench.runner.composition import _compose, compose_words
+from fsig_bench.runner.composition import compose_by_hydra, compose_words
 
 WORDS = [
     ["method=crdi", "dataset=babies"],
@@ -26,7 +26,7 @@ WORDS = [
 
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_it_is_the_config_that_hydra_composes(words):
-    expected = _compose(words)
+    expected = compose_by_hydra(words)
     for _ in range(2):
         found = compose_words(words)
         assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(expected)
@@ -47,7 +47,7 @@ def test_it_is_the_config_that_hydra_composes(words):
 )
 def test_an_error_is_hydras_own(words):
     with pytest.raises(HydraException) as expected:
-        _compose(words)
+        compose_by_hydra(words)
     with pytest.raises(type(expected.value)) as found:
         compose_words(words)
     assert str(found.value) == str(expected.value)
@@ -58,9 +58,9 @@ def test_groups_are_composed_once_until_a_file_changes(tmp_path, monkeypatch):
 
     def compose(words):
         composed.append(words)
-        return _compose(words)
+        return compose_by_hydra(words)
 
-    monkeypatch.setattr(composition, "_compose", compose)
+    monkeypatch.setattr(composition, "compose_by_hydra", compose)
     (tmp_path / "metric").mkdir()
     own = tmp_path / "metric" / "mine.yaml"
     own.write_text("_target_: a.B\nx: 1\n")
@@ -76,5 +76,5 @@ def test_a_folder_that_is_too_large_or_runs_in_a_circle_is_left_to_hydra(tmp_pat
     (tmp_path / "circle").symlink_to(tmp_path)
     words = ["method=copy", "dataset=babies", f"hydra.searchpath=[file://{tmp_path}]"]
     before = composition._kept.cache_info().currsize
-    assert compose_words(words, ["hydra.job.chdir=false"]).k == _compose(words).k
+    assert compose_words(words, ["hydra.job.chdir=false"]).k == compose_by_hydra(words).k
     assert composition._kept.cache_info().currsize == before

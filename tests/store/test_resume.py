@@ -379,9 +379,9 @@ def write_fast(path: Path, record):
 
 @pytest.mark.slow
 def test_kills_and_crowds_lose_nothing_and_make_everything_once():
-    script = [sys.executable, "tests/bench/kills.py", "2", "2", "4"]
+    script = [sys.executable, "tests/bench/kills.py", "3", "2", "4"]
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 kills over " in done.stdout and "nothing lost" in done.stdout
+    assert "3 kills over " in done.stdout and "nothing lost" in done.stdout
     # Two crowds, with flock and without: four runs of four states, and two shards each.
     assert done.stdout.count("| 16 pieces | 0 made twice, 0 lost, 0 damaged, 0 errors |") == 2

@@ -21,7 +21,7 @@ from fsig_bench.metrics.cards import metric_card
 from fsig_bench.report.findings.words import grid_markdown
 from fsig_bench.report.inference.intervals import Estimate, estimate
 from fsig_bench.report.inference.units import chance_of
-from fsig_bench.report.records import load
+from fsig_bench.report.records import comparable_setting, load
 from fsig_bench.report.variants import settings_of
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.store.records import flat
@@ -106,9 +106,11 @@ def units_of(
         for r in group:
             steps = int(settings_of(r)[key])
             by_steps[steps][chance_of(r).draw] = r["metrics"][METRIC]["value"]
-        fixed = int(fixed_of(*place[:2])[key])
+        fixed, on_shots = int(fixed_of(*place[:2])[key]), chosen.get((place, key))
         if fixed not in by_steps:
             raise ValueError(f"{place[0]} on {place[1]}: no run has the YAML's {key}={fixed}")
+        if on_shots is not None and on_shots not in by_steps:
+            raise ValueError(f"{place[0]} on {place[1]}: no run has the study's {key}={on_shots}")
         draws = sorted(set.intersection(*(set(v) for v in by_steps.values())))
         out.append(
             Unit(
@@ -117,7 +119,7 @@ def units_of(
                 key=key,
                 distances={s: tuple(v[d] for d in draws) for s, v in sorted(by_steps.items())},
                 fixed=fixed,
-                on_shots=chosen.get((place, key)),
+                on_shots=on_shots,
             )
         )
     return out
@@ -127,8 +129,10 @@ def differing_setting(place: Place, group: Sequence[Record]) -> str:
     """The one setting in which the runs of a unit differ.
 
     Raises:
-        ValueError: they differ in none or in several.
+        ValueError: they differ in none or in several, or in protocol, k or number of samples.
     """
+    if len({comparable_setting(r) for r in group}) > 1:
+        raise ValueError(f"the runs of {place[0]} on {place[1]} were not scored alike")
     own = [settings_of(r) for r in group]
     keys = sorted({key for s in own for key in s if len({repr(o.get(key)) for o in own}) > 1})
     if len(keys) != 1:

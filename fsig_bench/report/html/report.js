@@ -99,11 +99,11 @@
     };
     // A method whose box in the legend has no tick is hidden in all figures and strips.
     const boxes = [...document.querySelectorAll("[data-method]")];
-    const marks = [...document.querySelectorAll("[data-sign]")];
+    const marks = [...document.querySelectorAll("[data-of]")];
     const hideMethods = () => {
       const off = new Set((state.get("hide") || "").split(",").filter(Boolean));
       boxes.forEach((b) => { b.checked = !off.has(b.dataset.method); });
-      marks.forEach((m) => { m.style.display = off.has(m.dataset.sign) ? "none" : ""; });
+      marks.forEach((m) => { m.style.display = off.has(m.dataset.of) ? "none" : ""; });
     };
     boxes.forEach((b) => b.addEventListener("change", () => {
       const off = new Set((state.get("hide") || "").split(",").filter(Boolean));

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from fsig_bench.api.plain import Record
-from fsig_bench.report.figures.style import Look, look
+from fsig_bench.report.figures.style import look
 
 RADIUS = 5.0  # SVG units
 CODES = {1: "M", 2: "L", 3: "Q", 4: "C", 79: "Z"}  # of matplotlib's Path
@@ -26,6 +26,7 @@ class Symbol:
 class Sign:
     """How a method is drawn on a page."""
 
+    method: str  # its name
     symbol: Symbol
     colour: str
     dash: str  # of an SVG line; "" is unbroken
@@ -53,12 +54,9 @@ def symbol_of(marker: str) -> Symbol:
     return Symbol(name=name, path="".join(words), filled=style.is_filled())
 
 
-def sign_of_look(drawn: Look) -> Sign:
-    """The sign of a look."""
-    dash = " ".join(f"{2 * length:g}" for length in drawn.dash)
-    return Sign(symbol=symbol_of(drawn.marker), colour=drawn.colour, dash=dash)
-
-
 def sign_of(record: Record) -> Sign:
     """The sign of a record's method."""
-    return sign_of_look(look(record["method"], record["config"]["method"]["card"]))
+    method = record["method"]
+    drawn = look(method, record["config"]["method"]["card"])
+    dash = " ".join(f"{2 * length:g}" for length in drawn.dash)
+    return Sign(method=method, symbol=symbol_of(drawn.marker), colour=drawn.colour, dash=dash)
