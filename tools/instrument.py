@@ -60,9 +60,9 @@ def _note(weights: str, quality: JsonDict) -> None:
     manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
 
 
-def source_samples(words: list[str], results_dir: str) -> tuple[Tensor, Tensor, Cell]:
+def source_samples(words: list[str], results_dir: str, n: int = N) -> tuple[Tensor, Tensor, Cell]:
     """N samples and the rebuilt shots of a source model through the harness, and its cell."""
-    fixed = ["dataset=adults", f"num_images={N}", f"results_dir={results_dir}"]
+    fixed = ["dataset=adults", f"num_images={n}", f"results_dir={results_dir}"]
     job = resolve(compose_config([*words, *fixed]))
     store, method = Store(results_dir), build_method(job.method, job.place)
     state = adapt(job, method, store)[0]

@@ -9,38 +9,38 @@ Of samples (a diffusion model's as the control `source` draws them): the Frechet
 `adults`, the Nyquist ratio, the grain of flat patches, the share of strong edges, the rendering
 residual; for the diffusion model also the cost of a forward. For an autoencoder, on held-out
 `adults`: decibels, and the same figures of what it rebuilds. Real images' own figures stand beside
-them. With `--work`, samples are kept there and a stopped run continues; `--sheet` shows 200
-unselected images, 100 of them real.
+them. FILE is one that `python -m baselines.pretrain` wrote, with its manifest. With `--work`, a
+results folder, samples are kept and a stopped run continues; `--sheet` shows 200 unselected images,
+100 of them real.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from baselines.common.autoencoder import load_autoencoder
-from baselines.common.diffusion import linear_abar
-from baselines.common.stylegan2 import load_generator
 from baselines.common.unet import PixelUNet, load_unet
-from baselines.d2c.backend import LatentBackend, Weights
-from baselines.source import Source
-from fsig_bench.api import ROOT, ImageGenerators, NoProgress, sha256_of, to_float, to_uint8
+from fsig_bench.api import ROOT, to_float, to_uint8
 from fsig_bench.faceworld.reader import FactorReader, class_of
 from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
+from tools.instrument import SOURCES, source_samples
 
 N_REAL = 2500
-STEPS = 25  # of DDIM, as in the mini suite
+KINDS = {"diffusion": "diffusion", "gan": "GAN", "prior": "latent prior"}  # as tools.instrument has
 TOP = 4  # rows above nearly every head
 PATCH = 16  # pixels
 FLAT = 2.0  # grey levels: standard deviation of a flat patch after 2x2 averaging
@@ -97,35 +97,6 @@ def measure_residuals(images: Tensor, reader: FactorReader) -> tuple[float, floa
     return float(gap.square().mean((1, 2, 3)).sqrt().median()), float(seen.median())
 
 
-def draw_samples(draw: Callable[[range], Tensor], n: int, work: Path | None, name: str) -> Tensor:
-    """uint8 [n, 3, 64, 64] by shards of 100, kept in `work` under `name`."""
-    shards = []
-    for start in range(0, n, 100):
-        path = work / f"{name}-{start}.safetensors" if work else None
-        if path and path.exists():
-            shards.append(load_file(path)["images"])
-            continue
-        shards.append(to_uint8(draw(range(start, start + 100))))
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"images": shards[-1]}, path.with_suffix(".tmp"))
-            path.with_suffix(".tmp").replace(path)
-    return torch.cat(shards)[:n]
-
-
-class Model:
-    """A network where the control expects a suite's source."""
-
-    device = "cpu"
-
-    def __init__(self, net: PixelUNet) -> None:
-        self.net, self.resolution, self.abar = net, net.resolution, linear_abar()
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def eps(self, x: Tensor, t: int | Tensor) -> Tensor:
-        return self.net.eps(x, t)
-
-
 def count_gflop(net: PixelUNet) -> float:
     """Floating-point operations of one forward of one image, in 10^9."""
     side = net.resolution
@@ -146,36 +117,18 @@ def describe(images: Tensor, reader: FactorReader) -> dict[str, float]:
     }
 
 
-def diffusion_sampler(file: Path) -> Callable[[range], Tensor]:
-    """As the control `source` draws."""
-    source = Source(source=Model(load_unet(file)), num_steps=STEPS)  # type: ignore[arg-type]
-    return source.sampler(source.adapt(torch.empty(0), seed=0, progress=NoProgress()), draw=0)
-
-
-def gan_sampler(file: Path) -> Callable[[range], Tensor]:
-    """Codes from the generator's prior, not truncated."""
-    net = load_generator(file)
-
-    def draw(indices: range) -> Tensor:
-        own = ImageGenerators(0, indices, "source models")
-        maps = [own.randn(1, side, side) for side in net.arch.noise_sides]
-        with torch.no_grad():
-            return net(net.repeat(net.mapping(own.randn(net.arch.style_dim))), maps).clamp(-1, 1)
-
-    return draw
-
-
-def prior_sampler(file: Path, autoencoder: Path) -> Callable[[range], Tensor]:
-    """Latents by the steps of the suite, decoded."""
-    parts = (Weights(weights=str(path.resolve())) for path in (autoencoder, file))
-    backend = LatentBackend(autoencoder=next(parts), prior=next(parts), device="cpu")
-
-    def draw(indices: range) -> Tensor:
-        noise = ImageGenerators(0, indices, "source models").randn(*backend.shape)
-        with torch.no_grad():
-            return backend.decode(backend.denoise(noise, STEPS))
-
-    return draw
+def samples_of(kind: str, file: Path, autoencoder: Path | None, *, n: int, work: str) -> Tensor:
+    """uint8 [n, 3, 64, 64] of a source model, as the harness draws it and keeps it in `work`."""
+    places: dict[str, dict[str, Path | None]] = {
+        "diffusion": {"suite.source.weights": file},
+        "GAN": {"suite.generator.weights": file},
+        "latent prior": {
+            "suite.latent_backend.prior.weights": file,
+            "suite.latent_backend.autoencoder.weights": autoencoder,
+        },
+    }
+    own = [f"{key}='{path.resolve()}'" for key, path in places[kind].items() if path]
+    return source_samples([*SOURCES[kind][0], *own], work, n)[0]
 
 
 def rebuilt(file: Path, n: int) -> tuple[Tensor, float]:
@@ -190,7 +143,7 @@ def rebuilt(file: Path, n: int) -> tuple[Tensor, float]:
 def main() -> None:
     """Prints one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["diffusion", "gan", "prior", "autoencoder"])
+    parser.add_argument("kind", choices=[*KINDS, "autoencoder"])
     parser.add_argument("file", type=Path)
     parser.add_argument("--autoencoder", type=Path, help="the one that a prior belongs to")
     parser.add_argument("--n", type=int, default=2000)
@@ -207,12 +160,10 @@ def main() -> None:
     else:
         if args.kind == "diffusion":
             found["gflop"] = count_gflop(load_unet(args.file))
-            draw = diffusion_sampler(args.file)
-        elif args.kind == "gan":
-            draw = gan_sampler(args.file)
-        else:
-            draw = prior_sampler(args.file, args.autoencoder)
-        fake = draw_samples(draw, args.n, args.work, sha256_of(args.file)[:8])
+        kind = KINDS[args.kind]
+        with TemporaryDirectory() as folder:
+            work = args.work or folder
+            fake = samples_of(kind, args.file, args.autoencoder, n=args.n, work=str(work))
     real = render("adults", "reference", range(N_REAL))[0]
     features = [torch.cat([reader.features(x) for x in s.split(100)]) for s in (real, fake)]
     found["fd"] = frechet_distance(real=features[0], fake=features[1])
