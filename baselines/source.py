@@ -1,7 +1,8 @@
 """Control `source`: the source model as it is, without adaptation.
 
-Unconditional DDIM samples (Song et al., arXiv:2010.02502, sigma = 0). Every adapted model should
-leave this row; what it shares with it is leakage.
+Unconditional samples by DDIM (Song et al., arXiv:2010.02502, sigma = 0) or DPM-Solver++(2M) (Lu et
+al., arXiv:2211.01095). Every adapted model should leave this row; what it shares with it is
+leakage.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from baselines.common.diffusion import Schedule, ddim_loop
+from baselines.common.choices import check_choices
+from baselines.common.diffusion import Solver, solve
 from baselines.common.unet import DiffusionSource
 from fsig_bench.api import ImageGenerators, Images, Progress, Sampler, State, upload
 
@@ -19,7 +21,11 @@ class Source:
     """Draws from the source model; the shots are not looked at."""
 
     source: DiffusionSource
+    solver: Solver
     num_steps: int
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     @property
     def nfe_per_image(self) -> float:
@@ -36,11 +42,13 @@ class Source:
         def images_at(indices: Sequence[int]) -> Images:
             side = self.source.resolution
             x = ImageGenerators(draw, indices, "source").randn(3, side, side)
-            schedule = Schedule.respaced(self.num_steps, self.source.abar)
-            return (
-                ddim_loop(self.source.eps, upload(x, self.source.device), schedule)
-                .clamp(-1, 1)
-                .cpu()
+            images = solve(
+                self.solver,
+                self.source.eps,
+                upload(x, self.source.device),
+                num_steps=self.num_steps,
+                table=self.source.abar,
             )
+            return images.clamp(-1, 1).cpu()
 
         return images_at

@@ -3,7 +3,9 @@
 Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, arXiv:2006.11239 (DDPM);
 Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, arXiv:2010.02502 (DDIM);
 Nichol & Dhariwal, "Improved DDPM", ICML 2021, arXiv:2102.09672 (learned variance, respacing);
-Dhariwal & Nichol, "Diffusion Models Beat GANs", NeurIPS 2021, arXiv:2105.05233 (guided DDIM).
+Dhariwal & Nichol, "Diffusion Models Beat GANs", NeurIPS 2021, arXiv:2105.05233 (guided DDIM);
+Karras et al., "EDM", NeurIPS 2022, arXiv:2206.00364 (steps by noise level);
+Lu et al., "DPM-Solver++", arXiv:2211.01095 (second order at one evaluation a step).
 
 Legend: abar = cumulative product of alpha; i = index in the respaced schedule; t = original step.
 """
@@ -14,6 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +25,7 @@ from baselines.common.variational import Tables, learned_log_variance, posterior
 from fsig_bench.api import upload
 
 Eps = Callable[[Tensor, int], Tensor]  # (x_t [n, 3, h, w], original t) -> predicted noise
+Solver = Literal["ddim", "dpmpp_2m"]  # `solve` has them
 
 
 def linear_abar(num_steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
@@ -49,6 +53,25 @@ def respaced_timesteps(count: int, num_steps: int = 1000) -> list[int]:
     return [round(place) for place in accumulate([0.0] + [stride] * (count - 1))]
 
 
+def timesteps_by_noise(count: int, table: Tensor, *, rho: float = 7.0) -> list[int]:
+    """`count` distinct original timesteps, both ends included, even in sigma^(1/rho).
+
+    sigma = sqrt((1 - abar) / abar); Eq. 5 of EDM, each level at the nearest timestep that is free.
+    """
+    if not 2 <= count <= len(table):
+        raise ValueError(f"{count} sampling steps asked for; choose 2 to {len(table)}")
+    sigma = ((1 - table) / table).sqrt()
+    roots = torch.linspace(
+        float(sigma[0] ** (1 / rho)), float(sigma[-1] ** (1 / rho)), count, dtype=torch.float64
+    )
+    chosen: list[int] = []
+    for j, level in enumerate((roots**rho).tolist()):
+        nearest = int((sigma.log() - math.log(level)).abs().argmin())
+        first = chosen[-1] + 1 if chosen else 0
+        chosen.append(min(max(nearest, first), len(table) - count + j))
+    return chosen
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A respaced schedule: index i walks over original timesteps t[i]."""
@@ -61,6 +84,12 @@ class Schedule:
         """`count` steps of a 1000-step schedule of abar, by default the linear one."""
         table = linear_abar() if table is None else table
         t = respaced_timesteps(count, len(table))
+        return cls(t, [float(table[step]) for step in t])
+
+    @classmethod
+    def by_noise(cls, count: int, table: Tensor) -> Schedule:
+        """`count` steps that lie close together where the noise is weak."""
+        t = timesteps_by_noise(count, table)
         return cls(t, [float(table[step]) for step in t])
 
     def abar_prev(self, i: int) -> float:
@@ -127,6 +156,36 @@ def ddim_loop(
         x0 = predict_x0(x, eps(x, schedule.t[i]), abar, clamp=clamp)
         x = ddim_step(x, x0, abar=abar, abar_prev=schedule.abar_prev(i))
     return x
+
+
+def multistep_loop(eps: Eps, x: Tensor, schedule: Schedule) -> Tensor:
+    """DPM-Solver++(2M) (Algorithm 2) from the noisiest index down to a clean image.
+
+    Each step is DDIM's with an x_0 that the last two estimates extrapolate in lambda, half the
+    logarithm of abar / (1 - abar); the first and the last step take the estimate itself.
+    """
+    last: tuple[Tensor, float] | None = None  # the estimate before and its step in lambda
+    for i in reversed(range(len(schedule))):
+        abar, abar_prev = schedule.abar[i], schedule.abar_prev(i)
+        x0 = predict_x0(x, eps(x, schedule.t[i]), abar)
+        used = x0
+        if i > 0:
+            h = 0.5 * math.log(abar_prev * (1 - abar) / ((1 - abar_prev) * abar))
+            used = x0 + h / (2 * last[1]) * (x0 - last[0]) if last else x0
+            last = (x0, h)
+        x = ddim_step(x, used, abar=abar, abar_prev=abar_prev)
+    return x
+
+
+def solve(solver: Solver, eps: Eps, x: Tensor, *, num_steps: int, table: Tensor) -> Tensor:
+    """Pure noise x to a clean image by `num_steps` evaluations, without fresh noise.
+
+    ddim: evenly spaced timesteps, as guided-diffusion's. dpmpp_2m: `multistep_loop` over steps by
+    noise level, which at 25 evaluations keeps the contrast that DDIM loses.
+    """
+    if solver == "ddim":
+        return ddim_loop(eps, x, Schedule.respaced(num_steps, table))
+    return multistep_loop(eps, x, Schedule.by_noise(num_steps, table))
 
 
 def ddim_from(eps: Eps, z: Tensor, noise: Tensor, alpha: float, schedule: Schedule) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.data_parallel import add_gradients, shard_groups
-from baselines.common.diffusion import Schedule, ancestral_loop, ddim_loop
+from baselines.common.diffusion import Schedule, ancestral_loop, solve
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
 from baselines.common.finetuning import distinct, read, trainable_copy
@@ -37,7 +37,7 @@ from fsig_bench.api import (
 class Sampling:
     """Settings that change the samples but not the weights."""
 
-    kind: Literal["ddim", "ancestral"]
+    kind: Literal["ddim", "dpmpp_2m", "ancestral"]
     num_steps: int
 
     def __post_init__(self) -> None:
@@ -196,17 +196,18 @@ class DomainStudio:
 
     def sampler_of(self, net: PixelUNet, seed: int, purpose: str) -> Sampler:
         """Of any network: image i from the noise of (seed, i, purpose)."""
-        schedule = Schedule.respaced(self.sample.num_steps, self.source.abar)
+        kind, num_steps, table = self.sample.kind, self.sample.num_steps, self.source.abar
 
         @torch.no_grad()
         def images_at(indices: Sequence[int]) -> Images:
             side, device = self.source.resolution, self.source.device
             random = ImageGenerators(seed, indices, "domainstudio", purpose)
             x = upload(random.randn(3, side, side), device)
-            if self.sample.kind == "ddim":
-                x = ddim_loop(net.eps, x, schedule)
+            if kind == "ancestral":
+                steps = Schedule.respaced(num_steps, table)
+                x = ancestral_loop(net, x, steps, lambda: random.randn(3, side, side))
             else:
-                x = ancestral_loop(net, x, schedule, lambda: random.randn(3, side, side))
+                x = solve(kind, net.eps, x, num_steps=num_steps, table=table)
             return x.clamp(-1, 1).cpu()
 
         return images_at

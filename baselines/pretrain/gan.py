@@ -19,9 +19,15 @@ from baselines.common.adversarial import critic_loss, generator_loss, mixed_styl
 from baselines.common.checkpoint import Part
 from baselines.common.critic import Critic
 from baselines.common.ema import Average
-from baselines.common.stylegan2 import StyleArchitecture, StyleGenerator, parameters, save_gan
+from baselines.common.stylegan2 import (
+    StyleArchitecture,
+    StyleGenerator,
+    parameters,
+    read_gan,
+    save_gan,
+)
 from baselines.pretrain.loop import Checkpoint, ImageSource, kept, log
-from fsig_bench.api import JsonDict, generator, to_float, upload
+from fsig_bench.api import JsonDict, generator, to_float, upload, verified
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,7 @@ class GanRecipe:
     compile: bool
     device: str
     checkpoint_s: float
+    start: str | None = None  # trained weights of both networks to begin from
 
     def fade(self, seen: int) -> float:
         """Share of the learning rates that is left after `seen` images."""
@@ -52,6 +59,10 @@ class GanRecipe:
         """Trains (or continues), writes `out`, returns cost and curve for the manifest."""
         torch.manual_seed(self.seed)  # initial weights
         net, critic = StyleGenerator(self.architecture), Critic(self.architecture)
+        if self.start:
+            file = verified(self.start)
+            net.load_state_dict(read_gan(file, "generator")[1])
+            critic.load_state_dict(read_gan(file, "critic")[1])
         for module in (net, critic):
             module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         work.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import fields
+from typing import get_args
 
 import pytest
 import torch
 import yaml
 
+from baselines.common.diffusion import Solver
 from baselines.copy import Copy
 from baselines.real import Real
 from baselines.source import Source
@@ -36,8 +38,9 @@ def test_copy_replays_the_shots_in_turn(shots):
     assert torch.equal(method.sampler(state, draw=0)([0, 5, 7]), shots[[0, 1, 3]])
 
 
-def test_source_draws_the_same_image_in_any_batch_and_ignores_the_shots(toy_source, shots):
-    method = Source(source=toy_source, num_steps=5)
+@pytest.mark.parametrize("solver", get_args(Solver))
+def test_source_draws_the_same_image_in_any_batch_and_ignores_the_shots(toy_source, shots, solver):
+    method = Source(source=toy_source, solver=solver, num_steps=5)
     state = method.adapt(shots, seed=1, progress=NoProgress())
     draw = method.sampler(state, draw=0)
     images = draw([7, 8, 9])
@@ -52,8 +55,10 @@ def test_source_draws_the_same_image_in_any_batch_and_ignores_the_shots(toy_sour
     assert toy_source.calls == 2 * method.nfe_per_image
 
 
-def test_source_samples_have_the_source_distribution(toy_source):
-    method = Source(source=toy_source, num_steps=100)  # fewer steps shrink the spread
+# Fewer steps of DDIM shrink the spread; the second order keeps it.
+@pytest.mark.parametrize(("solver", "num_steps"), [("ddim", 100), ("dpmpp_2m", 25)])
+def test_source_samples_have_the_source_distribution(toy_source, solver, num_steps):
+    method = Source(source=toy_source, solver=solver, num_steps=num_steps)
     state = method.adapt(torch.zeros(1, 3, 8, 8), seed=0, progress=NoProgress())
     images = method.sampler(state, draw=0)(range(100))
     assert images.mean().item() == pytest.approx(toy_source.mean, abs=0.02)

@@ -11,9 +11,12 @@ from baselines.common.diffusion import (
     guidance_gains,
     guided_step,
     linear_abar,
+    multistep_loop,
     predict_x0,
     q_sample,
     respaced_timesteps,
+    solve,
+    timesteps_by_noise,
 )
 from fsig_bench.api.seeding import generator
 
@@ -118,3 +121,79 @@ def test_the_loop_visits_each_index_down_from_its_start():
 
     ddim_loop(eps, images(1, "x"), SCHEDULE, start=3)
     assert visited == [125, 83, 42, 0]
+
+
+@pytest.mark.parametrize("count", [2, 10, 25, 400, 1000])
+def test_steps_by_noise_are_distinct_and_reach_both_ends(count):
+    t = timesteps_by_noise(count, linear_abar())
+    assert len(t) == count
+    assert t == sorted(set(t))
+    assert (t[0], t[-1]) == (0, 999)
+
+
+def test_steps_by_noise_are_even_in_the_seventh_root():
+    sigma = ((1 - linear_abar()) / linear_abar()).sqrt()
+    roots = sigma[timesteps_by_noise(10, linear_abar())] ** (1 / 7)
+    assert roots.diff().max() / roots.diff().min() < 1.05  # as near as whole timesteps allow
+    with pytest.raises(ValueError, match="1 sampling steps"):
+        timesteps_by_noise(1, linear_abar())
+
+
+def gaussian_eps(sd: torch.Tensor):
+    """The exact noise prediction for independent Gaussian pixels of deviation sd, around zero."""
+
+    def eps(x, t):
+        a = float(linear_abar()[t])
+        return math.sqrt(1 - a) * x / (a * sd**2 + 1 - a)
+
+    return eps
+
+
+def test_second_order_follows_the_exact_flow_of_a_gaussian():
+    """For data N(0, sd^2) the probability flow multiplies a sample of x_T by one number.
+
+    It is sqrt of the ratio of the variances at its ends; the error of a second-order solver falls
+    about fourfold when its steps are halved, that of DDIM twofold.
+    """
+    sd = torch.tensor([0.05, 0.1, 0.2, 0.3], dtype=torch.float64)
+    x = torch.ones(1, 4, dtype=torch.float64) / 10  # small, so that no estimate is clamped
+    exact = x[0] * sd / (linear_abar()[-1] * sd**2 + 1 - linear_abar()[-1]).sqrt()
+
+    def error(solver, steps):
+        found = solve(solver, gaussian_eps(sd), x, num_steps=steps, table=linear_abar())[0]
+        return ((found - exact).abs() / exact).max().item()
+
+    assert error("dpmpp_2m", 25) < 0.05 < 0.3 < error("ddim", 25)
+    assert 3 < error("dpmpp_2m", 20) / error("dpmpp_2m", 40) < 5
+    assert 1.2 < error("ddim", 20) / error("ddim", 40) < 2.2
+
+
+def test_second_order_written_out_for_three_steps():
+    """Algorithm 2 of DPM-Solver++ in its own symbols, with estimates given by hand."""
+    table = linear_abar()
+    steps = Schedule(t=[0, 400, 999], abar=[float(table[t]) for t in (0, 400, 999)])
+    estimates = {999: 0.2, 400: 0.5, 0: -0.3}
+
+    def eps(x, t):
+        a = float(table[t])
+        return (x - math.sqrt(a) * estimates[t]) / math.sqrt(1 - a)
+
+    alpha = [math.sqrt(a) for a in reversed(steps.abar)]
+    sigma = [math.sqrt(1 - a) for a in reversed(steps.abar)]
+    lam = [math.log(a / s) for a, s in zip(alpha, sigma, strict=True)]
+    x = torch.full((1, 1), 0.7, dtype=torch.float64)
+    h1, h2 = lam[1] - lam[0], lam[2] - lam[1]
+    x1 = sigma[1] / sigma[0] * x - alpha[1] * math.expm1(-h1) * 0.2
+    r = h1 / h2
+    d = (1 + 1 / (2 * r)) * 0.5 - 1 / (2 * r) * 0.2
+    x2 = sigma[2] / sigma[1] * x1 - alpha[2] * math.expm1(-h2) * d
+
+    seen = []
+
+    def watched(x, t):
+        seen.append(x.clone())
+        return eps(x, t)
+
+    assert multistep_loop(watched, x, steps).item() == pytest.approx(-0.3)
+    torch.testing.assert_close(seen[1], x1)
+    torch.testing.assert_close(seen[2], x2)

@@ -128,6 +128,14 @@ def test_gan(tmp_path):
     assert images.shape == (4, 3, 16, 16) and critic(images).shape == (4,)
 
 
+def test_a_generator_and_its_critic_begin_from_trained_weights(tmp_path):
+    gan().run(tmp_path / "old.safetensors", tmp_path / "first")
+    record_in_manifest(tmp_path / "old.safetensors", {"command": "test"})
+    begun = replace(gan(num_images=0), start=str(tmp_path / "old.safetensors"))
+    begun.run(tmp_path / "new.safetensors", tmp_path / "second")
+    assert same(tmp_path / "old.safetensors", tmp_path / "new.safetensors")
+
+
 def test_autoencoder_and_prior_and_backend(tmp_path, unet_config):
     whole, halves = twice(autoencoder, tmp_path)
     assert same(whole, halves)
