@@ -158,7 +158,7 @@ def ddim_loop(
     return x
 
 
-def multistep_loop(eps: Eps, x: Tensor, schedule: Schedule) -> Tensor:
+def multistep_loop(eps: Eps, x: Tensor, schedule: Schedule, *, clamp: bool = True) -> Tensor:
     """DPM-Solver++(2M) (Algorithm 2) from the noisiest index down to a clean image.
 
     Each step is DDIM's with an x_0 that the last two estimates extrapolate in lambda, half the
@@ -167,7 +167,7 @@ def multistep_loop(eps: Eps, x: Tensor, schedule: Schedule) -> Tensor:
     last: tuple[Tensor, float] | None = None  # the estimate before and its step in lambda
     for i in reversed(range(len(schedule))):
         abar, abar_prev = schedule.abar[i], schedule.abar_prev(i)
-        x0 = predict_x0(x, eps(x, schedule.t[i]), abar)
+        x0 = predict_x0(x, eps(x, schedule.t[i]), abar, clamp=clamp)
         used = x0
         if i > 0:
             h = 0.5 * math.log(abar_prev * (1 - abar) / ((1 - abar_prev) * abar))
@@ -177,15 +177,17 @@ def multistep_loop(eps: Eps, x: Tensor, schedule: Schedule) -> Tensor:
     return x
 
 
-def solve(solver: Solver, eps: Eps, x: Tensor, *, num_steps: int, table: Tensor) -> Tensor:
+def solve(
+    solver: Solver, eps: Eps, x: Tensor, *, num_steps: int, table: Tensor, clamp: bool = True
+) -> Tensor:
     """Pure noise x to a clean image by `num_steps` evaluations, without fresh noise.
 
     ddim: evenly spaced timesteps, as guided-diffusion's. dpmpp_2m: `multistep_loop` over steps by
     noise level, which at 25 evaluations keeps the contrast that DDIM loses.
     """
     if solver == "ddim":
-        return ddim_loop(eps, x, Schedule.respaced(num_steps, table))
-    return multistep_loop(eps, x, Schedule.by_noise(num_steps, table))
+        return ddim_loop(eps, x, Schedule.respaced(num_steps, table), clamp=clamp)
+    return multistep_loop(eps, x, Schedule.by_noise(num_steps, table), clamp=clamp)
 
 
 def ddim_from(eps: Eps, z: Tensor, noise: Tensor, alpha: float, schedule: Schedule) -> Tensor:

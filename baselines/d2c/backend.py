@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from baselines.common.autoencoder import Autoencoder, load_autoencoder
-from baselines.common.diffusion import Schedule, ddim_from, ddim_loop
+from baselines.common.choices import check_choices
+from baselines.common.diffusion import Schedule, Solver, ddim_from, linear_abar, solve
 from baselines.common.unet import PixelUNet, load_unet
 from fsig_bench.api import manifest_entry, upload, verified
 
@@ -30,7 +31,11 @@ class LatentBackend:
 
     autoencoder: Weights
     prior: Weights
+    solver: Solver  # from pure noise; the edit's partial way back is DDIM's
     device: str
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     @cached_property
     def _autoencoder(self) -> tuple[Autoencoder, Tensor, Tensor]:
@@ -45,8 +50,8 @@ class LatentBackend:
 
     @property
     def digest(self) -> str:
-        """sha256 of the prior's weights: with the noise, all that decides a latent."""
-        return str(manifest_entry(self.prior.weights)["sha256"])
+        """The prior's sha256 and the solver: with noise and steps, all that decides a latent."""
+        return f"{manifest_entry(self.prior.weights)['sha256']} {self.solver}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,10 +76,9 @@ class LatentBackend:
         return Schedule.respaced(num_steps)
 
     def denoise(self, noise: Tensor, num_steps: int) -> Tensor:
-        """DDIM from pure noise [n, c, r, r] to latents; unclamped, latents have no range."""
-        return ddim_loop(
-            self._prior.eps, upload(noise, self.device), self.schedule(num_steps), clamp=False
-        )
+        """Pure noise [n, c, r, r] to latents; unclamped, latents have no range."""
+        x, table = upload(noise, self.device), linear_abar()
+        return solve(self.solver, self._prior.eps, x, num_steps=num_steps, table=table, clamp=False)
 
     def denoise_from(self, z: Tensor, noise: Tensor, alpha: float, num_steps: int) -> Tensor:
         """Noises latents to abar = alpha, then DDIM back over the steps below it."""

@@ -150,7 +150,10 @@ def test_autoencoder_and_prior_and_backend(tmp_path, unet_config):
     assert same(first, second)
     record_in_manifest(first, {"command": "test"})
     backend = LatentBackend(
-        autoencoder=Weights(weights=str(whole)), prior=Weights(weights=str(first)), device="cpu"
+        autoencoder=Weights(weights=str(whole)),
+        prior=Weights(weights=str(first)),
+        solver="ddim",
+        device="cpu",
     )
     net, extra = load_autoencoder(whole, ("latent.mean", "latent.sd"))
     x = to_float(Blobs().pool(None))
@@ -163,6 +166,11 @@ def test_autoencoder_and_prior_and_backend(tmp_path, unet_config):
     torch.testing.assert_close(z.std((0, 2, 3)), torch.ones(4), atol=1e-2, rtol=0)
     noise = torch.randn(2, 4, 8, 8)
     assert torch.equal(backend.denoise(noise, 4), backend.denoise(noise, 4))
+    other = replace(backend, solver="dpmpp_2m")
+    assert not torch.equal(backend.denoise(noise, 4), other.denoise(noise, 4))
+    assert backend.digest != other.digest  # stored latents of one are not served to the other
+    # At two evaluations both solvers take DDIM's steps over the same timesteps.
+    torch.testing.assert_close(backend.denoise(noise, 2), other.denoise(noise, 2))
 
 
 def test_the_loss_falls(tmp_path):
