@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -50,6 +51,12 @@ class FaceworldPool:
         return self.labelled(work)["images"]
 
 
+@lru_cache(maxsize=8)
+def rendered(domain: str, split: str, indices: tuple[int, ...]) -> Tensor:
+    """uint8 [n, 3, 64, 64]; kept, since every cell of a sweep asks for the same source images."""
+    return render(domain, split, indices)[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FaceworldImages:
     """One domain's split, addressed by index without end."""
@@ -62,4 +69,4 @@ class FaceworldImages:
 
     def load(self, indices: Sequence[int]) -> Tensor:
         """uint8 [n, 3, 64, 64]."""
-        return render(self.domain, self.split, indices)[0]
+        return rendered(self.domain, self.split, tuple(indices)).clone()
