@@ -8,6 +8,7 @@ Writes the figures into the weights' manifest and the pictures of README and doc
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -34,21 +35,35 @@ from fsig_bench.runner.resolve import resolve
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import build_networks
 from fsig_bench.store.store import Store
+from tools.fidelity import describe, measure_edges
 
 N, N_REF = 2000, 2500
 NEAR = ("babies", "sunglasses", "sketches", "metfaces")
-# A source model alone, as a run of the harness; the weights that its distance speaks for.
+# A source model alone, as a run of the harness; where its settings name its weights.
 SOURCES = {
-    "diffusion": (["method=source"], "diffusion"),
+    "diffusion": (["method=source"], ("source",)),
     "GAN": (
         ["method=gan_inversion", "method.sample.kind=prior", "method.projector.steps=1", "k=1"],
-        "gan",
+        ("generator",),
     ),
     "latent prior": (
         ["method=d2c_prior", "method.unlabelled_count=200", "method.held_out_count=200", "k=100"],
-        "prior",
+        ("backend", "prior"),
     ),
 }
+
+
+def weights_of(cell: Cell, place: tuple[str, ...]) -> str:
+    """The weight file that a method's settings name under `place`."""
+    settings = cell.method.spec
+    for part in place:
+        settings = settings[part]
+    return str(settings["weights"])
+
+
+def rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    """To four decimals."""
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def _note(weights: str, quality: JsonDict) -> None:
@@ -76,6 +91,8 @@ def main() -> None:
     job = drawn["diffusion"][2]
     extractor = build_networks(job.protocol, resolve_device(job.place.device))[0]
 
+    assert isinstance(extractor, FactorReader)
+
     def features(images: Tensor) -> Tensor:
         return torch.cat([extractor.features(part) for part in images.split(100)])
 
@@ -99,8 +116,8 @@ def main() -> None:
     for name, value in (models | targets).items():
         table.add_row(name, f"{value:.2f}", f"{value / nearest:.3f}")
     console.print(table)
-    weights = str(Path(job.method.spec["source"]["weights"]).parent)
-    for name, (_, file) in SOURCES.items():
+    of_real = rounded(describe(render("adults", "reference", range(N))[0], extractor))
+    for name, (_, place) in SOURCES.items():
         quality = {
             "fd_to_adults": models[name],
             "fd_floor": floor,
@@ -109,14 +126,17 @@ def main() -> None:
             "n_fake": N,
             "n_real": N_REF,
         }
-        _note(f"{weights}/{file}.safetensors", quality)
+        fake, _, cell = drawn[name]
+        own = {"fidelity": rounded(describe(fake, extractor)), "fidelity_of_real": of_real}
+        _note(weights_of(cell, place), quality | own)
     _, rebuilt, latent = drawn["latent prior"]
     shots = latent.dataset.shots(latent.shots.k, 0)
     decibels = psnr(real=shots, fake=to_uint8(rebuilt)).mean()
-    seen = {"psnr_db_adults": round(float(decibels), 2), "n": len(shots)}
+    edges = measure_edges(to_uint8(rebuilt)) / measure_edges(shots)
+    seen = {"psnr_db_adults": float(decibels), "edges_over_real": edges, "n": len(shots)}
+    seen = rounded(seen)
     console.print(f"autoencoder: {seen}")
-    _note(f"{weights}/autoencoder.safetensors", seen)
-    assert isinstance(extractor, FactorReader)
+    _note(weights_of(latent, ("backend", "autoencoder")), seen)
     reader = held_out_quality(extractor)
     console.print(f"reader: domain accuracy {reader['domain_accuracy']}, R2 per visible factor:")
     worst_first = sorted(reader["r2"].items(), key=lambda p: p[1])

@@ -23,7 +23,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,68 +32,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from baselines.common.autoencoder import load_autoencoder
 from baselines.common.unet import PixelUNet, load_unet
 from fsig_bench.api import ROOT, to_float, to_uint8
-from fsig_bench.faceworld.reader import FactorReader, class_of
+from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
+from tools.fidelity import describe
 from tools.instrument import SOURCES, source_samples
 
 N_REAL = 2500
 KINDS = {"diffusion": "diffusion", "gan": "GAN", "prior": "latent prior"}  # as tools.instrument has
-TOP = 4  # rows above nearly every head
-PATCH = 16  # pixels
-FLAT = 2.0  # grey levels: standard deviation of a flat patch after 2x2 averaging
-STRONG = 40.0  # grey levels a pixel: a strong edge
-
-
-def grey(images: Tensor) -> Tensor:
-    """uint8 [n, 3, h, w] -> luminance [n, h, w], 0 to 255."""
-    return (images.float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
-
-
-def measure_nyquist(images: Tensor) -> float:
-    """Power of background rows at the Nyquist frequency over that at half to 7/8 of it.
-
-    Over the top rows, under a Hann window, which keeps the peak within two bins of its place. White
-    noise has 1, a checkerboard more.
-    """
-    rows = grey(images)[:, :TOP]
-    side = rows.shape[2]
-    centred = rows - rows.mean(2, keepdim=True)
-    power = torch.fft.rfft(centred * torch.hann_window(side)).abs().square().mean((0, 1))
-    return float(power[side // 2] / power[side // 4 : side * 7 // 16].mean())
-
-
-def measure_grain(images: Tensor) -> float:
-    """Root mean square difference of a pixel from its 2x2 square's mean, in grey levels.
-
-    Over flat 16x16 patches; flatness is judged on the squares' means, which see no checkerboard.
-    """
-    tiles = grey(images).unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH).reshape(-1, PATCH, PATCH)
-    means = F.avg_pool2d(tiles[:, None], 2)
-    flat = means.flatten(1).std(1) < FLAT
-    gap = tiles[:, None] - F.interpolate(means, scale_factor=2.0, mode="nearest")
-    return float(gap[flat].square().mean().sqrt())
-
-
-def measure_edges(images: Tensor) -> float:
-    """Share of pixels whose luminance changes by more than `STRONG` to its lower right."""
-    y = grey(images)
-    step = (y[:, 1:, 1:] - y[:, :-1, 1:]).square() + (y[:, 1:, 1:] - y[:, 1:, :-1]).square()
-    return float((step.sqrt() > STRONG).float().mean())
-
-
-def measure_residuals(images: Tensor, reader: FactorReader) -> tuple[float, float]:
-    """Median distance to the renderer's drawing from the factors read off the image.
-
-    Root mean square of pixels in grey levels, and distance in the reader's perceptual maps.
-    """
-    factors = reader.read(reader.features(images))[0]
-    redrawn = reader.redraw(factors, class_of("adults"))
-    gap = images.float() - redrawn.float()
-    rows = [reader.perceive(to_float(part)) for part in (images, redrawn)]
-    seen = (rows[0] - rows[1]).square().sum(1)
-    return float(gap.square().mean((1, 2, 3)).sqrt().median()), float(seen.median())
 
 
 def count_gflop(net: PixelUNet) -> float:
@@ -103,18 +49,6 @@ def count_gflop(net: PixelUNet) -> float:
     with FlopCounterMode(display=False) as counter:
         net.eps(torch.zeros(1, 3, side, side), 500)
     return counter.get_total_flops() / 1e9
-
-
-def describe(images: Tensor, reader: FactorReader) -> dict[str, float]:
-    """The figures that need no reference."""
-    pixels, seen = measure_residuals(images[:500], reader)
-    return {
-        "nyquist": measure_nyquist(images),
-        "grain": measure_grain(images),
-        "edges": measure_edges(images),
-        "residual_pixels": pixels,
-        "residual_seen": seen,
-    }
 
 
 def samples_of(kind: str, file: Path, autoencoder: Path | None, *, n: int, work: str) -> Tensor:
