@@ -83,10 +83,10 @@ stage_bench() {
 # Recipes in the order in which they build on each other; each continues from its checkpoint.
 stage_train() {
   local name own more rc=0
-  for name in diffusion_v2 autoencoder_v2 prior gan; do
+  for name in diffusion_v2 autoencoder_v2 prior gan_v2; do
     [ -f "$WORK/weights/$name.safetensors" ] && continue
     own=loop. more=()
-    [ $name = gan ] && own=
+    [ $name = gan_v2 ] && own=
     if [ $name = prior ]; then # of the new autoencoder's latents
       [ -f "$WORK/weights/autoencoder_v2.safetensors" ] || continue
       more=("autoencoder=$WORK/weights/autoencoder_v2.safetensors")
@@ -105,8 +105,8 @@ stage_grid() {
   if [ -n "${NEW_WEIGHTS:-}" ]; then
     [ -f "$WORK/weights/diffusion_v2.safetensors" ] &&
       words+=("suite.source.weights=$WORK/weights/diffusion_v2.safetensors")
-    [ -f "$WORK/weights/gan.safetensors" ] &&
-      words+=("suite.generator.weights=$WORK/weights/gan.safetensors")
+    [ -f "$WORK/weights/gan_v2.safetensors" ] &&
+      words+=("suite.generator.weights=$WORK/weights/gan_v2.safetensors")
   fi
   for part in "grid_main subset="{0..4} grid; do
     # The last seconds are for packing. A part is an experiment and, in the main one, a set of shots.
