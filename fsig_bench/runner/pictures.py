@@ -19,6 +19,7 @@ def write_pictures(folder: Path, cell: Cell, evidence: Evidence, store: Store) -
     from fsig_bench.pictures.grid import sample_grid
     from fsig_bench.pictures.nearest import visual_recall
     from fsig_bench.pictures.tsne import NAMES, tsne_coordinates, tsne_figure
+    from fsig_bench.runner.source_distance import kept_features
 
     method, policy = cell.method, cell.policy
     what = f"{method.label} on {cell.dataset.name}, {cell.shots.k} shots, seed {cell.seed}"
@@ -37,7 +38,7 @@ def write_pictures(folder: Path, cell: Cell, evidence: Evidence, store: Store) -
     limit = policy.tsne_points
     if source := cell.suite.source_images:
         pixels = instantiate(source, _convert_="all").load(range(limit))
-        features["source"] = evidence.extractor.features(pixels)
+        features["source"] = kept_features(pixels, evidence.extractor, cell, store)
     if evidence.real is not None:
         features["target"] = evidence.features("real")
     arrays = {role: f.numpy() for role, f in features.items()}

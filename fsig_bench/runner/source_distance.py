@@ -58,6 +58,15 @@ def is_own_folder(dataset: object) -> bool:
     return isinstance(dataset, ImageFolder) and not isinstance(dataset, PreparedFolder)
 
 
+def kept_features(images: Tensor, extractor: Extractor, cell: Cell, store: Store) -> Tensor:
+    """Features [n, d] in the protocol's network, computed once for all runs of a store."""
+    content = [pixels_sha256(images), key_content(cell.protocol.features)]
+    return store.cached_features(
+        digest([STAGE_VERSION, "kept_features", *content]),
+        lambda: in_batches(extractor.features, images, cell.place.batch_size).cpu(),
+    )
+
+
 def source_distance(cell: Cell, store: Store) -> JsonDict | None:
     """What a record says of it: the counts, and a sentence under `remark` if the shots lie far.
 
@@ -70,20 +79,13 @@ def source_distance(cell: Cell, store: Store) -> JsonDict | None:
     images = different_images(instantiate(spec, _convert_="all").load(range(SOURCE_IMAGES)))
     if len(images) < LEAST:
         return None
-    network = cell.protocol.features
     device = resolve_device(cell.place.device)
-    extractor: Extractor = instantiate(with_device(network, device), _convert_="all")
-
-    def features(images: Tensor) -> Tensor:
-        key = [STAGE_VERSION, "source_distance", pixels_sha256(images), key_content(network)]
-        return store.cached_features(
-            digest(key),
-            lambda: in_batches(extractor.features, images, cell.place.batch_size).cpu(),
-        )
-
+    network = with_device(cell.protocol.features, device)
+    extractor: Extractor = instantiate(network, _convert_="all")
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     with precision_policy("fp32", device):
-        beyond, ratio = shots_beyond(features(shots), features(images))
+        known, own = (kept_features(x, extractor, cell, store) for x in (images, shots))
+        beyond, ratio = shots_beyond(own, known)
     found = {
         "features": extractor.name,
         "shots_beyond": beyond,

@@ -8,7 +8,12 @@ from PIL import Image
 
 from fsig_bench.faceworld.render import render
 from fsig_bench.report.terminal import warnings
-from fsig_bench.runner.source_distance import different_images, shots_beyond, source_distance
+from fsig_bench.runner.source_distance import (
+    different_images,
+    kept_features,
+    shots_beyond,
+    source_distance,
+)
 from fsig_bench.store.store import Store
 
 
@@ -75,3 +80,29 @@ def test_features_are_computed_once(tmp_path, monkeypatch):
         "fsig_bench.runner.source_distance.in_batches", lambda *a: pytest.fail("computed again")
     )
     assert source_distance(cell, store) == first
+
+
+class Counting:
+    """A feature network that counts its images."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def features(self, images):
+        self.seen += len(images)
+        return images.float().mean((2, 3))
+
+
+def test_features_are_computed_once_for_a_network_and_images(tmp_path):
+    cell, network = make_cell("method=copy", "dataset=babies"), Counting()
+    images = render("adults", "source", range(3))[0]
+
+    def kept(of, place=cell):
+        return kept_features(of, network, place, Store(tmp_path))
+
+    torch.testing.assert_close(kept(images), images.float().mean((2, 3)))
+    assert torch.equal(kept(images), kept(images)) and network.seen == 3
+    kept(images.flip(0))
+    assert network.seen == 6
+    kept(images, make_cell("method=copy", "dataset=babies", "network@suite.extractor=random_trunk"))
+    assert network.seen == 9
