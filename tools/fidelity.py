@@ -23,17 +23,20 @@ def grey(images: Tensor) -> Tensor:
     return (images.float() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
 
 
-def measure_nyquist(images: Tensor) -> float:
-    """Power of background rows at the Nyquist frequency over that at half to 7/8 of it.
+def measure_nyquist(images: Tensor) -> tuple[float, float]:
+    """Power of background rows at the Nyquist frequency over that at half to 7/8 of it; amplitude.
 
     Over the top rows, under a Hann window, which keeps the peak within two bins of its place. White
-    noise has 1, a checkerboard more.
+    noise has a ratio of 1, a checkerboard more. The amplitude, in grey levels, is that of columns
+    that alternate by as much: a level more in one column and a level less in the next have 1.
     """
     rows = grey(images)[:, :TOP]
     side = rows.shape[2]
     centred = rows - rows.mean(2, keepdim=True)
     power = torch.fft.rfft(centred * torch.hann_window(side)).abs().square().mean((0, 1))
-    return float(power[side // 2] / power[side // 4 : side * 7 // 16].mean())
+    peak = power[side // 2]
+    ratio = peak / power[side // 4 : side * 7 // 16].mean()
+    return float(ratio), float(peak.sqrt() / (side / 2))  # the window's sum is half of its width
 
 
 def measure_grain(images: Tensor) -> float:
@@ -71,8 +74,10 @@ def measure_residuals(images: Tensor, reader: FactorReader) -> tuple[float, floa
 def describe(images: Tensor, reader: FactorReader) -> dict[str, float]:
     """The figures that need no reference."""
     pixels, seen = measure_residuals(images[:500], reader)
+    ratio, amplitude = measure_nyquist(images)
     return {
-        "nyquist": measure_nyquist(images),
+        "nyquist": ratio,
+        "nyquist_grey": amplitude,
         "grain": measure_grain(images),
         "edges": measure_edges(images),
         "residual_pixels": pixels,
