@@ -164,12 +164,19 @@ def _with_departures(
     now = compose_parts(head)["protocol"].get("version")
     then = config.get("protocol", {}).get("version")
     moved = now != then
+    lent = _lent(compose_parts(head))
     for part in PARTS:
-        if moved and part in ("suite", "protocol"):
+        own, default = config.get(part, {}), compose_parts((*head, *words))[part]
+        if part == "suite" and moved:  # its networks of metrics belong to the protocol
+            own, default = ({k: v[k] for k in lent if k in v} for v in (own, default))
+        elif part == "protocol" and moved:
             continue
+        elif part == "method":  # what a suite lends is set in the suite
+            own, default = (
+                {k: x for k, x in v.items() if k not in lent.values()} for v in (own, default)
+            )
         deletes = part != "suite"  # newer code offers more in a suite than a record can hold
-        default = compose_parts((*head, *words))[part]
-        words += tuple(departures(config.get(part, {}), default, part, deletes=deletes))
+        words += tuple(departures(own, default, part, deletes=deletes))
     if moved:
         return words, (
             f"The run was scored under version {then} of its protocol, this code has version "
@@ -181,6 +188,16 @@ def _with_departures(
         if left:
             return words, f"Not restored by these words: {', '.join(left)}."
     return words, None
+
+
+def _lent(config: Json) -> dict[str, str]:
+    """Parts of the suite that the method's YAML takes over, and their names in the method."""
+    return {
+        name: key
+        for name, part in config["suite"].items()
+        for key, node in config["method"].items()
+        if isinstance(part, Mapping) and node == part
+    }
 
 
 def _elsewhere(record: Record) -> str:

@@ -231,6 +231,8 @@ class TestCommand:
         record = reference(method)
         command = rerun_command(record)
         assert command.note and "version 3 of its protocol" in command.note  # as committed
+        first = "suite.source.weights=baselines/weights/mini/diffusion.safetensors"
+        assert (first in command.words) == ("source" in record["config"]["method"])
         assert shlex.split(command.text)[:3] == ["python", "-m", "fsig_bench"]
         cell = make_cell(*shlex.split(command.text)[3:])
         assert {k: v for k, v in cell.identity.items() if k != "draw"}.items() <= record.items()
@@ -246,6 +248,8 @@ class TestCommand:
             ("method=copy", "~protocol.metrics.kid", "protocol.samples=100"),
             ("method=source", "+protocol.metrics.fd.extra={a: [1, 1.0, null, 'x y']}"),
             ("method=copy", "suite.shard_size=20"),
+            ("method=crdi", "suite.source.weights=baselines/weights/mini/diffusion.safetensors"),
+            ("method=d2c", "suite.latent_backend.solver=ddim"),
         ],
     )
     def test_it_carries_changed_settings(self, words):
