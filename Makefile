@@ -14,7 +14,7 @@ test: .venv/.test
 	$(MAKE) --no-print-directory -j 2 lint pytest
 
 pytest: .venv/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.test
 	$(BIN)/ruff check .
