@@ -19,7 +19,7 @@ def write_pictures(folder: Path, cell: Cell, evidence: Evidence, store: Store) -
     from fsig_bench.pictures.grid import sample_grid
     from fsig_bench.pictures.nearest import visual_recall
     from fsig_bench.pictures.tsne import NAMES, tsne_coordinates, tsne_figure
-    from fsig_bench.runner.source_distance import kept_features
+    from fsig_bench.runner.score import kept_features
 
     method, policy = cell.method, cell.policy
     what = f"{method.label} on {cell.dataset.name}, {cell.shots.k} shots, seed {cell.seed}"

@@ -18,7 +18,7 @@ from fsig_bench.api.types import Perceptual
 from fsig_bench.console import Bar
 from fsig_bench.data.native import read_again
 from fsig_bench.metrics.base import DiskCache, Evidence, Metric, unmet_need
-from fsig_bench.networks.base import Extractor, LazyImages
+from fsig_bench.networks.base import Extractor, LazyImages, in_batches
 from fsig_bench.runner.build import computing, with_device
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import resolve_device
@@ -170,6 +170,24 @@ def caches_in(
         return disk_cache
 
     return disk_cache_of
+
+
+def kept_features(images: Tensor, extractor: Extractor, cell: Cell, store: Store) -> Tensor:
+    """Features [n, d] in the protocol's feature network, computed once for all runs of a store.
+
+    Args:
+        images: uint8 [n, 3, h, w], whatever their role.
+        extractor: the protocol's feature network.
+        cell: names the network, and holds the batch size.
+        store: where they are kept.
+    """
+    keep = caches_in(store, {"images": images}, perceptual=cell.protocol.perceptual)
+    return keep(cell.protocol.features)(
+        lambda: in_batches(extractor.features, images, cell.place.batch_size),
+        what="features",
+        roles=["images"],
+        networks=["features"],
+    )
 
 
 def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:

@@ -12,16 +12,14 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
-from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.data.folder import ImageFolder
 from fsig_bench.data.prepared import PreparedFolder
-from fsig_bench.networks.base import Extractor, in_batches
+from fsig_bench.networks.base import Extractor
 from fsig_bench.runner.build import with_device
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import precision_policy, resolve_device
-from fsig_bench.runner.keys import key_content
-from fsig_bench.store.keys import STAGE_VERSION, digest
+from fsig_bench.runner.score import kept_features
 from fsig_bench.store.store import Store
 
 SOURCE_IMAGES = 400  # half of them are looked up, half measured
@@ -56,15 +54,6 @@ def different_images(images: Tensor) -> Tensor:
 def is_own_folder(dataset: object) -> bool:
     """Whether a dataset is a folder of the user's own, not a set that the harness knows."""
     return isinstance(dataset, ImageFolder) and not isinstance(dataset, PreparedFolder)
-
-
-def kept_features(images: Tensor, extractor: Extractor, cell: Cell, store: Store) -> Tensor:
-    """Features [n, d] in the protocol's network, computed once for all runs of a store."""
-    content = [pixels_sha256(images), key_content(cell.protocol.features)]
-    return store.cached_features(
-        digest([STAGE_VERSION, "kept_features", *content]),
-        lambda: in_batches(extractor.features, images, cell.place.batch_size).cpu(),
-    )
 
 
 def source_distance(cell: Cell, store: Store) -> JsonDict | None:

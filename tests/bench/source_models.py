@@ -1,6 +1,7 @@
 """How good is a source model of the mini suite?
 
     python tests/bench/source_models.py diffusion FILE [--n 2000] [--work DIR] [--sheet PNG]
+    python tests/bench/source_models.py diffusion FILE --words method.num_steps=25
     python tests/bench/source_models.py gan FILE
     python tests/bench/source_models.py prior FILE --autoencoder FILE
     python tests/bench/source_models.py autoencoder FILE [--n 500]
@@ -11,7 +12,7 @@ residual; for the diffusion model also the cost of a forward. For an autoencoder
 `adults`: decibels, and the same figures of what it rebuilds. Real images' own figures stand beside
 them. FILE is one that `python -m baselines.pretrain` wrote, with its manifest. With `--work`, a
 results folder, samples are kept and a stopped run continues; `--sheet` shows 200 unselected images,
-100 of them real.
+100 of them real. `--words` are further words of the run that draws the samples.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,7 +53,9 @@ def count_gflop(net: PixelUNet) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def samples_of(kind: str, file: Path, autoencoder: Path | None, *, n: int, work: str) -> Tensor:
+def samples_of(
+    kind: str, file: Path, autoencoder: Path | None, words: Sequence[str], *, n: int, work: str
+) -> Tensor:
     """uint8 [n, 3, 64, 64] of a source model, as the harness draws it and keeps it in `work`."""
     places: dict[str, dict[str, Path | None]] = {
         "diffusion": {"suite.source.weights": file},
@@ -62,7 +66,7 @@ def samples_of(kind: str, file: Path, autoencoder: Path | None, *, n: int, work:
         },
     }
     own = [f"{key}='{path.resolve()}'" for key, path in places[kind].items() if path]
-    return source_samples([*SOURCES[kind][0], *own], work, n)[0]
+    return source_samples([*SOURCES[kind][0], *own, *words], work, n)[0]
 
 
 def rebuilt(file: Path, n: int) -> tuple[Tensor, float]:
@@ -83,6 +87,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--words", nargs="*", default=[])
     args = parser.parse_args()
     if args.kind == "prior" and args.autoencoder is None:
         parser.error("a prior needs --autoencoder FILE")
@@ -97,7 +102,8 @@ def main() -> None:
         kind = KINDS[args.kind]
         with TemporaryDirectory() as folder:
             work = args.work or folder
-            fake = samples_of(kind, args.file, args.autoencoder, n=args.n, work=str(work))
+            own = kind, args.file, args.autoencoder, args.words
+            fake = samples_of(*own, n=args.n, work=str(work))
     real = render("adults", "reference", range(N_REAL))[0]
     features = [torch.cat([reader.features(x) for x in s.split(100)]) for s in (real, fake)]
     found["fd"] = frechet_distance(real=features[0], fake=features[1])

@@ -8,12 +8,8 @@ from PIL import Image
 
 from fsig_bench.faceworld.render import render
 from fsig_bench.report.terminal import warnings
-from fsig_bench.runner.source_distance import (
-    different_images,
-    kept_features,
-    shots_beyond,
-    source_distance,
-)
+from fsig_bench.runner.score import kept_features
+from fsig_bench.runner.source_distance import different_images, shots_beyond, source_distance
 from fsig_bench.store.store import Store
 
 
@@ -77,7 +73,7 @@ def test_features_are_computed_once(tmp_path, monkeypatch):
     cell = cell_of(write(tmp_path / "own", stripes()))
     first = source_distance(cell, store)
     monkeypatch.setattr(
-        "fsig_bench.runner.source_distance.in_batches", lambda *a: pytest.fail("computed again")
+        "fsig_bench.runner.score.in_batches", lambda *a: pytest.fail("computed again")
     )
     assert source_distance(cell, store) == first
 
@@ -93,7 +89,7 @@ class Counting:
         return images.float().mean((2, 3))
 
 
-def test_features_are_computed_once_for_a_network_and_images(tmp_path):
+def test_kept_features_belong_to_a_network_and_to_images(tmp_path):
     cell, network = make_cell("method=copy", "dataset=babies"), Counting()
     images = render("adults", "source", range(3))[0]
 
