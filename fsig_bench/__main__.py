@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import MutableMapping
 from importlib import import_module
 
 from fsig_bench.help import WORDS, asks_for_help, nearest, usage, word_usage
@@ -15,6 +16,7 @@ def main(words: list[str] | None = None) -> int:
     Args:
         words: what follows the program's name; None: those of this process.
     """
+    shorten_waits(os.environ)
     try:
         return dispatch(sys.argv[1:] if words is None else words)
     except KeyboardInterrupt:  # before a room could say what goes on
@@ -23,6 +25,17 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         sys.stdout = open(os.devnull, "w")
         return 141  # 128 + SIGPIPE
+
+
+def shorten_waits(environment: MutableMapping[str, str]) -> None:
+    """Lets a thread sleep soon when it waits for one that another program keeps off its core.
+
+    GNU's OpenMP reads this when torch is imported, and without it a thread waits about a thousand
+    times as long before it sleeps. Settings of the user's stay. tests/bench/openmp_waits.py
+    measures what it is worth.
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def dispatch(words: list[str]) -> int:

@@ -126,6 +126,23 @@ def test_a_mistake_in_one_cell_of_a_sweep_leaves_the_others():
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    "given, count",
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_waits_of_threads_are_short_before_torch_comes_unless_the_user_sets_them(given, count):
+    text = (
+        "import os, sys, fsig_bench.__main__ as program; program.main(['--help']);"
+        "print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | given
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == f"{count} False", done.stderr
+
+
 @pytest.mark.parametrize("mode", [[], ["-m"], ["workers=2"]], ids=["run", "sweep", "workers"])
 def test_an_interrupt_is_one_line_and_says_how_to_go_on(mode, tmp_path):
     words = [*mode, "method=source", "dataset=babies", "controls=[]", "num_images=20000"]
