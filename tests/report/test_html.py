@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.pictures.tsne import tsne_coordinates, tsne_figure
-from fsig_bench.report.html.build import write_report
+from fsig_bench.report.html.build import ASSETS, write_report
 from fsig_bench.report.html.links import run_page
 from fsig_bench.report.html.plots import SHOWN, make_curves, read_points
 from fsig_bench.report.html.rows import make_rows, setting_id
@@ -156,9 +156,7 @@ def test_hostile_names_are_shown_as_text(tmp_path):
     for path in out.rglob("*.html"):
         page = Page(path)
         for own in page.all("script"):
-            assert own.get("type") == "application/json" or own["src"].endswith(
-                ("report.js", "theme.js")
-            )
+            assert own.get("type") == "application/json" or own["src"].rsplit("/")[-1] in ASSETS
         assert not [own for own in page.all("img") if own.get("src") == "x"]
         assert not [k for _, own in page.tags for k in own if k.startswith("on")]
     assert BAD in Page(out / run_page(record)).text

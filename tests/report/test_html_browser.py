@@ -1,10 +1,12 @@
 """The HTML report in a browser, opened from disk."""
 
 import shutil
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from html_helpers import altered, leave, reference
+from PIL import Image
 
 from fsig_bench.report.html.build import write_report
 from fsig_bench.report.html.links import run_page
@@ -50,6 +52,12 @@ def report(tmp_path_factory):
     return write_report(
         [*own, other], results=results, out=tmp_path_factory.mktemp("out") / "report"
     )
+
+
+def mean_red(shown):
+    """The mean of what the screen shows in the red channel."""
+    image = Image.open(BytesIO(shown.screenshot())).convert("RGB")
+    return image.resize((1, 1)).getpixel((0, 0))[0]
 
 
 def column(page, number):
@@ -177,12 +185,7 @@ def test_the_point_shows_its_own_image(page, report):
     point.dispatch_event("pointerover")
     shown = page.locator(".shown .tile")
     page.wait_for_function("i => i.complete", arg=shown.locator("img").element_handle())
-    from io import BytesIO
-
-    from PIL import Image
-
-    red = Image.open(BytesIO(shown.screenshot())).convert("RGB").resize((1, 1)).getpixel((0, 0))[0]
-    assert abs(red - int(point.get_attribute("data-i"))) <= 3
+    assert abs(mean_red(shown) - int(point.get_attribute("data-i"))) <= 3
 
 
 def test_the_plot_by_keyboard(page, report):
@@ -213,6 +216,45 @@ def test_two_runs_side_by_side(page, report):
     for image in images.all():
         page.wait_for_function("i => i.complete", arg=image.element_handle())
         assert image.evaluate("i => i.naturalWidth") > 0
+
+
+def magnified(page):
+    names = page.locator(".magnifier img").evaluate_all("all => all.map(i => i.alt)")
+    return page.text_content(".magnifier output"), names
+
+
+def test_a_pair_is_magnified_and_the_arrows_go_on(page, report):
+    page.goto((report.parent / "compare.html").as_uri())
+    page.locator("#couples button").nth(7).press("Enter")
+    seen = ["CRDI, seed 0, image 7", "GAN inversion, seed 0, image 7"]
+    assert magnified(page) == ("Image 7 (0 to 99)", seen)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert magnified(page)[0] == "Image 8 (0 to 99)"
+    shown = page.locator(".magnifier .tile").first
+    page.wait_for_function("i => i.complete", arg=shown.locator("img").element_handle())
+    assert shown.bounding_box()["width"] == 320
+    assert abs(mean_red(shown) - 8) <= 3  # the image's own index
+    page.keyboard.press("Escape")
+    assert not page.locator(".magnifier").is_visible()
+
+
+def test_a_click_on_a_strip_magnifies_that_image_of_all_methods(page, report):
+    page.goto((report.parent / run_page(reference("crdi"))).as_uri())
+    strip = page.locator(".strip-row:not(.shots) img.strip").first
+    strip.scroll_into_view_if_needed()
+    box = strip.bounding_box()
+    strip.click(position={"x": box["width"] * 2.5 / 8, "y": box["height"] / 2})
+    text, names = magnified(page)
+    assert text == "Image 2 (0 to 7)"
+    assert names == ["CRDI, image 2", "GAN inversion, image 2"]
+    assert abs(mean_red(page.locator(".magnifier .tile").first) - 2) <= 3
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Magnify").press("Enter")
+    assert magnified(page)[0] == "Image 0 (0 to 7)"
+    page.get_by_role("button", name="Previous").click()
+    assert magnified(page)[0] == "Image 0 (0 to 7)"
 
 
 def test_theme_is_chosen_and_kept(page, report):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 HERE = Path(__file__).parent
+ASSETS = ("style.css", "theme.js", "tiles.js", "index.js", "tsne.js", "compare.js")
 GENERATOR_TAG = '<meta name="generator" content="fsig_bench">'
 UNFINISHED_PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">{GENERATOR_TAG}<title>Unfinished report</title></head>
@@ -134,7 +135,7 @@ def write_report(
         text = pages.get_template(template).render(root=root, here=name, **values)
         write(name, text.encode())
 
-    for name in ("style.css", "report.js", "theme.js"):
+    for name in ASSETS:
         write(f"assets/{name}", (HERE / name).read_bytes())
     table, pending = make_rows(records, cards), unfinished_runs(results)
     outputs = Outputs(

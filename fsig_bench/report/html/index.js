@@ -1,31 +1,7 @@
 "use strict";
-// Sorting, filters, pivot, t-SNE and side-by-side. State of the index lives in the URL's hash.
+// The first page: its overview, sorting, filters and pivot. Its state lives in the URL's hash.
 (() => {
-  const $ = (id) => document.getElementById(id);
-  const make = (tag, fields = {}, ...children) => {
-    const node = Object.assign(document.createElement(tag), fields);
-    node.append(...children);
-    return node;
-  };
-  const json = (id) => JSON.parse($(id).textContent);
-
-  // ---- one image of a sheet ----------------------------------------------------------------
-  const up = document.body.dataset.root;
-  const tile = (sheet, index, size, alt) => {
-    const scale = size / sheet.tile;
-    const img = make("img", { src: up + sheet.path, alt, decoding: "async" });
-    const rows = Math.ceil(sheet.count / sheet.columns);
-    img.style.width = `${sheet.columns * size}px`;
-    img.style.height = `${rows * size}px`;
-    img.style.left = `${-(index % sheet.columns) * size}px`;
-    img.style.top = `${-Math.floor(index / sheet.columns) * size}px`;
-    if (scale < 1) img.style.imageRendering = "auto";
-    const box = make("span", { className: "tile" }, img);
-    box.style.width = box.style.height = `${size}px`;
-    return box;
-  };
-
-  // ---- index: long table, filters, pivot -----------------------------------------------------
+  const { $, make, json } = fsig;
   const long = $("long");
   if (long) {
     const settings = json("settings");
@@ -180,95 +156,5 @@
     addEventListener("hashchange", read);
     read();
     if (!location.hash.includes("=")) show();
-  }
-
-  // ---- a run: t-SNE with images --------------------------------------------------------------
-  const plane = document.querySelector(".plane");
-  if (plane) {
-    const sheets = json("sheets"), shown = document.querySelector(".shown");
-    const points = [...plane.querySelectorAll("use[data-r]")];
-    const at = (p) => [Number(p.getAttribute("x")), Number(p.getAttribute("y"))];
-    let current = null;
-    const choose = (point) => {
-      if (!point || point === current) return;
-      current?.classList.remove("on");
-      current = point;
-      point.classList.add("on");
-      const { r, i, t } = point.dataset;
-      const text = `${r}, image ${i}`;
-      const picture = t === undefined ? [] : [tile(sheets[r], Number(t), 160, text)];
-      shown.replaceChildren(...picture, make("p", { textContent: picture.length ? text : `${text}: no image here` }));
-    };
-    const live = () => points.filter((p) => !p.hasAttribute("display"));
-    plane.addEventListener("pointerover", (e) => choose(e.target.closest("use[data-r]")));
-    plane.addEventListener("click", (e) => choose(e.target.closest("use[data-r]")));
-    plane.addEventListener("focus", () => { if (!current) choose(live()[0]); });
-    // An arrow goes to the nearest point within 45 degrees of its direction.
-    const ways = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
-    plane.addEventListener("keydown", (e) => {
-      const way = ways[e.key];
-      if (!way) return;
-      e.preventDefault();
-      if (!current) return choose(live()[0]);
-      const [x, y] = at(current);
-      let best = null, least = Infinity;
-      for (const p of live()) {
-        const [dx, dy] = [at(p)[0] - x, at(p)[1] - y];
-        const along = dx * way[0] + dy * way[1], across = Math.abs(dx * way[1]) + Math.abs(dy * way[0]);
-        const far = along + 2 * across;
-        if (p !== current && along > 0 && along >= across && far < least) [best, least] = [p, far];
-      }
-      choose(best);
-    });
-    document.querySelectorAll("[data-role]").forEach((box) => box.addEventListener("change", () => {
-      points.filter((p) => p.dataset.r === box.dataset.role).forEach((p) =>
-        box.checked ? p.removeAttribute("display") : p.setAttribute("display", "none"));
-    }));
-  }
-
-  // ---- two runs side by side -----------------------------------------------------------------
-  if ($("groups")) {
-    const groups = json("groups"), sides = [$("left"), $("right")];
-    const draw = () => {
-      const runs = groups[$("group").value].runs;
-      const [a, b] = sides.map((s) => runs[s.value]);
-      const count = Math.min(a.sheet.count, b.sheet.count);
-      const link = (run) => make("a", { href: run.page, textContent: run.label });
-      $("pair-status").replaceChildren("Left: ", link(a), "; right: ", link(b), `; images 0 to ${count - 1}.`);
-      if (a.seed !== b.seed) $("pair-status").append(" The seeds differ, so equal indices share no random draws.");
-      $("couples").replaceChildren(...Array.from({ length: count }, (_, i) => make("li", {},
-        make("span", { textContent: i }), tile(a.sheet, i, 96, `${a.label}, image ${i}`),
-        tile(b.sheet, i, 96, `${b.label}, image ${i}`))));
-      const shots = groups[$("group").value].shots;
-      $("pair-shots").replaceChildren(...typeof shots === "string"
-        ? [`The shots cannot be shown here: ${shots}.`]
-        : Array.from({ length: shots.count }, (_, i) => tile(shots, i, 64, `shot ${i}`)));
-      const numbers = [a, b].map((run) => new Map(run.numbers));
-      const names = [...new Map([...a.numbers, ...b.numbers]).keys()];
-      const head = (text, n) => make("th", { scope: "col", className: n ? "n" : "", textContent: text });
-      $("pair-numbers").replaceChildren(
-        make("thead", {}, make("tr", {}, head("Run"), ...names.map((n) => head(n, true)))),
-        make("tbody", {}, ...[a, b].map((run, i) => make("tr", {},
-          make("th", { scope: "row", textContent: run.label }),
-          ...names.map((n) => make("td", { className: "n", textContent: numbers[i].get(n) ?? "-" }))))));
-      $("pair-rules").textContent = a.setting === b.setting ? `Both were scored under ${a.setting}.`
-        : `The numbers do not compare: left ${a.setting}; right ${b.setting}.`;
-      const words = { group: $("group").value, left: sides[0].value, right: sides[1].value };
-      history.replaceState(null, "", `#${new URLSearchParams(words)}`);
-    };
-    const fill = (left, right) => {
-      const runs = groups[$("group").value].runs;
-      sides.forEach((s) => s.replaceChildren(...runs.map((r, i) => make("option", { value: i, textContent: r.label }))));
-      const other = runs.findIndex((r, i) => i && r.seed === runs[0].seed && r.sheet.path !== runs[0].sheet.path);
-      sides[0].value = runs[left] ? left : 0;
-      sides[1].value = runs[right] ? right : Math.max(other, 1);
-      draw();
-    };
-    const words = new URLSearchParams(location.hash.slice(1));
-    if (groups[words.get("group")]) $("group").value = words.get("group");
-    $("group").addEventListener("change", () => fill());
-    sides.forEach((s) => s.addEventListener("change", draw));
-    $("pair-controls").addEventListener("submit", (e) => e.preventDefault());
-    fill(words.get("left"), words.get("right"));
   }
 })();
