@@ -30,9 +30,8 @@ def main(words: list[str] | None = None) -> int:
 def shorten_waits(environment: MutableMapping[str, str]) -> None:
     """Lets a thread sleep soon when it waits for one that another program keeps off its core.
 
-    GNU's OpenMP reads this when torch is imported, and without it a thread waits about a thousand
-    times as long before it sleeps. Settings of the user's stay. tests/bench/openmp_waits.py
-    measures what it is worth.
+    GNU's OpenMP reads GOMP_SPINCOUNT when torch is imported; its own value is 300,000. A user's
+    settings stay. tests/bench/openmp_waits.py measures what this is worth.
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", "1000")

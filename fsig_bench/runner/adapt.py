@@ -25,6 +25,7 @@ def adapt(
     *,
     key: str | None = None,
     curve: Curve | None = None,
+    title: str | None = None,
     wait: bool = True,
 ) -> tuple[State, float]:
     """Returns the state and the seconds it took, from the store or made now.
@@ -38,32 +39,33 @@ def adapt(
         store: keeps the state.
         key: the state's key, if it is not the cell's own.
         curve: receives each point of the adaptation curve.
+        title: of the stage on the screen, if it is not that of the cell's own adaptation.
         wait: whether to wait for another process that makes this state.
 
     Raises:
         Busy: another process makes this state and `wait` is false.
     """
-    key = key or cell.adapt_key
+    key, title = key or cell.adapt_key, title or f"adapt {cell.label}"
     found = store.load_state(key)
     barrier()  # every process has looked: from here on they do the same
     if found:
         return found
     if process.rank() > 0:
-        return _adapt(cell, method, store, key, curve)
+        return _adapt(cell, method, store, key, curve, title)
     with store.locked(f"adapt-{key[:16]}", what=f"adapt {cell.label}", wait=wait):
         if process.size() == 1 and (found := store.load_state(key)):
             return found  # another process has made it meanwhile
-        return _adapt(cell, method, store, key, curve)
+        return _adapt(cell, method, store, key, curve, title)
 
 
 def _adapt(
-    cell: Cell, method: Method, store: Store, key: str, curve: Curve | None
+    cell: Cell, method: Method, store: Store, key: str, curve: Curve | None, title: str
 ) -> tuple[State, float]:
     shares_steps = isinstance(method, AdaptsInTeam) and method.adapts_in_team
     if process.rank() == 0 or shares_steps:
         shots = to_float(cell.dataset.shots(cell.shots.k, cell.shots.subset))
         policy = cell.precision.adapt
-        with Bar(f"adapt {cell.label}", 1, "steps") as bar:
+        with Bar(title, 1, "steps") as bar:
             progress = StageProgress(
                 store, key, bar, cell.policy.checkpoint_s, curve, policy, marks(cell.method.spec)
             )

@@ -72,7 +72,8 @@ def reconstruct(cell: Cell, store: Store, evidence: Evidence, *, wait: bool = Tr
     for label, variant, key in variants(cell):
         method = build_method(variant.method, variant.place)
         assert isinstance(method, Reconstructs)
-        state, _ = adapt(variant, method, store, key=key, wait=wait)
+        title = f"rebuild the shots, {label}"
+        state, _ = adapt(variant, method, store, key=key, title=title, wait=wait)
         with computing(cell.place, cell.precision.sample):
             images = to_uint8(method.reconstruct(state))
         db = [min(v, 99.0) for v in psnr(real=shots, fake=images).tolist()]

@@ -257,6 +257,14 @@ def test_a_click_on_a_strip_magnifies_that_image_of_all_methods(page, report):
     assert magnified(page)[0] == "Image 0 (0 to 7)"
 
 
+def test_nothing_is_magnified_when_all_methods_are_hidden(page, report):
+    page.goto(report.as_uri())
+    for box in page.locator(".view:visible .keys input").all():
+        box.uncheck()
+    page.get_by_role("button", name="Magnify").first.click()
+    assert page.locator(".magnifier").count() == 0
+
+
 def test_theme_is_chosen_and_kept(page, report):
     page.goto(report.as_uri())
     paper = "getComputedStyle(document.body).backgroundColor"

@@ -69,7 +69,7 @@ const fsig = (() => {
       return { sheet, label: img.dataset.label };
     };
     if (!strips().length) continue;
-    const open = (index) => magnify(strips().map(row), index);
+    const open = (index) => { if (strips().length) magnify(strips().map(row), index); };
     block.prepend(make("button", { type: "button", className: "magnify", textContent: "Magnify", onclick: () => open(0) }));
     block.addEventListener("click", (e) => {
       if (!e.target.matches("img.strip")) return;
