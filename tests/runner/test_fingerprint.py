@@ -58,6 +58,8 @@ def mine(tmp_path, monkeypatch, request):
     (tmp_path / "helper_of_mine.py").write_text("SHADE = 1.0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(sys.modules, "no_such", None)
+    # Python takes a module's bytecode for its own if the source has the same second and length.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def edit(old, new, file=f"{name}.py"):
         path = tmp_path / file
