@@ -11,11 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from baselines.common.autoencoder import load_autoencoder
@@ -23,7 +25,15 @@ from baselines.common.diffusion import linear_abar
 from baselines.common.unet import PixelUNet, save_unet
 from baselines.common.variational import Tables, at
 from baselines.pretrain.loop import ImageSource, Loop
-from fsig_bench.api import Json, JsonDict, generator, to_float, verified
+from fsig_bench.api import (
+    Json,
+    JsonDict,
+    generator,
+    sha256_of,
+    to_float,
+    verified,
+    write_safetensors,
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,21 @@ class _Latents:
     weights: str
     device: str
 
-    @torch.no_grad()
     def pool(self, work: Path) -> Tensor:
-        net, extra = load_autoencoder(verified(self.weights), ("latent.mean", "latent.sd"))
+        """float32 [2 size, c, h, w], standardised; kept in `work` for a run that continues."""
+        images, weights = self.images.pool(work), verified(self.weights)
+        inputs = sha256(images.numpy().tobytes() + sha256_of(weights).encode()).hexdigest()
+        path = work / f"latents-{inputs[:16]}.safetensors"
+        if not path.exists():
+            write_safetensors(path, {"latents": self._encode(images, weights)}, {})
+        return load_file(path)["latents"]
+
+    @torch.no_grad()
+    def _encode(self, images: Tensor, weights: Path) -> Tensor:
+        net, extra = load_autoencoder(weights, ("latent.mean", "latent.sd"))
         net = net.to(self.device)
         mean, sd = (a[None, :, None, None] for a in extra.values())
-        parts = self.images.pool(work).split(200)
+        parts = images.split(200)
         seen = chain(parts, (part.flip(3) for part in parts))
         z = torch.cat([net.encode(to_float(part).to(self.device)).cpu() for part in seen])
         return (z - mean) / sd

@@ -224,6 +224,35 @@ def test_the_paper_scale_sizes_are_those_of_the_code():
     assert sides == [1] and unet.net.mid_block.attentions[0].heads == 1
 
 
+def test_a_prior_that_continues_encodes_no_image_again(tmp_path, unet_config, monkeypatch):
+    whole = tmp_path / "ae.safetensors"
+    autoencoder().run(whole, tmp_path / "ae")
+    record_in_manifest(whole, {"command": "test"})
+    unet = unet_config | {"sample_size": 8, "in_channels": 4, "out_channels": 4}
+
+    def run(work, weights):
+        return PriorRecipe(
+            images=Blobs(), autoencoder=str(weights), unet=unet, inner="v", loop=LOOP
+        ).run(tmp_path / "out.safetensors", work)
+
+    run(tmp_path / "prior", whole)
+    (kept,) = (tmp_path / "prior").glob("latents-*")
+    first = load_file(kept)["latents"]
+    assert len(first) == 2 * len(Blobs().pool(None))
+
+    encoded = []
+    encode = Autoencoder.encode
+    monkeypatch.setattr(Autoencoder, "encode", lambda *a: encoded.append(a) or encode(*a))
+    run(tmp_path / "prior", whole)
+    assert not encoded
+
+    other = tmp_path / "other.safetensors"
+    autoencoder(replace(LOOP, seed=LOOP.seed + 1)).run(other, tmp_path / "other_ae")
+    record_in_manifest(other, {"command": "test"})
+    run(tmp_path / "prior", other)
+    assert encoded and len(list((tmp_path / "prior").glob("latents-*"))) == 2
+
+
 def test_the_priors_loss_is_the_simple_one_of_what_the_network_speaks():
     noise = torch.tensor([[1.0, 2.0], [0.0, 0.0]])[:, :, None, None]
     eps = torch.tensor([[1.0, 0.0], [1.0, 1.0]])[:, :, None, None]
