@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.common.choices import check_choices
-from baselines.common.critic import load_critic
+from baselines.common.critic import Critic, load_critic
 from baselines.common.ensemble import Together
 from baselines.common.stylegan2 import StyleSource
 from fsig_bench.api import (
@@ -133,15 +133,21 @@ class GenDA:
         return State(
             tensors={"shots": shots.contiguous()},
             seed=seed,
-            trained_params=sum(p.numel() for p in LatentNet(d).parameters()),
+            trained_params=sum(
+                v.numel() for v in (*LatentNet(d).parameters(), *self.source_critic().parameters())
+            ),
             nfe_adapt=0,
             meta={"nfe_per_image": round(self.evaluations(k), 1)},
         )
 
+    def source_critic(self) -> Critic:
+        """The critic that each episode begins with, and trains."""
+        return load_critic(*self.generator.critic_parts())
+
     def learners(self) -> Learners:
         """Room for the networks of `episodes_at_once` episodes."""
         d, device = self.generator.net.arch.style_dim, self.generator.device
-        critic = load_critic(*self.generator.critic_parts()).to(device)
+        critic = self.source_critic().to(device)
         nets = LatentNet(d).to(device), critic
         mapper, critics = (compiled(Together(net, self.episodes_at_once)) for net in nets)
         return Learners(mapper=mapper, critic=critics, source_critic=critic.state_dict(), d=d)

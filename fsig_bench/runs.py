@@ -27,7 +27,14 @@ from os.path import dirname
 from pathlib import Path
 
 from fsig_bench.api.plain import Json, Record
-from fsig_bench.console import parse_words, printable, results_root, run_word, split_config_dir
+from fsig_bench.console import (
+    parse_words,
+    printable,
+    results_root,
+    run_word,
+    split_config_dir,
+    switch,
+)
 from fsig_bench.store.index import Entry, entries
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.records import flat, is_usable, read_record
@@ -213,7 +220,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     if verb == "unlock":
         found = parse_words(rest, word="runs unlock", keys=("yes",))
-        force = found.settings.get("yes") == "true"
+        force = switch(found.settings, "yes", default=False)
         print("\n".join(unlock(store, found.positional, even_working=force)))
         return 0
     if verb == "list":

@@ -22,6 +22,7 @@ from baselines.crdi.objective import (
     residuals,
     shot_of,
     split_window,
+    strata,
     stratified_steps,
 )
 from fsig_bench.api import ImageGenerators, Images, Progress, Sampler, State, generator, upload
@@ -98,17 +99,19 @@ class CRDI:
         """mean_i (c0^2 + c1^2) over a segment: the curvature of its objective."""
         return sum(c * c for i in segment for c in self.gains(i)) / len(segment)
 
-    def planned_nfe(self, k: int) -> int | None:
-        """Evaluations of adapting to k shots; None: the official loop counts as it goes."""
+    def planned_nfe(self, k: int) -> int:
+        """Evaluations of adapting to k shots."""
+        lengths = [len(segment) for segment in self.windows]
+        if self.solver == "adam":
+            return k * self.epochs * sum(strata(n, self.timestep_fraction) for n in lengths)
         # One fixed noise is the whole expectation: the objective is exact after a single draw.
-        draws = self.draws if self.fresh_noise else 1
-        return None if self.solver == "adam" else k * draws * sum(map(len, self.windows))
+        return k * (self.draws if self.fresh_noise else 1) * sum(lengths)
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Fits the SGEs of all shots in one batch."""
         x0 = shots.to(self.source.device)
         fit = self._adam if self.solver == "adam" else self._closed_form
-        sge, nfe = fit(x0, seed, progress)
+        sge = fit(x0, seed, progress)
         if not torch.isfinite(sge).all():
             raise FloatingPointError(
                 f"SGEs are not finite under solver={self.solver}; check the source or lower lr"
@@ -117,10 +120,10 @@ class CRDI:
             tensors={"sge": sge.cpu(), "shots": shots},
             seed=seed,
             trained_params=sge.numel(),
-            nfe_adapt=nfe,
+            nfe_adapt=self.planned_nfe(len(shots)),
         )
 
-    def _closed_form(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
+    def _closed_form(self, x0: Tensor, seed: int, progress: Progress) -> Tensor:
         """The optimum of every segment from `draws` noise draws an index, in pairs z, -z."""
         done, kept = progress.load()
         blank = torch.zeros(len(x0), len(self.windows), *x0.shape[1:])
@@ -146,21 +149,18 @@ class CRDI:
         ]
         sd = residual_sd(self.residual, len(self.windows)).to(x0)
         sge = torch.stack(fitted, 1) + sd * noise_for(pull, seed, "residual")
-        return sge, self.planned_nfe(len(x0)) or 0
+        return sge
 
-    def _adam(self, x0: Tensor, seed: int, progress: Progress) -> tuple[Tensor, int]:
+    def _adam(self, x0: Tensor, seed: int, progress: Progress) -> Tensor:
         """The official loop: segment by segment, `epochs` Adam steps each."""
         done, kept = progress.load()
         shape = (len(x0), len(self.windows), *x0.shape[1:])
         first = noise_for(torch.empty(shape), seed, "init") * (self.init == "randn")
         sge = kept.get("sge", first).to(x0.device)
         m, v = (kept.get(k, torch.zeros(shape)).to(x0.device) for k in ("adam_m", "adam_v"))
-        total, nfe = len(self.windows) * self.epochs, 0
-        for step in range(total):
+        total = len(self.windows) * self.epochs
+        for step in range(done, total):
             j, visits = self.visits(step, seed)
-            nfe += len(x0) * len(visits)
-            if step < done:
-                continue
             part = sge[:, j].clone().requires_grad_()
             value = self.visit_loss(part, x0, seed, step)
             grad = torch.zeros_like(sge)
@@ -172,7 +172,7 @@ class CRDI:
                 adam_step(*parts, count=step % self.epochs + 1, lr=self.lr)
             progress.report(step + 1, total, loss=value.item() / len(visits))
             progress.save(step + 1, {"sge": sge, "adam_m": m, "adam_v": v})
-        return sge, nfe
+        return sge
 
     def visit_loss(self, part: Tensor, x0: Tensor, seed: int, step: int) -> Tensor:
         """The objective of an Adam step for the SGEs `part` of its segment, summed over visits.

@@ -20,9 +20,14 @@ def split_window(start: int, end: int, count: int) -> list[range]:
     return [range(a, b) for a, b in pairwise(edges)]
 
 
+def strata(length: int, fraction: float) -> int:
+    """Steps that an Adam step visits in a segment of this length (official code)."""
+    return max(int(fraction * length), 1)
+
+
 def stratified_steps(segment: range, fraction: float, g: torch.Generator) -> list[int]:
-    """One step from each n-th of a segment of length L, n = max(int(fraction L), 1)."""
-    n = max(int(fraction * len(segment)), 1)
+    """One step from each n-th of a segment of length L, n = `strata(L, fraction)`."""
+    n = strata(len(segment), fraction)
     u = (torch.arange(n) + torch.rand(n, generator=g)) * len(segment) / n
     return [segment.start + min(int(v), len(segment) - 1) for v in u]
 

@@ -66,7 +66,7 @@ class OfficialAutoencoder(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Latents, not normalised, of images rounded down to the checkpoint's bits."""
         dropped = 2 ** (8 - self.sizes.bits)
-        levels = torch.floor((x + 1) / 2 * 255 / dropped) / (2**self.sizes.bits - 1)
+        levels = torch.floor(((x + 1) * 127.5).round() / dropped) / (2**self.sizes.bits - 1)
         z: Tensor = self.encoder(2 * levels - 1)
         return z
 

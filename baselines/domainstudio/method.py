@@ -13,14 +13,14 @@ from torch import Tensor
 from baselines.common.checkpoint import Part, pack, unpack
 from baselines.common.choices import check_choices
 from baselines.common.data_parallel import add_gradients, shard_groups
-from baselines.common.diffusion import Schedule, ancestral_loop, solve
+from baselines.common.diffusion import Schedule, ancestral_loop, respaced_timesteps, solve
 from baselines.common.dropout import by_image
 from baselines.common.ema import Average
 from baselines.common.finetuning import distinct, read, trainable_copy
 from baselines.common.unet import DiffusionSource, PixelUNet
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio.objective import Objective
-from baselines.domainstudio.prior import Prior
+from baselines.domainstudio.prior import Prior, SamplerKind
 from fsig_bench.api import (
     ImageGenerators,
     Images,
@@ -37,7 +37,7 @@ from fsig_bench.api import (
 class Sampling:
     """Settings that change the samples but not the weights."""
 
-    kind: Literal["ddim", "dpmpp_2m", "ancestral"]
+    kind: SamplerKind
     num_steps: int
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class DomainStudio:
     def planned_nfe(self, k: int) -> int:
         """Network evaluations of adapting to k shots; the frozen net's count too."""
         passes = 1 + self.objective.needs_source + (self.prior is not None)
-        drawn = self.prior.images * self.sample.num_steps if self.prior else 0
+        drawn = self.prior.images * self.prior.num_steps if self.prior else 0
         return drawn + self.iterations * self.groups * self.group_size * passes
 
     @property
@@ -116,6 +116,7 @@ class DomainStudio:
 
     def adapt(self, shots: Images, *, seed: int, progress: Progress) -> State:
         """Tunes every weight for `iterations` steps; fixed, since nothing may choose a stop."""
+        respaced_timesteps(self.sample.num_steps, len(self.source.abar))  # refuses a bad count
         device, source = self.source.device, self.source.unet
         if source.heads == 1 and (self.objective.l_vlb > 0 or self.sample.kind == "ancestral"):
             raise ValueError(
@@ -146,9 +147,9 @@ class DomainStudio:
             prior = self.prior and self.prior.batch(
                 drawn["prior"], seed, step, count=len(every), steps=len(self.source.abar)
             )
-            parts_now = shard_groups(batch, self.groups, self.groups_at_once)
-            own = sum(len(rows) for *_, rows in parts_now)
-            for *values, rows in parts_now:
+            microbatches = shard_groups(batch, self.groups, self.groups_at_once)
+            own = sum(len(rows) for *_, rows in microbatches)
+            for *values, rows in microbatches:
                 own_seeds = [derive(seed, "domainstudio", step, i) for i in rows.tolist()]
                 dropping.values = torch.tensor(own_seeds)
                 x0, t, noise = (upload(a, device) for a in values)
@@ -160,21 +161,23 @@ class DomainStudio:
                 value, terms = self.objective(
                     net(x_t, t), out_src, x0, x_t, noise, t, tables, self.group_size
                 )
-                if self.prior and prior:
-                    term = self.prior.term(net, dropping, prior, rows, tables)
-                    value, terms = value + term, terms | {"prior": term.detach()}
                 # Every term is a mean over groups, so their shares add up to the step's gradient.
                 share = len(x0) / len(every)
                 (value if share == 1 else value * share).backward()
+                if self.prior and prior:
+                    # A backward pass of its own: recomputed activations read the dropout's seeds.
+                    term = self.prior.term(net, dropping, prior, rows, tables)
+                    (term if share == 1 else term * share).backward()
+                    terms = terms | {"prior": term.detach()}
                 logged = {k: logged.get(k, 0.0) + len(x0) / own * v for k, v in terms.items()}
-            told = read(logged)
-            if not all(map(math.isfinite, told.values())):
-                raise FloatingPointError(f"loss {told} at step {step}; lower lr={self.lr}")
+            losses = read(logged)
+            if not all(map(math.isfinite, losses.values())):
+                raise FloatingPointError(f"loss {losses} at step {step}; lower lr={self.lr}")
             add_gradients(fitted)
             adam.step()
             if average:
                 average.follow(net, keep=self.ema_keep)
-            progress.report(step + 1, self.iterations, **told)
+            progress.report(step + 1, self.iterations, **losses)
             progress.save(step + 1, pack(parts) | drawn)
         final = self.kept(net, average.tensors if average else net.state_dict())
         return State(
@@ -188,15 +191,20 @@ class DomainStudio:
         """Samples of the source model, uint8 under "prior"; nothing where no term needs them."""
         if self.prior is None:
             return {}
-        return {"prior": self.prior.draw(self.sampler_of(self.source.unet, seed, "prior"))}
+        kind, num_steps = self.prior.kind, self.prior.num_steps
+        source = self.sampler_of(self.source.unet, seed, "prior", kind, num_steps)
+        return {"prior": self.prior.draw(source)}
 
     def sampler(self, state: State, *, draw: int) -> Sampler:
         """Image i is denoised from its own Gaussian noise by the tuned net."""
-        return self.sampler_of(self.restored(state), draw, "sample")
+        kind, num_steps = self.sample.kind, self.sample.num_steps
+        return self.sampler_of(self.restored(state), draw, "sample", kind, num_steps)
 
-    def sampler_of(self, net: PixelUNet, seed: int, purpose: str) -> Sampler:
+    def sampler_of(
+        self, net: PixelUNet, seed: int, purpose: str, kind: SamplerKind, num_steps: int
+    ) -> Sampler:
         """Of any network: image i from the noise of (seed, i, purpose)."""
-        kind, num_steps, table = self.sample.kind, self.sample.num_steps, self.source.abar
+        table = self.source.abar
 
         @torch.no_grad()
         def images_at(indices: Sequence[int]) -> Images:

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from baselines.common.choices import check_choices
 from baselines.common.dropout import ImageSeeds
 from baselines.common.variational import Tables, noised
 from fsig_bench.api import Sampler, derive, generator, to_float, to_uint8, upload
 
 Network = Callable[[Tensor, Tensor], Tensor]
+SamplerKind = Literal["ddim", "dpmpp_2m", "ancestral"]
 DRAWN_AT_ONCE = 32
 
 
@@ -29,8 +32,11 @@ class Prior:
 
     weight: float  # lambda
     images: int  # drawn by the source model before tuning
+    kind: SamplerKind  # of the sampler that draws them
+    num_steps: int
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.images < 1 or self.weight <= 0:
             raise ValueError(
                 f"prior.images={self.images}, prior.weight={self.weight}: both must be above 0; "

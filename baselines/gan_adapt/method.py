@@ -88,9 +88,10 @@ class GANAdapt:
         source = self.generator.net
         net = trainable_copy(source).requires_grad_(True)
         critic = load_critic(*self.generator.critic_parts()).to(device)
-        if o.frozen_layers > len(critic.blocks):
+        if o.frozen_layers >= len(critic.blocks):
             raise ValueError(
-                f"objective.frozen_layers={o.frozen_layers}: the critic has {len(critic.blocks)}"
+                f"objective.frozen_layers={o.frozen_layers}: the critic has {len(critic.blocks)} "
+                "blocks, and one must be left to train; method=freezed fits the suite"
             )
         fisher: dict[str, Tensor] = {}
         if o.ewc_weight > 0:

@@ -110,6 +110,7 @@ class GANInversion:
                 tensors |= {f"{MAPS}{n:02}": m.cpu() for n, m in enumerate(maps)}
         codes = tensors["codes"].to(x.device)
         trained = codes.numel() if self.projector.space == "w_plus" else codes[:, 0].numel()
+        trained += sum(m.numel() for name, m in tensors.items() if name.startswith(MAPS))
         if self.tuning.steps:
             later = After(progress, self.projector.steps, total, tensors)
             tuned = self.tune(codes, x, later)

@@ -109,7 +109,9 @@ class Guided:
         seen = self.num_steps * (per_step + (self.search == "smc")) + (self.search != "none")
         return {
             "energy_evaluations_per_image": seen * self.draws,
-            "backward_passes_per_image": self.nfe_per_image if self.gradient == "network" else 0,
+            "backward_passes_per_image": (
+                self.num_steps * self.recurrence * self.draws if self.gradient == "network" else 0
+            ),
             "images_drawn_together": self.unit,
         }
 

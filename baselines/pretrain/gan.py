@@ -84,6 +84,7 @@ class GanRecipe:
         def maps(g: torch.Generator) -> list[Tensor]:
             return [upload(m, self.device) for m in net.noise(n, g)]
 
+        penalty = torch.zeros(())  # the latest R1 penalty; a run that continues has none yet
         start = last = time.perf_counter()
         first, steps, n = done, self.num_images // self.batch_size, self.batch_size
         for step in range(done, steps):

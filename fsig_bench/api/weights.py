@@ -78,7 +78,11 @@ def verified(path: str | Path) -> Path:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> str:
-    """Writes tensors write_whole, with the same bytes for the same content; returns the sha256."""
+    """Writes tensors whole or not at all, as the same bytes for the same content.
+
+    Returns:
+        The sha256 of the file.
+    """
     from safetensors.torch import save
 
     ready = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}

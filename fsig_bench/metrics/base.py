@@ -220,7 +220,10 @@ class Evidence:
 def unmet_need(metric: Metric, evidence: Evidence) -> str | None:
     """Why a metric cannot be computed here; None if it can."""
     if "real" in metric.needs and evidence.real is None:
-        return "needs a reference set and this dataset has none (give dataset.reference=FOLDER)"
+        return (
+            "needs a reference set, and there is none (give dataset.reference=FOLDER for a run, "
+            "reference=FOLDER to score)"
+        )
     if "shots" in metric.needs and len(evidence.shots) < 1:
         return "needs the shots, and none are given (give shots=FOLDER)"
     if "two shots" in metric.needs and len(evidence.shots) < 2:

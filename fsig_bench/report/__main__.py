@@ -195,7 +195,7 @@ def main(words: Sequence[str]) -> int:
     verify = "verify" in given.positional
     typed = [word for word in given.positional if word != "verify"]
     results = Path(given.settings.get("results_dir", "results")).expanduser()
-    if given.settings.get("findings", "false").lower() == "true":
+    if switch(given.settings, "findings", default=False):
         return print_findings(typed, given.settings.get("out"))
     if wants_filling(given.settings):
         from fsig_bench.report.fill.work import fill_tables

@@ -108,13 +108,13 @@ def build(
     """The spec as a wandb-workspaces workspace, not saved yet; `colours` by run id.
 
     Raises:
-        ImportError: the library is missing; the message names the extra.
+        ValueError: the library is missing; the message names the extra.
     """
     try:
         workspaces = import_module("wandb_workspaces.workspaces")
         panels = import_module("wandb_workspaces.reports.v2")
     except ImportError as error:
-        raise ImportError(
+        raise ValueError(
             "the dashboard needs wandb-workspaces (pip install 'fsig-bench[dashboard]')"
         ) from error
 
@@ -169,7 +169,7 @@ def main(words: Sequence[str]) -> int:
 
     Raises:
         ValueError: wrong number of words, or no record below the folder.
-        ImportError: wandb-workspaces is missing.
+        ValueError: wandb-workspaces is missing.
     """
     given = parse_words(words, word="report dashboard", keys=("results_dir",))
     if len(given.positional) not in (2, 3):

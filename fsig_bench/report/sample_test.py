@@ -18,6 +18,7 @@ from fsig_bench.api.assets import assets_in
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.metrics.permutation import TwoSampleTest
+from fsig_bench.report.inference.intervals import holm
 from fsig_bench.report.local_targets import foreign_reason
 from fsig_bench.report.records import pair_key
 from fsig_bench.report.samples import verified_samples
@@ -80,12 +81,13 @@ def tested_samples(
             missing[target].append(str(error))
     lines = [
         f"Do the samples of {first} and {second} come from one distribution? p by {name}, "
-        f"{test.permutations} permutations, pairs",
+        f"{test.permutations} permutations, Holm's correction over the targets; (pairs of runs)",
         "",
     ]
+    p = holm({target: test.together(own, SEED) for target, own in pairs.items() if own})
     for target in sorted({*pairs, *missing}):
         if found := pairs[target]:
-            lines.append(f"  {target:<12} p = {test.together(found, SEED):.3g}  ({len(found)})")
+            lines.append(f"  {target:<12} p = {p[target]:.3g}  ({len(found)})")
         lines += [f"  {target:<12} not tested: {text}" for text in missing[target]]
     return "\n".join(lines)
 

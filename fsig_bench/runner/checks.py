@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -37,6 +38,14 @@ def check_numbers(config: Config) -> None:
         value = config[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name}={value}: give a whole number of at least {least}")
+    for name in ("seed", "draw"):
+        if config[name] >= 2**32:
+            raise ValueError(f"{name}={config[name]}: give a whole number below 2**32")
+    pause, points = config["checkpoint_s"], config["figures"]["tsne_points"]
+    if not isinstance(pause, int | float) or isinstance(pause, bool) or not 0 <= pause < math.inf:
+        raise ValueError(f"checkpoint_s={pause}: give a number of seconds, 0 or more")
+    if not isinstance(points, int) or isinstance(points, bool) or points < 1:
+        raise ValueError(f"figures.tsne_points={points}: give a whole number of at least 1")
 
 
 REUSE = ("same_code", "any_code")
@@ -65,7 +74,12 @@ def samples_to_score(config: Config) -> int:
     rule = config["protocol"]["samples"]
     if isinstance(rule, Mapping):
         return int(min(rule["at_most"], rule["per_shot"] * config["k"]))
-    return int(config["num_images"] if rule is None else rule)
+    count = config["num_images"] if rule is None else rule
+    if not isinstance(count, int) or isinstance(count, bool) or count < 2:
+        raise ValueError(
+            f"protocol.samples={rule}: give a whole number of at least 2, or null for num_images"
+        )
+    return count
 
 
 def check_protocol(config: Config) -> None:

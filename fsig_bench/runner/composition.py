@@ -38,6 +38,13 @@ def config_folders(words: Sequence[str], config_dir: str | Path | None = None) -
     return [CONF, *(Path(f).expanduser() for f in [config_dir, *found] if f is not None)]
 
 
+def given_config_folders(loader: ConfigLoader, searchpath: Sequence[str]) -> list[str]:
+    """The folders of config groups that a running command has been given, as Hydra names them."""
+    elements = loader.get_search_path().get_path()
+    found = [str(e.path) for e in elements if e.provider == "command-line"]
+    return found + list(map(str, searchpath))
+
+
 def words_of_search_path(loader: ConfigLoader, searchpath: Sequence[str]) -> list[str]:
     """The word that names the folders of config groups that a running command has been given.
 
@@ -45,9 +52,7 @@ def words_of_search_path(loader: ConfigLoader, searchpath: Sequence[str]) -> lis
         loader: of the command; knows the folder of `--config-dir`.
         searchpath: the command's `hydra.searchpath`.
     """
-    elements = loader.get_search_path().get_path()
-    found = [str(e.path) for e in elements if e.provider == "command-line"]
-    found += map(str, searchpath)
+    found = given_config_folders(loader, searchpath)
     return [f"hydra.searchpath=[{','.join(map(quoted, found))}]"] if found else []
 
 

@@ -55,9 +55,9 @@ def precision_policy(name: str, device: str) -> Iterator[None]:
         matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
-def peak_mem_gib() -> float:
+def peak_mem_gib(device: str) -> float:
     """Peak resident memory of this process; on a GPU, its peak allocation instead."""
-    if torch.cuda.is_available():
+    if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB here
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -125,7 +125,9 @@ def read_reference(
     """
     how = {"resolution": resolution, "resize": resize if read in ("dataset", "native") else read}
     parts: list[list[Path] | Tensor] = []
-    if rule != "held_out" and shots is not None:
+    if rule != "held_out" and shots is None:
+        return None
+    if rule != "held_out":
         parts.append(files_of(shots, "shots") or pixels_of(shots, "shots", resolution))  # type: ignore[arg-type]
     if rule != "shots":
         if reference is None:

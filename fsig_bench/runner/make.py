@@ -12,6 +12,8 @@ from fsig_bench.api.weights import verified
 from fsig_bench.runner.cell import Cell, absent_assets
 from fsig_bench.store.store import Store
 
+ONLY_ON_COMMAND_LINE = ("dry_run", "preflight", "on_busy", "on_failed")
+
 
 def bytes_needed(cell: Cell) -> int:
     """A generous guess of what one run writes."""
@@ -101,6 +103,10 @@ def run_overrides(overrides: Sequence[str], *, config_dir: str | Path | None = N
             raise ValueError(
                 f"{word!r} is an option of the command line; give settings such as "
                 "'method=crdi', and config_dir=FOLDER for --config-dir"
+            )
+        if (key := word.lstrip("+~").split("=")[0]) in ONLY_ON_COMMAND_LINE:
+            raise ValueError(
+                f"{word!r}: {key} belongs to the command line; run() makes the run in any case"
             )
         if word.lstrip("+~").startswith("controls"):
             raise ValueError(

@@ -47,7 +47,7 @@ class StageProgress:
         self.bar.update(done, total)
         if process.rank() > 0:
             return
-        line = {"done": done, "total": total, **{k: round(v, 6) for k, v in values.items()}}
+        line = {"done": done, "total": total, **{k: float(f"{v:.6g}") for k, v in values.items()}}
         append_point(self.folder / "curve.jsonl", line)
         if self.curve is not None:
             self.curve(done, total, values)

@@ -32,7 +32,12 @@ def code_version() -> tuple[str | None, bool]:
         return _installed_commit(), False
 
     def git(*words: str) -> str | None:
-        done = subprocess.run(["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True)
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True
+            )
+        except OSError:  # git is not installed
+            return None
         return done.stdout.strip() if done.returncode == 0 else None
 
     top = git("rev-parse", "--show-toplevel")

@@ -14,7 +14,7 @@ from fsig_bench.console import stage_line
 from fsig_bench.runner.adapt import Curve, adapt
 from fsig_bench.runner.build import build_method, computing, notes_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.device import peak_mem_gib
+from fsig_bench.runner.device import peak_mem_gib, resolve_device
 from fsig_bench.runner.distributed import barrier
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import build_metrics, score
@@ -112,7 +112,7 @@ def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) ->
         nfe_per_image=notes.get("nfe_per_image", method.nfe_per_image),
         metrics=values,
         timing_s={"adapt": adapt_s, "sample": sample_s, "score": score_s},
-        peak_mem_gib=peak_mem_gib(),
+        peak_mem_gib=peak_mem_gib(resolve_device(cell.place.device)),
         pixels=pixels_sha256(fake),
         pictures=pictures,
         reconstruction=rebuilt,

@@ -164,6 +164,10 @@ def score_images(
     """See `fsig_bench.score`."""
     if metrics is not None and not metrics:
         raise ValueError("metrics=[] names no metric; leave it out for all of the protocol")
+    if not checks.DEVICE.fullmatch(device):
+        raise ValueError(f"device={device}: choose auto, cpu, cuda or cuda:N")
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: give a whole number of at least 1")
     config = composed_protocol(suite, protocol, metrics, overrides=overrides, config_dir=config_dir)
     side, rules = config["resolution"], config["protocol"]
     samples = given_images.read_given(fake, "fake", resolution=side, resize=resize)
@@ -211,7 +215,7 @@ def arguments(words: Sequence[str]) -> JsonDict:  # of `score_images`, and `out`
     Raises:
         ValueError: an unknown word, a number that is none, or no `fake`.
     """
-    overrides = [word for word in words if word.startswith(("protocol.", "suite."))]
+    overrides = [word for word in words if word.lstrip("+~").startswith(("protocol.", "suite."))]
     rest = [word for word in words if word not in overrides]
     given = parse_words(rest, word="score", keys=KEYS)
     if given.positional:

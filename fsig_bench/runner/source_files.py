@@ -14,6 +14,7 @@ from fsig_bench.api.digests import FileState, file_state
 from fsig_bench.api.places import ROOT
 
 OURS = ("baselines", "fsig_bench")
+ONLY_FOR_TYPES = ("TYPE_CHECKING", "typing.TYPE_CHECKING")  # tests of an `if`
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _imports(node: ast.AST, for_types: bool) -> Iterator[Import]:
         elif isinstance(child, ast.ImportFrom):
             names = tuple((a.name, a.asname or a.name) for a in child.names)
             yield Import("." * child.level + (child.module or ""), names, for_types)
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+        elif isinstance(child, ast.If) and ast.unparse(child.test) in ONLY_FOR_TYPES:
             for part in child.body:
                 yield from _imports(ast.Module([part], []), True)
             yield from _imports(ast.Module(child.orelse, []), for_types)

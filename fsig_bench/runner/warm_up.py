@@ -115,7 +115,7 @@ def warm_up(cell: Cell, method: Method, store: Store, limit_s: float = WARM_UP_S
         sample_s=sample_s,
         score_s=score_s,
         rebuild_s=rebuild_s,
-        peak_gib=peak_mem_gib(),
+        peak_gib=peak_mem_gib(resolve_device(cell.place.device)),
         state_bytes=stored,
     )
 

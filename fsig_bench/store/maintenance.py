@@ -87,7 +87,7 @@ def unreferenced_files(store: Store, *, shared: bool = False) -> Iterator[Piece]
         for stage in needed:
             needed[stage].add(str(stages.get(stage, ""))[:16])
     for stage, keys in needed.items():
-        for folder in sorted((store.root / "store" / stage).glob("*")):
+        for folder in sorted(p for p in (store.root / "store" / stage).glob("*") if p.is_dir()):
             if folder.name in keys or is_held(store.lock_path(f"{stage}-{folder.name}")):
                 continue
             for piece in sorted(folder.iterdir()):

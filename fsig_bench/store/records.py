@@ -124,6 +124,7 @@ def draw_of(record: Record) -> int | None:
 def write_record(path: Path, record: Record) -> None:
     """Writes a record with its seal."""
     whole = json.loads(json.dumps({k: v for k, v in record.items() if k != "seal"}))
+    check_record(whole)  # what `read_record` would refuse is not written
     write_json(path, whole | {"seal": seal(whole)})
 
 

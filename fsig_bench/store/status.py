@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def write_status(folder: Path, status: str, command: str, **more: object) -> Non
 
 
 def typed_command(method: str) -> str:
-    """What was typed, for a job of it and a method of its own (a control stands in its place)."""
+    """The command of a run of `method`: what was typed; for a control, with its name as method."""
     from hydra.core.hydra_config import HydraConfig
 
     if not HydraConfig.initialized():
@@ -58,7 +59,7 @@ def typed_command(method: str) -> str:
     if f"method={method}" not in words:
         words = [w for w in words if not w.lstrip("+~").startswith("method")] + [f"method={method}"]
     own = ("on_busy=", "preflight=")
-    return " ".join(["python -m fsig_bench", *(w for w in words if not w.startswith(own))])
+    return shlex.join(["python", "-m", "fsig_bench", *(w for w in words if not w.startswith(own))])
 
 
 def ending_of(error: BaseException) -> tuple[str, str]:

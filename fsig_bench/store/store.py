@@ -111,7 +111,7 @@ class Store:
             make_folder(self.root)
             probe = self.root / f".probe.{os.getpid()}"
             probe.write_bytes(b"x")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             denied = isinstance(error, PermissionError)
             share = f", or let the group write to it: chmod -R g+ws {self.root}" if denied else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
-from fsig_bench.console import printable
+from fsig_bench.console import printable, switch
 from fsig_bench.store.inputs import damaged_inputs, leftovers, remove
 from fsig_bench.store.maintenance import damaged_files, unreferenced_files
 from fsig_bench.store.store import Store
@@ -22,7 +22,7 @@ def verify(store: Store, given: Mapping[str, str]) -> int:
         given: remove=true removes damaged pieces of the results, never a file that runs read;
             data_dir, where prepared sets are.
     """
-    go, count, inputs = given.get("remove") == "true", 0, 0
+    go, count, inputs = switch(given, "remove", default=False), 0, 0
     for path, what in damaged_files(store):
         count += 1
         print(printable(f"{what}: {path}"))
@@ -45,8 +45,8 @@ def prune(store: Store, given: Mapping[str, str]) -> int:
         store: the results.
         given: yes=true, shared=true, and data_dir, where prepared sets are.
     """
-    go, count = given.get("yes") == "true", 0
-    unneeded = unreferenced_files(store, shared=given.get("shared") == "true")
+    go, count = switch(given, "yes", default=False), 0
+    unneeded = unreferenced_files(store, shared=switch(given, "shared", default=False))
     for path, what in chain(unneeded, leftovers(_data_dir(given))):
         count += 1
         print(printable(f"{what}: {path}"))

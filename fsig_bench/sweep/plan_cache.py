@@ -2,7 +2,8 @@
 
 Hydra takes about a tenth of a second to compose a config. Its result depends on the overrides, on
 the files of conf/ and on the manifests of the weights; the sizes and times of these files enter the
-key. A job that reads files of the user is never remembered, since those files may change.
+key, and so do those of a user's own folders of config groups. A job whose data are files of the
+user is never remembered, since those files may change.
 """
 
 from __future__ import annotations
@@ -26,11 +27,17 @@ from fsig_bench.store.keys import STAGE_VERSION
 from fsig_bench.sweep.plan import PlannedRun
 
 
-def source_stamp() -> str:
-    """Digest of the names, sizes and times of all files that a composition reads, code included."""
+def source_stamp(folders: Sequence[str] = ()) -> str:
+    """Digest of the names, sizes and times of all files that a composition reads, code included.
+
+    Args:
+        folders: of config groups, besides ours, as Hydra names them.
+    """
     files = [*CONF.rglob("*.yaml"), *(ROOT / "baselines").rglob("manifest.json")]
     files += [*PACKAGE.rglob("*.py"), *(ROOT / "baselines").rglob("*.py")]
     files += [ROOT / top / LOCKS for top in OURS if (ROOT / top / LOCKS).is_file()]
+    for folder in folders:
+        files += Path(folder.removeprefix("file://")).expanduser().rglob("*.yaml")
     found = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(files)]
     return hashlib.sha256(json.dumps([STAGE_VERSION, found, os.getcwd()]).encode()).hexdigest()
 
@@ -55,8 +62,10 @@ class PlanCache:
     If its file cannot be read or written, jobs are composed again; nothing else is lost.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.path, self.stamp = root / "store" / "plans.json", source_stamp()
+    def __init__(self, root: Path, folders: Sequence[str] = ()) -> None:
+        self.path, self.stamp = root / "store" / "plans.json", source_stamp(folders)
+        # The files of a package's folder of config groups are not looked for.
+        self.is_used = not any(folder.startswith("pkg://") for folder in folders)
         self.known: dict[str, list[JsonDict]] = {}
         self.changed = False
         with suppress(OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
@@ -67,7 +76,7 @@ class PlanCache:
 
     def get(self, overrides: Sequence[str]) -> list[PlannedRun] | None:
         """The runs of a job: its cell, then its controls; None if they are not known."""
-        found = self.known.get(json.dumps(list(overrides)))
+        found = self.known.get(json.dumps(list(overrides))) if self.is_used else None
         return None if found is None else [PlannedRun(**run) for run in found]
 
     def put(self, overrides: Sequence[str], runs: Sequence[PlannedRun]) -> None:
@@ -78,7 +87,7 @@ class PlanCache:
         """Writes the file if anything is new; of two writers at the same time the last one wins."""
         from fsig_bench.api.files import write_json
 
-        if self.changed:
+        if self.changed and self.is_used:
             with suppress(OSError):
                 content = {"stamp": self.stamp, "jobs": self.known}
                 write_json(self.path, content | {"seal": seal(content)})

@@ -17,7 +17,7 @@ from fsig_bench.api.assets import Asset
 from fsig_bench.console import console
 from fsig_bench.runner.cell import absent_assets
 from fsig_bench.runner.compose import explained
-from fsig_bench.runner.composition import compose_words, words_of_search_path
+from fsig_bench.runner.composition import compose_words, given_config_folders, words_of_search_path
 from fsig_bench.runner.controls import control_configs
 from fsig_bench.runner.resolve import resolve
 from fsig_bench.store.records import is_usable, usable_record
@@ -119,7 +119,8 @@ class JobPlanner:
             jobs: the overrides of every job of the sweep.
             only: the numbers of the jobs that are planned, from 1; None: all.
         """
-        cache = PlanCache(Store(self.config.results_dir).root)
+        folders = given_config_folders(self.loader, self.config.hydra.searchpath)
+        cache = PlanCache(Store(self.config.results_dir).root, folders)
         varying = varying_keys(jobs)
         planned: list[Job] = []
         failed: list[Failure] = []

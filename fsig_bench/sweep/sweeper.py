@@ -9,6 +9,7 @@ failed, and exit status 1 if there are any.
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -166,7 +167,7 @@ class CellSweeper(BasicSweeper):
         make_folder(Path(self.config.hydra.sweep.dir))
         for job in left:
             if job.runs and not (job.folder / "status.json").exists():
-                command = f"python -m fsig_bench {' '.join(job.overrides)}"
+                command = shlex.join(["python", "-m", "fsig_bench", *job.overrides])
                 write_status(job.folder, "pending", command)
         results: list[JobReturn] = []
         failed: list[Failure] = []

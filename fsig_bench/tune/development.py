@@ -83,9 +83,15 @@ def measure(cell: Cell, store: Store, of: tuple[int, ...]) -> Part:
 
     method = build_method(cell.method, cell.place)
     state, _ = adapt(cell, method, store)
-    fake, _ = sample(cell, method, state, store)
-    values, _ = score(cell, fake[: cell.samples.num_scored], store)
-    distance, copies = (float(values[name]["value"]) for name in MEASURED)
+    try:
+        fake, _ = sample(cell, method, state, store)
+        values, _ = score(cell, fake[: cell.samples.num_scored], store)
+    except ValueError as error:  # pixels that are not finite, above all
+        raise FloatingPointError(f"its samples cannot be scored: {error}") from error
+    found = {name: values[name]["value"] for name in MEASURED}
+    if lacking := [name for name, value in found.items() if value is None]:
+        raise FloatingPointError(f"it has no {lacking[0]}")
+    distance, copies = (float(value) for value in found.values())
     if not distance > 0:
         raise FloatingPointError(f"its Frechet distance is {distance}")
     return Part(of=of, value=math.log(distance) + copies, check=copies)

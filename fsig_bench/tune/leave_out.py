@@ -35,11 +35,11 @@ def folds(k: int, held: int, seed: int) -> tuple[tuple[int, ...], ...]:
     """The shots left out in each fold: every shot once, `held` at a time or one fewer.
 
     Raises:
-        ValueError: nothing would be left out, or nothing left.
+        ValueError: nothing would be left out, or more than half of the shots.
     """
-    if not 1 <= held < k:
+    if not (held == 1 < k or 1 <= held <= k // 2):
         raise ValueError(
-            f"held={held} of k={k} shots: leave out at least one and keep at least one "
+            f"held={held} of k={k} shots: leave out at least one and at most half of them "
             "(k=1 cannot be tuned this way)"
         )
     from fsig_bench.api.seeding import derive

@@ -9,6 +9,7 @@ from helpers import composed
 
 from baselines.common.diffusion import linear_abar
 from baselines.common.dropout import ImageSeeds
+from baselines.common.unet import PixelUNet
 from baselines.common.variational import Tables, noised
 from baselines.domainstudio import DomainStudio, Objective, Prior, Sampling
 from baselines.finetune import BiasNorm, FineTune, LoRA
@@ -120,12 +121,13 @@ def whole(unet, prior=None, **changes):
     return DomainStudio(**{name: getattr(light, name) for name in names}, prior=prior)
 
 
-PRIOR = Prior(weight=2.0, images=5)
+DRAWN = {"kind": "ddim", "num_steps": 3}
+PRIOR = Prior(weight=2.0, images=5, **DRAWN)
 
 
 def test_the_prior_is_what_the_source_model_draws(tiny_unet):
     drawn = whole(tiny_unet, PRIOR).draw_prior(3)["prior"]
-    source = whole(tiny_unet).sampler_of(tiny_unet, 3, "prior")
+    source = whole(tiny_unet).sampler_of(tiny_unet, 3, "prior", **DRAWN)
     assert drawn.dtype == torch.uint8 and drawn.shape == (5, 3, 16, 16)
     assert torch.equal(drawn, to_uint8(source(range(5))))
     assert whole(tiny_unet).draw_prior(3) == {}
@@ -150,6 +152,26 @@ def test_the_term_is_the_weighted_error_of_the_rows():
     assert torch.equal(inputs[0][1], t[rows]) and torch.equal(held.values, seeds[rows])
 
 
+def test_the_samples_of_the_term_do_not_depend_on_how_the_tuned_net_is_sampled(tiny_unet):
+    coarse = whole(tiny_unet, PRIOR, sample=Sampling(kind="dpmpp_2m", num_steps=2))
+    assert torch.equal(
+        coarse.draw_prior(3)["prior"], whole(tiny_unet, PRIOR).draw_prior(3)["prior"]
+    )
+    assert coarse.planned_nfe(5) == whole(tiny_unet, PRIOR).planned_nfe(5)
+
+
+def test_recomputed_activations_read_their_own_seeds_of_dropout(unet_config):
+    def tuned(checkpointing):
+        torch.manual_seed(0)
+        net = PixelUNet(unet_config | {"dropout": 0.5}, 2).eval()
+        few = {"iterations": 1, "lr": 1e-2, "checkpointing": checkpointing}
+        return whole(net, PRIOR, **few).adapt(shots(), seed=0, progress=NoProgress()).tensors
+
+    kept, recomputed = tuned(False), tuned(True)
+    for name, value in kept.items():
+        torch.testing.assert_close(recomputed[name], value, rtol=1e-3, atol=1e-4)
+
+
 def test_evaluations_count_drawing_and_the_further_pass(tiny_unet):
     plain, held = whole(tiny_unet), whole(tiny_unet, PRIOR)
     # Two steps of three images; five samples of three steps each.
@@ -172,8 +194,9 @@ def test_a_killed_adaptation_ends_in_the_same_bytes_and_draws_once(tiny_unet, mo
 
 def test_it_holds_the_net_to_the_source(tiny_unet):
     few = {"iterations": 50, "lr": 5e-3, "objective": Objective(**PLAIN | {"l_vlb": 0.0})}
-    drawn = Prior(weight=1.0, images=16).draw(whole(tiny_unet).sampler_of(tiny_unet, 0, "prior"))
-    x0, t, noise, _ = Prior(weight=1.0, images=16).batch(drawn, 9, 0, count=64, steps=1000)
+    sixteen = Prior(weight=4.0, images=16, **DRAWN)
+    drawn = sixteen.draw(whole(tiny_unet).sampler_of(tiny_unet, 0, "prior", **DRAWN))
+    x0, t, noise, _ = sixteen.batch(drawn, 9, 0, count=64, steps=1000)
 
     def error(prior):
         tuned = whole(tiny_unet, prior, **few)
@@ -182,7 +205,7 @@ def test_it_holds_the_net_to_the_source(tiny_unet):
         with torch.no_grad():
             return float((net(x_t, t)[:, :3] - noise).square().mean())
 
-    held, free = error(Prior(weight=4.0, images=16)), error(None)
+    held, free = error(sixteen), error(None)
     assert held < 0.95 * free
 
 
@@ -200,4 +223,4 @@ def test_shares_of_a_step_add_up_to_it(tiny_unet):
 @pytest.mark.parametrize("values", [{"weight": 0.0, "images": 5}, {"weight": 1.0, "images": 0}])
 def test_a_term_that_does_nothing_is_refused(values):
     with pytest.raises(ValueError, match="method/objective=plain leaves the term out"):
-        Prior(**values)
+        Prior(**values, **DRAWN)

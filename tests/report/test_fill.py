@@ -18,6 +18,7 @@ from PIL import Image
 from fsig_bench.report.fill.costs import cost_lines, read_costs
 from fsig_bench.report.fill.plan import lacking_seeds, runs_of
 from fsig_bench.report.fill.work import Filling, agreed
+from fsig_bench.report.inference.units import Chance
 from fsig_bench.report.tables import build_table, load_spec, table_names
 from fsig_bench.report.tables.model import TableCell
 from fsig_bench.runner.needs import needs_of
@@ -197,7 +198,7 @@ def test_the_user_is_asked_once_for_the_same_licences(tmp_path, monkeypatch):
     needs = needs_of([composed("suite=paper", "method=copy", "dataset=babies")], verify=False)
     with pytest.raises(ValueError, match="say accept_licence=true"):
         agreed(needs, None)
-    assert not agreed(needs, "no")
+    assert not agreed(needs, "false")
     monkeypatch.setattr("sys.stdin", io.StringIO())
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda text: "y")
@@ -220,8 +221,9 @@ def test_a_part_of_a_table_can_be_asked_for():
     assert one[0].words[0] == "experiment=paper_crdi_10shot"
     with pytest.raises(ValueError, match=r"dataset=cats: table crdi_table2 has babies, metfaces"):
         runs_of(table, spec, {"dataset": ["cats"]})
-    done = TableCell(value=1.0, seeds=("0", "2/1"))
-    assert lacking_seeds(done, (0, 1, 2)) == [1]
+    chances = Chance(0, 0, 0), Chance(1, 2, 2)  # (subset, seed, draw): other shots are another run
+    done = TableCell(value=1.0, seeds=("0", "1/2"), chances=chances)
+    assert lacking_seeds(done, (0, 1, 2)) == [1, 2]
     assert lacking_seeds(TableCell(gap="reason"), (0, 1)) == []
 
 

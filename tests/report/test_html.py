@@ -220,7 +220,7 @@ class TestRows:
         assert row.numbers[1].href == f"{run_page(record)}#m-kid"
 
 
-METHODS = ("crdi", "d2c", "domainstudio", "finetune", "gan_inversion", "imle", "rs_imle", "real")
+METHODS = ("crdi", "domainstudio", "finetune", "gan_inversion", "imle", "rs_imle", "real")
 
 
 class TestCommand:
@@ -237,6 +237,11 @@ class TestCommand:
         assert cell.draw == cell.seed  # a record of version 2
         today = altered(record, config=cell.config, draw=cell.draw)
         assert make_cell(*rerun_command(today).words).run_id == cell.run_id
+
+    def test_weights_that_are_no_longer_here_are_named(self):
+        words = rerun_command(reference("d2c")).words
+        with pytest.raises(FileNotFoundError, match="weights autoencoder.safetensors are not among"):
+            make_cell(*words)
 
     @pytest.mark.parametrize(
         "words",

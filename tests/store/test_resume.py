@@ -27,6 +27,7 @@ from fsig_bench.sweep.plan_cache import PlanCache
 
 TINY = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "suite.shard_size=4", "num_images=8"]
 TINY += ["batch_size=4", "figures.tsne_points=12", "controls=[]"]
+FOLDERS = [f"file://{ROOT / 'tests' / 'conf'}"]  # of TINY
 DRAWN = [*TINY, "method=source", "method.num_steps=2"]
 
 
@@ -160,9 +161,25 @@ def test_finished_cells_cost_no_composition(whole, copied, monkeypatch):
     words = [*TINY, "method=source", "method.num_steps=2", f"results_dir={copied}", "seed=0,7"]
     first, second = (cli("-m", *words, "dry_run=true").stdout for _ in range(2))
     assert first == second
-    assert len(PlanCache(copied).known) == 2
-    monkeypatch.setattr("fsig_bench.sweep.plan_cache.source_stamp", lambda: "a change of conf/")
-    assert PlanCache(copied).known == {}
+    assert len(PlanCache(copied, FOLDERS).known) == 2
+    monkeypatch.setattr("fsig_bench.sweep.plan_cache.source_stamp", lambda _: "a change of conf/")
+    assert PlanCache(copied, FOLDERS).known == {}
+
+
+def test_a_change_in_a_folder_of_ones_own_makes_plans_anew(tmp_path):
+    own = tmp_path / "own"
+    (own / "experiment").mkdir(parents=True)
+    mine = own / "experiment" / "mine.yaml"
+
+    def planned(count):
+        mine.write_text(f"# @package _global_\nnum_images: {count}\n")
+        folders = f"hydra.searchpath=[{FOLDERS[0]},file://{own}]"
+        words = [folders, *(w for w in TINY[1:] if w != "num_images=8"), "experiment=mine"]
+        words += ["method=source", f"results_dir={tmp_path}", "seed=0,1"]
+        return cli("-m", *words, "dry_run=true").stdout
+
+    first = planned(8)
+    assert planned(8) == first != planned(16)
 
 
 def flip(path, rng):

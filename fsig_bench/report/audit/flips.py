@@ -92,7 +92,7 @@ def comparisons(values: Sequence[Value]) -> list[Comparison]:
     """The first protocol with each other one, by every metric with a direction that both have."""
     runs: dict[Key, dict[tuple[str, str], dict[Chance, float]]] = {}
     for v in values:
-        if math.isfinite(v.value) and metric_card(v.metric).claimed != "none":
+        if math.isfinite(v.value) and metric_card(v.metric).claimed in ("lower", "higher"):
             place = runs.setdefault((v.protocol, v.metric), {}).setdefault(
                 (v.dataset, v.method), {}
             )

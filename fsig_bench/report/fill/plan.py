@@ -36,8 +36,8 @@ def lacking_seeds(cell: TableCell, seeds: Sequence[int]) -> list[int]:
     """The planned seeds that a cell of ours has no run of; none for a gap that no run fills."""
     if cell.gap == "run":
         return list(seeds)
-    done = {seed.partition("/")[0] for seed in cell.seeds}
-    return [] if cell.gap else [seed for seed in seeds if str(seed) not in done]
+    done = {chance.seed for chance in cell.chances if chance.subset == 0}
+    return [] if cell.gap else [seed for seed in seeds if seed not in done]
 
 
 def run_words(

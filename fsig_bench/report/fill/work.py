@@ -128,7 +128,7 @@ def agreed(needs: Needs, answer: str | None) -> bool:
     note = cache_folder() / "accepted_licences.txt"
     before = note.read_text().splitlines() if note.exists() else []
     if answer is not None:
-        yes = answer.lower() in ("true", "yes", "1")
+        yes = switch({"accept_licence": answer}, "accept_licence", default=False)
     elif note.exists() and set(terms) <= set(before):
         say("  the licences were accepted before")
         return True

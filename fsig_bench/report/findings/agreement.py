@@ -60,6 +60,8 @@ class Line:
 def main_group(records: Sequence[Record]) -> list[Record]:
     """The records of suite=mini that share a table, of the largest such group."""
     mini = [r for r in records if r["suite"] == "mini"]
+    if not mini:
+        raise ValueError("none of the records has suite=mini; name a folder that holds some")
     counts = Counter(comparable_setting(r) for r in mini)
     first = max(counts, key=lambda key: (counts[key], key))
     return main_variant([r for r in mini if comparable_setting(r) == first])

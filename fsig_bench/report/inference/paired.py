@@ -48,8 +48,8 @@ def difference_on(target: str, units: Units) -> Difference:
         place=target,
         estimate=estimate(units.values, units.mean),
         unit=units.axis,
-        flips=flip_probability(units.values) if of_shots else None,
-        needed=subsets_needed(units.values) if of_shots else None,
+        flips=flip_probability(units.values, mean=units.mean) if of_shots else None,
+        needed=subsets_needed(units.values, mean=units.mean) if of_shots else None,
     )
 
 

@@ -11,7 +11,9 @@ POWER = 0.8
 MOST_UNITS = 10_000  # beyond it a claim is out of reach
 
 
-def flip_probability(differences: Sequence[float], *, new: int = 1) -> float | None:
+def flip_probability(
+    differences: Sequence[float], *, new: int = 1, mean: float | None = None
+) -> float | None:
     """The probability that two methods change order on new sets of shots.
 
     The mean of m new differences less that of the n known ones, over s sqrt(1/m + 1/n), has
@@ -21,13 +23,14 @@ def flip_probability(differences: Sequence[float], *, new: int = 1) -> float | N
     Args:
         differences: of two methods, one for each set of shots.
         new: how many new sets of shots are averaged; papers report one.
+        mean: the difference that is reported, where it is not the mean of `differences`.
 
     Returns:
         None with fewer than two sets of shots.
     """
     from scipy import stats
 
-    found = estimate(differences)
+    found = estimate(differences, mean)
     if found.std is None:
         return None
     if found.mean == 0:
@@ -56,15 +59,16 @@ def power_of(effect: float, count: int) -> float:
     return beyond + float(stats.nct.cdf(-limit, df, moved))
 
 
-def subsets_needed(differences: Sequence[float]) -> int | None:
+def subsets_needed(differences: Sequence[float], *, mean: float | None = None) -> int | None:
     """How many sets of shots the paired t test needs for power 0.8.
 
-    These differences are taken as typical: their mean and deviation as the true ones.
+    These differences are taken as typical: their mean (or `mean`, where another is reported) and
+    deviation as the true ones.
 
     Returns:
         None with fewer than two sets of shots, without a difference, or beyond MOST_UNITS.
     """
-    found = estimate(differences)
+    found = estimate(differences, mean)
     if found.std is None or found.mean == 0:
         return None
     if found.std == 0:

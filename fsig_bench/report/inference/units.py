@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,9 +91,8 @@ def units_of(values: Mapping[Chance, float]) -> Units:
     means = [statistics.fmean(values[c] for c in groups[g]) for g in sorted(groups)]
     chosen, holds = tuple(means), tuple(AXES[i] for i in varied)
     if shared := [i for i in varied[1:] if _is_shared(groups, i)]:
-        single = _runs_that_share_nothing(ordered, varied)
-        if len(single) == len(groups):
-            single.sort(key=lambda chance: chance[varied[0]])
+        single = _runs_that_share_nothing([groups[g] for g in sorted(groups)], varied)
+        if single is not None:
             chosen = tuple(values[chance] for chance in single)
         else:
             holds = tuple(AXES[i] for i in varied if i not in shared)
@@ -107,7 +106,7 @@ def units_of(values: Mapping[Chance, float]) -> Units:
 
 
 def _apart_last(chance: Chance) -> tuple[int, ...]:
-    """Runs whose axes have one number come first: a grid that ties its axes has no others."""
+    """Runs with subset = seed = draw first: a grid that varies them together has no others."""
     return (len(set(chance)), *chance)
 
 
@@ -117,13 +116,21 @@ def _is_shared(groups: Mapping[int, list[Chance]], axis: int) -> bool:
     return sum(map(len, levels)) > len(set.union(*levels))
 
 
-def _runs_that_share_nothing(ordered: list[Chance], varied: list[int]) -> list[Chance]:
-    """Runs of which no two have the same level of any axis that varies."""
-    chosen: list[Chance] = []
-    used: set[tuple[int, int]] = set()
-    for chance in ordered:
+def _runs_that_share_nothing(
+    groups: Sequence[Sequence[Chance]],
+    varied: Sequence[int],
+    used: frozenset[tuple[int, int]] = frozenset(),
+) -> list[Chance] | None:
+    """One run of each group, no two with the same level of any axis that varies.
+
+    The first such choice in the order of the runs; None where there is none.
+    """
+    if not groups:
+        return []
+    for chance in groups[0]:
         levels = {(i, chance[i]) for i in varied}
         if not levels & used:
-            chosen.append(chance)
-            used |= levels
-    return chosen
+            rest = _runs_that_share_nothing(groups[1:], varied, used | levels)
+            if rest is not None:
+                return [chance, *rest]
+    return None
