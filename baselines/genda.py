@@ -1,10 +1,9 @@
 """GenDA: codes learnt at inference time, after Mondal et al., ICLR 2023.
 
 "Few-shot cross-domain image generation via inference-time latent-code learning", which the CRDI
-paper calls GenDA; the GenDA of arXiv:2111.09876 is another method.
-
-No weights of the generator are tuned and nothing is inverted. For every k images a small net M is
-trained from scratch; it maps random codes to W+, one style at a time,
+paper calls GenDA; the GenDA of arXiv:2111.09876 is another method. No weights of the generator are
+tuned and nothing is inverted. For every k images a small net M is trained from scratch; it maps
+random codes to W+, one style at a time,
 
     w_jr = M([u_j, a_r]),  u, a ~ N(0, I) [k, l, d],
 

@@ -218,8 +218,7 @@ def arguments(words: Sequence[str]) -> JsonDict:  # of `score_images`, and `out`
     overrides = [word for word in words if word.lstrip("+~").startswith(("protocol.", "suite."))]
     rest = [word for word in words if word not in overrides]
     given = parse_words(rest, word="score", keys=KEYS)
-    if given.positional:
-        first = given.positional[0]
+    if first := next(iter(given.positional), ""):
         raise ValueError(f"score takes settings, not {first!r}; write fake={first}")
     found: JsonDict = {"reference": None, "shots": None, **given.settings}
     for key in {"seed", "batch_size"} & set(found):
@@ -234,11 +233,7 @@ def arguments(words: Sequence[str]) -> JsonDict:  # of `score_images`, and `out`
 
 
 def main(words: Sequence[str]) -> int:
-    """Prints every metric's value, or why it has none; returns 0.
-
-    Raises:
-        ValueError, OSError: as `fsig_bench.score`.
-    """
+    """Prints every metric's value, or why it has none; returns 0. Raises as `fsig_bench.score`."""
     given = arguments(words)
     out = given.pop("out", None)
     values = score_images(given.pop("fake"), **given)
