@@ -225,6 +225,7 @@ def files(tmp_path, monkeypatch):
     g = torch.Generator().manual_seed(1)
     auto, diffusion = Tape(2), Tape(3)
     x, z = torch.rand(2, 3, 16, 16, generator=g), torch.randn(2, 3, 4, 4, generator=g)
+    x = (x * 255).round() / 255  # of 8 bits, as images are
     t = torch.tensor([3, 917])
     with torch.no_grad():
         latents, said = encode(auto, TINY, x), logits(auto, TINY, z)

@@ -97,7 +97,7 @@ def test_a_set_is_imported_and_a_run_finds_it(babies, tmp_path, capsys):
 
 def test_the_licence_comes_first(babies, tmp_path):
     with pytest.raises(ValueError, match="licence was not accepted; nothing was written"):
-        prepare([*babies, "accept_licence=no"])
+        prepare([*babies, "accept_licence=false"])
     with pytest.raises(ValueError, match="say accept_licence=true"):
         prepare(babies)
     assert not (tmp_path / "data").exists()
