@@ -141,10 +141,14 @@ def switch(settings: Mapping[str, str], key: str, *, default: bool) -> bool:
     Raises:
         ValueError: it is neither.
     """
-    value = settings.get(key, str(default)).lower()
-    if value not in ("true", "false"):
-        raise ValueError(f"{key}={settings[key]}: choose true or false")
-    return value == "true"
+    return read_switch(key, settings[key]) if key in settings else default
+
+
+def read_switch(key: str, typed: str) -> bool:
+    """What was typed for a setting that is true or false; ValueError if it is neither."""
+    if typed.lower() not in ("true", "false"):
+        raise ValueError(f"{key}={typed}: choose true or false")
+    return typed.lower() == "true"
 
 
 def split_config_dir(words: Sequence[str]) -> tuple[list[str], Path | None]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.plain import Json, JsonDict
-from fsig_bench.console import console, parse_words, run_word, switch
+from fsig_bench.console import console, parse_words, read_switch, run_word
 from fsig_bench.data.importing import ROLES, remove_leftovers
 from fsig_bench.runner.sets import folder_of, is_prepared, prepare_set
 
@@ -49,7 +49,7 @@ def accepted(origin: Json, answer: str | None, note: Path) -> bool:
     terms = f"{origin['licence']}  ({origin['page']})"
     console.print(f"licence: {terms}", soft_wrap=True)
     if answer is not None:
-        return switch({"accept_licence": answer}, "accept_licence", default=False)
+        return read_switch("accept_licence", answer)
     if note.exists() and note.read_text().strip() == terms:
         console.print("accepted before")
         return True

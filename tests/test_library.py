@@ -105,6 +105,7 @@ WRONG = {
     ("method=crdi", "dataset=babies", "no_such_key=1"): "no_such_key",
     ("method=crdi", "dataset=babies", "-m"): "option of the command line",
     ("method=crdi", "dataset=babies", "controls=[copy]"): "a control is a method",
+    ("method=crdi", "dataset=babies", "dry_run=true"): "dry_run belongs to the command line",
 }
 
 

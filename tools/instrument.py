@@ -15,7 +15,8 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from fsig_bench.api.images import to_uint8
+from baselines.common.autoencoder import load_autoencoder
+from fsig_bench.api.images import to_float, to_uint8
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.api.weights import locate
 from fsig_bench.console import console
@@ -75,20 +76,28 @@ def _note(weights: str, quality: JsonDict) -> None:
     manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
 
 
-def source_samples(words: list[str], results_dir: str, n: int = N) -> tuple[Tensor, Tensor, Cell]:
-    """N samples and the rebuilt shots of a source model through the harness, and its cell."""
+def rebuild_adults(autoencoder: Path, n: int) -> tuple[Tensor, Tensor]:
+    """Held-out `adults`, and what an autoencoder makes of them, both uint8 [n, 3, 64, 64]."""
+    net = load_autoencoder(autoencoder, ("latent.mean", "latent.sd"))[0]
+    true = render("adults", "held_out", range(n))[0]
+    with torch.no_grad():
+        fake = to_uint8(torch.cat([net.decode(net.encode(to_float(x))) for x in true.split(50)]))
+    return true, fake
+
+
+def source_samples(words: list[str], results_dir: str, n: int = N) -> tuple[Tensor, Cell]:
+    """N samples of a source model through the harness, and its cell."""
     fixed = ["dataset=adults", f"num_images={n}", f"results_dir={results_dir}"]
     job = resolve(compose_config([*words, *fixed]))
     store, method = Store(results_dir), build_method(job.method, job.place)
     state = adapt(job, method, store)[0]
-    rebuilt = method.reconstruct(state) if hasattr(method, "reconstruct") else torch.empty(0)
-    return sample(job, method, state, store)[0], rebuilt, job
+    return sample(job, method, state, store)[0], job
 
 
 def main() -> None:
     """Prints the table and writes manifest and pictures."""
     drawn = {name: source_samples(words, "results") for name, (words, _) in SOURCES.items()}
-    job = drawn["diffusion"][2]
+    job = drawn["diffusion"][1]
     extractor = build_networks(job.protocol, resolve_device(job.place.device))[0]
 
     assert isinstance(extractor, FactorReader)
@@ -104,7 +113,7 @@ def main() -> None:
     def distance(fake: Tensor) -> float:
         return round(frechet_distance(real=adults, fake=fake), 4)
 
-    models = {name: distance(features(fake)) for name, (fake, _, _) in drawn.items()}
+    models = {name: distance(features(fake)) for name, (fake, _) in drawn.items()}
     floor = distance(real("adults", "fresh", N))
     targets = {d: distance(real(d, "reference", N)) for d in DOMAINS if d != "adults"}
     nearest = min(targets[d] for d in NEAR)
@@ -126,23 +135,22 @@ def main() -> None:
             "n_fake": N,
             "n_real": N_REF,
         }
-        fake, _, cell = drawn[name]
+        fake, cell = drawn[name]
         own = {"fidelity": rounded(describe(fake, extractor)), "fidelity_of_real": of_real}
         _note(weights_of(cell, place), quality | own)
-    _, rebuilt, latent = drawn["latent prior"]
-    shots = latent.dataset.shots(latent.shots.k, 0)
-    decibels = psnr(real=shots, fake=to_uint8(rebuilt)).mean()
-    edges = measure_edges(to_uint8(rebuilt)) / measure_edges(shots)
-    seen = {"psnr_db_adults": float(decibels), "edges_over_real": edges, "n": len(shots)}
-    seen = rounded(seen)
+    autoencoder = weights_of(drawn["latent prior"][1], ("backend", "autoencoder"))
+    true, rebuilt = rebuild_adults(locate(autoencoder), N)
+    decibels = float(psnr(real=true, fake=rebuilt).mean())
+    edges = measure_edges(rebuilt) / measure_edges(true)
+    seen = rounded({"psnr_db_adults": decibels, "edges_over_real": edges}) | {"n": N}
     console.print(f"autoencoder: {seen}")
-    _note(weights_of(latent, ("backend", "autoencoder")), seen)
+    _note(autoencoder, seen)
     reader = held_out_quality(extractor)
     console.print(f"reader: domain accuracy {reader['domain_accuracy']}, R2 per visible factor:")
     worst_first = sorted(reader["r2"].items(), key=lambda p: p[1])
     console.print("  " + "  ".join(f"{k} {v:.3f}" for k, v in worst_first))
     _note(job.protocol.features["weights"], reader)
-    pictures({name: fake for name, (fake, _, _) in drawn.items()}, Path("docs"))
+    pictures({name: fake for name, (fake, _) in drawn.items()}, Path("docs"))
 
 
 def pictures(fakes: dict[str, Tensor], folder: Path) -> None:

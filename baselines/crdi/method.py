@@ -15,6 +15,7 @@ from baselines.common.diffusion import Schedule, guidance_gains, guided_step, q_
 from baselines.common.unet import DiffusionSource
 from baselines.crdi.objective import (
     adam_step,
+    count_strata,
     loss,
     noise_for,
     optimum,
@@ -22,7 +23,6 @@ from baselines.crdi.objective import (
     residuals,
     shot_of,
     split_window,
-    strata,
     stratified_steps,
 )
 from fsig_bench.api import ImageGenerators, Images, Progress, Sampler, State, generator, upload
@@ -103,7 +103,7 @@ class CRDI:
         """Evaluations of adapting to k shots."""
         lengths = [len(segment) for segment in self.windows]
         if self.solver == "adam":
-            return k * self.epochs * sum(strata(n, self.timestep_fraction) for n in lengths)
+            return k * self.epochs * sum(count_strata(n, self.timestep_fraction) for n in lengths)
         # One fixed noise is the whole expectation: the objective is exact after a single draw.
         return k * (self.draws if self.fresh_noise else 1) * sum(lengths)
 

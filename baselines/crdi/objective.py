@@ -20,14 +20,14 @@ def split_window(start: int, end: int, count: int) -> list[range]:
     return [range(a, b) for a, b in pairwise(edges)]
 
 
-def strata(length: int, fraction: float) -> int:
+def count_strata(length: int, fraction: float) -> int:
     """Steps that an Adam step visits in a segment of this length (official code)."""
     return max(int(fraction * length), 1)
 
 
 def stratified_steps(segment: range, fraction: float, g: torch.Generator) -> list[int]:
-    """One step from each n-th of a segment of length L, n = `strata(L, fraction)`."""
-    n = strata(len(segment), fraction)
+    """One step from each n-th of a segment of length L, n = `count_strata(L, fraction)`."""
+    n = count_strata(len(segment), fraction)
     u = (torch.arange(n) + torch.rand(n, generator=g)) * len(segment) / n
     return [segment.start + min(int(v), len(segment) - 1) for v in u]
 

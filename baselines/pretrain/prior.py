@@ -47,8 +47,9 @@ class _Latents:
     def pool(self, work: Path) -> Tensor:
         """float32 [2 size, c, h, w], standardised; kept in `work` for a run that continues."""
         images, weights = self.images.pool(work), verified(self.weights)
-        inputs = sha256(images.numpy().tobytes() + sha256_of(weights).encode()).hexdigest()
-        path = work / f"latents-{inputs[:16]}.safetensors"
+        inputs = sha256(sha256_of(weights).encode())
+        inputs.update(images.contiguous().numpy().data)
+        path = work / f"latents-{inputs.hexdigest()[:16]}.safetensors"
         if not path.exists():
             write_safetensors(path, {"latents": self._encode(images, weights)}, {})
         return load_file(path)["latents"]

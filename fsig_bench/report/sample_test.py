@@ -81,7 +81,8 @@ def tested_samples(
             missing[target].append(str(error))
     lines = [
         f"Do the samples of {first} and {second} come from one distribution? p by {name}, "
-        f"{test.permutations} permutations, Holm's correction over the targets; (pairs of runs)",
+        f"{test.permutations} permutations, after Holm's correction over the targets; in brackets "
+        "the pairs of runs",
         "",
     ]
     p = holm({target: test.together(own, SEED) for target, own in pairs.items() if own})

@@ -35,17 +35,26 @@ SUITE_PARTS = ("source", "generator", "backend", "source_images", "perceptual")
 def check_numbers(config: Config) -> None:
     """Raises ValueError where a count is no whole number or too small."""
     for name, least in LEAST.items():
-        value = config[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}={value}: give a whole number of at least {least}")
+        check_count(name, config[name], least)
+    check_count("figures.tsne_points", config["figures"]["tsne_points"], 1)
     for name in ("seed", "draw"):
-        if config[name] >= 2**32:
+        if config[name] >= 2**32:  # scikit-learn takes no larger one
             raise ValueError(f"{name}={config[name]}: give a whole number below 2**32")
-    pause, points = config["checkpoint_s"], config["figures"]["tsne_points"]
+    pause = config["checkpoint_s"]
     if not isinstance(pause, int | float) or isinstance(pause, bool) or not 0 <= pause < math.inf:
         raise ValueError(f"checkpoint_s={pause}: give a number of seconds, 0 or more")
-    if not isinstance(points, int) or isinstance(points, bool) or points < 1:
-        raise ValueError(f"figures.tsne_points={points}: give a whole number of at least 1")
+
+
+def check_count(name: str, value: object, least: int) -> None:
+    """Raises ValueError where a value is no whole number or too small."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value}: give a whole number of at least {least}")
+
+
+def check_device(device: str) -> None:
+    """Raises ValueError where a device has an unknown name."""
+    if not DEVICE.fullmatch(device):
+        raise ValueError(f"device={device}: choose auto, cpu, cuda or cuda:N")
 
 
 REUSE = ("same_code", "any_code")
@@ -53,8 +62,7 @@ REUSE = ("same_code", "any_code")
 
 def check_choices(config: Config) -> None:
     """Raises ValueError where a device, a switch, a precision or a compilation mode is unknown."""
-    if not DEVICE.fullmatch(str(config["device"])):
-        raise ValueError(f"device={config['device']}: choose auto, cpu, cuda or cuda:N")
+    check_device(str(config["device"]))
     for name in SWITCHES:
         if not isinstance(config[name], bool):
             raise ValueError(f"{name}={config[name]}: choose true or false")
@@ -74,12 +82,10 @@ def samples_to_score(config: Config) -> int:
     rule = config["protocol"]["samples"]
     if isinstance(rule, Mapping):
         return int(min(rule["at_most"], rule["per_shot"] * config["k"]))
-    count = config["num_images"] if rule is None else rule
-    if not isinstance(count, int) or isinstance(count, bool) or count < 2:
-        raise ValueError(
-            f"protocol.samples={rule}: give a whole number of at least 2, or null for num_images"
-        )
-    return count
+    if rule is None:
+        return int(config["num_images"])
+    check_count("protocol.samples", rule, 2)
+    return int(rule)
 
 
 def check_protocol(config: Config) -> None:

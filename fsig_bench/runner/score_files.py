@@ -164,10 +164,8 @@ def score_images(
     """See `fsig_bench.score`."""
     if metrics is not None and not metrics:
         raise ValueError("metrics=[] names no metric; leave it out for all of the protocol")
-    if not checks.DEVICE.fullmatch(device):
-        raise ValueError(f"device={device}: choose auto, cpu, cuda or cuda:N")
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: give a whole number of at least 1")
+    checks.check_device(device)
+    checks.check_count("batch_size", batch_size, 1)
     config = composed_protocol(suite, protocol, metrics, overrides=overrides, config_dir=config_dir)
     side, rules = config["resolution"], config["protocol"]
     samples = given_images.read_given(fake, "fake", resolution=side, resize=resize)
@@ -218,8 +216,8 @@ def arguments(words: Sequence[str]) -> JsonDict:  # of `score_images`, and `out`
     overrides = [word for word in words if word.lstrip("+~").startswith(("protocol.", "suite."))]
     rest = [word for word in words if word not in overrides]
     given = parse_words(rest, word="score", keys=KEYS)
-    if first := next(iter(given.positional), ""):
-        raise ValueError(f"score takes settings, not {first!r}; write fake={first}")
+    for word in given.positional:
+        raise ValueError(f"score takes settings, not {word!r}; write fake={word}")
     found: JsonDict = {"reference": None, "shots": None, **given.settings}
     for key in {"seed", "batch_size"} & set(found):
         if not found[key].isdecimal():
@@ -233,7 +231,7 @@ def arguments(words: Sequence[str]) -> JsonDict:  # of `score_images`, and `out`
 
 
 def main(words: Sequence[str]) -> int:
-    """Prints every metric's value, or why it has none; returns 0. Raises as `fsig_bench.score`."""
+    """Prints every metric's value, or why it has none; returns 0; raises as `fsig_bench.score`."""
     given = arguments(words)
     out = given.pop("out", None)
     values = score_images(given.pop("fake"), **given)

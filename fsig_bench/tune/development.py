@@ -85,9 +85,9 @@ def measure(cell: Cell, store: Store, of: tuple[int, ...]) -> Part:
     state, _ = adapt(cell, method, store)
     try:
         fake, _ = sample(cell, method, state, store)
-        values, _ = score(cell, fake[: cell.samples.num_scored], store)
-    except ValueError as error:  # pixels that are not finite, above all
+    except ValueError as error:  # pixels that are not finite
         raise FloatingPointError(f"its samples cannot be scored: {error}") from error
+    values, _ = score(cell, fake[: cell.samples.num_scored], store)
     found = {name: values[name]["value"] for name in MEASURED}
     if lacking := [name for name, value in found.items() if value is None]:
         raise FloatingPointError(f"it has no {lacking[0]}")

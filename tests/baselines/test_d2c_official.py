@@ -14,6 +14,7 @@ from baselines.common.autoencoder import mixture_mean
 from baselines.d2c.official import OfficialBackend
 from baselines.d2c.official_autoencoder import OfficialAutoencoder, OfficialSizes
 from baselines.d2c.official_layout import by_kind, convert_official
+from fsig_bench.api import to_float
 from fsig_bench.api.assets import Asset
 
 TINY = OfficialSizes(
@@ -263,6 +264,13 @@ def test_images_lose_the_bits_that_the_model_was_trained_without(files):
     found, x = backend(files[0]), torch.full((1, 3, 16, 16), 0.4)
     assert torch.equal(found.encode(x), found.encode(x + 0.01))
     assert not torch.equal(found.encode(x), found.encode(x + 0.1))
+
+
+def test_every_level_of_8_bits_falls_to_its_own_level():
+    net, u = OfficialAutoencoder(TINY), torch.arange(256).expand(1, 3, 1, -1)
+    net.encoder = torch.nn.Identity()
+    levels = (net.encode(to_float(u.to(torch.uint8))) + 1) / 2 * (2**TINY.bits - 1)
+    torch.testing.assert_close(levels, (u // 2 ** (8 - TINY.bits)).float(), rtol=0, atol=1e-4)
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(files):

@@ -234,6 +234,8 @@ def test_wrong_settings_are_refused_in_a_sentence(method):
         )
     with pytest.raises(ValueError, match="frozen_layers=3: the critic has 2"):
         changed(method, frozen_layers=3).adapt(shots(2), seed=0, progress=NoProgress())
+    with pytest.raises(ValueError, match="frozen_layers=2: the critic has 2 blocks, and one must"):
+        changed(method, frozen_layers=2).adapt(shots(2), seed=0, progress=NoProgress())
     with pytest.raises(ValueError, match="another method"):
         dataclasses.replace(method, objective=object())
     with pytest.raises(FloatingPointError, match="step 0; lower method.lr"):

@@ -289,6 +289,9 @@ def test_optimised_maps_stay_normalised_and_are_each_shots_own(net):
     assert state.nfe_adapt == 60
     maps = [v for k, v in sorted(state.tensors.items()) if k.startswith("maps/")]
     assert [tuple(v.shape) for v in maps] == [(3, 1, s, s) for s in TINY.noise_sides]
+    plain = method(net, maps="fixed", steps=1).adapt(x, seed=0, progress=NoProgress())
+    fitted = state.trained_params - plain.trained_params
+    assert fitted == sum(v.numel() for v in maps)
     for v in maps:
         torch.testing.assert_close(v.mean((1, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
         torch.testing.assert_close(v.square().mean((1, 2, 3)), torch.ones(3))

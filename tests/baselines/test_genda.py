@@ -142,6 +142,9 @@ def test_networks_together_are_the_networks_one_by_one():
 def test_the_source_is_left_alone_and_the_count_is_right(method, shots):
     before = {k: v.clone() for k, v in method.generator.net.state_dict().items()}
     state = method.adapt(shots, seed=0, progress=NoProgress())
+    learners = method.learners()  # what an episode trains: its net and its critic
+    trained = [p[0] for net in (learners.mapper, learners.critic) for p in net.parameters()]
+    assert state.trained_params == sum(p.numel() for p in trained)
     calls = []
     synthesis = method.generator.net.synthesis
     method.generator.net.synthesis = lambda w, n: calls.append(len(w)) or synthesis(w, n)

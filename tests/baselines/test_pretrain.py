@@ -1,6 +1,7 @@
 """Every recipe at toy size: it learns, it continues after a kill to the same weights, and what it
 writes is what the methods load."""
 
+import json
 from dataclasses import dataclass, replace
 
 import pytest
@@ -126,6 +127,17 @@ def test_gan(tmp_path):
         net.repeat(net.mapping(torch.randn(4, 8))), net.noise(4, torch.Generator())
     )
     assert images.shape == (4, 3, 16, 16) and critic(images).shape == (4,)
+
+
+def test_a_run_that_continues_between_two_penalties_logs_without_one(tmp_path):
+    """R1 comes every fourth step and the log every fiftieth: from 49, the log comes first."""
+    begun = replace(gan(num_images=8 * 49), checkpoint_s=1e9)
+    begun.run(tmp_path / "part.safetensors", tmp_path / "work")
+    replace(begun, num_images=8 * 51).run(tmp_path / "all.safetensors", tmp_path / "work")
+    lines = [
+        json.loads(line) for line in (tmp_path / "work" / "curve.jsonl").read_text().splitlines()
+    ]
+    assert [line["step"] for line in lines] == [0, 50] and lines[1]["r1"] == 0
 
 
 def test_a_generator_and_its_critic_begin_from_trained_weights(tmp_path):

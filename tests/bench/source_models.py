@@ -31,15 +31,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from baselines.common.autoencoder import load_autoencoder
 from baselines.common.unet import PixelUNet, load_unet
-from fsig_bench.api import ROOT, to_float, to_uint8
+from fsig_bench.api import ROOT
 from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
 from tools.fidelity import describe
-from tools.instrument import SOURCES, source_samples
+from tools.instrument import SOURCES, rebuild_adults, source_samples
 
 N_REAL = 2500
 KINDS = {"diffusion": "diffusion", "gan": "GAN", "prior": "latent prior"}  # as tools.instrument has
@@ -69,15 +68,6 @@ def samples_of(
     return source_samples([*SOURCES[kind][0], *own, *words], work, n)[0]
 
 
-def rebuilt(file: Path, n: int) -> tuple[Tensor, float]:
-    """Held-out `adults` as an autoencoder rebuilds them, uint8, and their mean decibels."""
-    net = load_autoencoder(file, ("latent.mean", "latent.sd"))[0]
-    true = render("adults", "held_out", range(n))[0]
-    with torch.no_grad():
-        fake = to_uint8(torch.cat([net.decode(net.encode(to_float(x))) for x in true.split(50)]))
-    return fake, float(psnr(real=true, fake=fake).mean())
-
-
 def main() -> None:
     """Prints one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,7 +85,8 @@ def main() -> None:
     reader = FactorReader(weights=str(ROOT / weights), trunk_maps=4)
     found: dict[str, float] = {"n": args.n}
     if args.kind == "autoencoder":
-        fake, found["psnr_db"] = rebuilt(args.file, args.n)
+        true, fake = rebuild_adults(args.file, args.n)
+        found["psnr_db"] = float(psnr(real=true, fake=fake).mean())
     else:
         if args.kind == "diffusion":
             found["gflop"] = count_gflop(load_unet(args.file))

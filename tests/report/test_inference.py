@@ -8,7 +8,7 @@ from report_records import record
 from scipy import stats
 
 from fsig_bench.report.inference.intervals import estimate, holm
-from fsig_bench.report.inference.paired import paired_units
+from fsig_bench.report.inference.paired import difference_on, paired_units
 from fsig_bench.report.inference.resampling import flip_probability, power_of, subsets_needed
 from fsig_bench.report.inference.sentences import spread_sentences
 from fsig_bench.report.inference.units import Chance, chance_of, units_of
@@ -77,6 +77,30 @@ def test_of_crossed_runs_those_that_share_nothing_give_the_spread():
     assert units.holds == ("subset", "seed", "draw")
     more = units_of(runs | {Chance(0, 0, 1): 3.0})
     assert more.values == units.values  # a fourth run of a known set is no further unit
+
+
+def test_runs_that_share_nothing_are_found_where_the_first_ones_block_them():
+    """(0, 0) shares its seed with the only run of the other set of shots; (0, 1) does not."""
+    units = units_of({Chance(0, 0, 0): 1.0, Chance(0, 1, 0): 3.0, Chance(1, 0, 0): 6.0})
+    assert units.values == (3.0, 6.0) and units.holds == ("subset", "seed")
+
+
+def test_a_large_crossed_grid_without_such_runs_is_given_up_at_once():
+    runs = {Chance(s, a, d): float(s) for s in range(12) for a in range(12) for d in range(11)}
+    assert units_of(runs).holds == ("subset",)
+
+
+def test_what_a_claim_needs_follows_from_the_mean_that_is_printed():
+    """On the diagonal, whose runs share nothing, the order is the other one."""
+    first = {Chance(s, a, a): -1.0 - 0.1 * s if s == a else 1.0 for s in range(3) for a in range(3)}
+    units = paired_units(first, dict.fromkeys(first, 0.0))
+    assert units.mean > 0 > max(units.values)
+    found = difference_on("babies", units)
+    assert found.estimate.mean == units.mean
+    scale = found.estimate.std * (1 + 1 / 3) ** 0.5
+    assert found.flips == pytest.approx(stats.t.sf(units.mean / scale, 2))
+    assert found.needed == subsets_needed(units.values, mean=units.mean)
+    assert found.needed > subsets_needed(units.values)
 
 
 def test_shots_that_share_all_seeds_say_that_seeds_are_left_out():

@@ -33,6 +33,16 @@ def test_samples_are_tested_in_the_features_that_scoring_has_left(results, capsy
     assert sorted((results / "store" / "features").iterdir()) == before
 
 
+def test_the_p_values_of_several_targets_are_corrected(results, tmp_path, capsys):
+    shutil.copytree(results, tmp_path / "results")
+    for method in ("real", "copy"):
+        words = [*(w for w in SMALL if w != "dataset=babies"), "dataset=sketches"]
+        run(make_cell(f"method={method}", *BRIEF, *words), Store(tmp_path / "results"))
+    assert main(["real", "copy", str(tmp_path / "results"), "test=mmd_test"]) == 0
+    text = capsys.readouterr().out
+    assert len(re.findall(r"(babies|sketches) +p = 0\.002  \(1\)", text)) == 2  # twice 1 / 1000
+
+
 def test_every_other_sample_of_one_method_looks_like_those_between(results):
     records = {r["method"]: r for r in load([results / "runs"])}
     features = sample_features(records["real"], [Store(results)])

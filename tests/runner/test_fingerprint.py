@@ -149,6 +149,10 @@ def test_the_digest_of_a_file_is_that_of_its_code(tmp_path):
     assert source_files.read_source(one).digest == source_files.read_source(other).digest
     other.write_text(other.read_text().replace("a + x", "a - x"))
     assert source_files.read_source(one).digest != source_files.read_source(other).digest
+    one.write_text("if not TYPE_CHECKING:\n    import json\nelse:\n    import ast\n")
+    assert [i.for_types for i in source_files.read_source(one).imports] == [False, False]
+    one.write_text("if TYPE_CHECKING:\n    import json\nelse:\n    import ast\n")
+    assert [i.for_types for i in source_files.read_source(one).imports] == [True, False]
     other.write_text("def f(:\n")
     with pytest.raises(ValueError, match=r"other\.py, line 1"):
         source_files.read_source(other)

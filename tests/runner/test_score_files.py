@@ -87,6 +87,12 @@ def test_shots_are_left_out_of_the_reference_and_a_protocol_may_bring_them_in(im
     assert mini(images["fake"], ["fd"], overrides=rule, **given)["fd"]["n_real"] == 5
 
 
+def test_a_protocol_that_compares_with_the_shots_needs_them(images):
+    rule = ["protocol.reference=with_shots"]
+    found = mini(images["fake"], ["fd"], reference=images["reference"], shots=None, overrides=rule)
+    assert found["fd"]["value"] is None and "reference" in found["fd"]["reason"]
+
+
 def test_a_native_reference_is_read_at_its_own_size(images, folders, tmp_path):
     Image.new("RGB", (90, 70), "red").save(folders["reference"] / "x.png")
     rule = ["protocol.reference_read=native", "protocol.reference=with_shots"]
@@ -224,6 +230,9 @@ def test_the_command_prints_and_writes_the_same_numbers(images, folders, tmp_pat
         (["samples"], "write fake=samples"),
         (["fake=x", "method=crdi"], "score knows no method="),
         (["fake=x", "seed=a"], "seed=a: give a whole number"),
+        (["fake=x", "device=gpu"], "device=gpu: choose auto, cpu"),
+        (["fake=x", "batch_size=0"], "batch_size=0: give a whole number of at least 1"),
+        (["fake=x", "suite=mini", "~protocol.metrics.kid"], "fake: x is not a folder"),
         (["fake=x", "metrics=", "suite=mini"], "names no metric"),
         (["fake=x", "suite=mini"], "fake: x is not a folder"),
     ],

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import make_cell
+from report_records import record
 
 from fsig_bench import runs
 from fsig_bench.api.types import State
@@ -14,6 +15,7 @@ from fsig_bench.runner.keys import key_content, weight_files
 from fsig_bench.runner.progress import StageProgress
 from fsig_bench.store.files import read_tensors, write_tensors
 from fsig_bench.store.keys import digest
+from fsig_bench.store.records import write_record
 from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store, other_results, parse_run_folder, run_folder_name
 
@@ -51,6 +53,12 @@ def test_every_flipped_byte_of_a_shard_is_found_and_named(tmp_path):
         store.load_shard("key", 0, 4)
     path.write_bytes(good)
     assert store.load_shard("key", 0, 4)[1] == 0.5
+
+
+def test_a_record_that_cannot_be_read_back_is_not_written(tmp_path):
+    with pytest.raises(ValueError):
+        write_record(tmp_path / "record.json", record("fd", 1.0) | {"method": "a/b"})
+    assert not (tmp_path / "record.json").exists()
 
 
 def test_writes_are_atomic_and_leave_no_litter(tmp_path):

@@ -4,10 +4,13 @@ import json
 import math
 import shlex
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 from helpers import make_cell
 
+from fsig_bench.api import State
 from fsig_bench.faceworld.domains import DEVELOPMENT
 from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.metrics.frechet import frechet_distance
@@ -61,6 +64,18 @@ def test_the_objective_is_the_log_of_the_distance_plus_the_copies(tmp_path):
     )
     assert part.check == 1 and part.of == (0, 0)
     assert part.value == pytest.approx(math.log(distance) + 1, rel=1e-4)
+
+
+def test_samples_that_are_no_images_fail_the_trial_and_not_the_search(tmp_path, monkeypatch):
+    cell = make_cell("method=copy", "dataset=elders", "k=2", "num_images=40", "controls=[]")
+    broken = SimpleNamespace(
+        adapt=lambda *_, **__: State(tensors={}, seed=0, trained_params=0, nfe_adapt=0),
+        sampler=lambda *_, **__: lambda indices: torch.full((len(indices), 3, 64, 64), math.nan),
+        nfe_per_image=1,
+    )
+    monkeypatch.setattr("fsig_bench.runner.build.build_method", lambda *_: broken)
+    with pytest.raises(FloatingPointError, match="samples cannot be scored"):
+        measure(cell, Store(tmp_path), (0, 0))
 
 
 @pytest.mark.parametrize("dataset", ["babies", "sketches", "adults", "folder"])

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from fsig_bench.api.assets import check_space
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.places import cache_folder
-from fsig_bench.console import console, switch
+from fsig_bench.console import console, read_switch, switch
 from fsig_bench.report.fill.costs import cheapest_first, cost_lines
 from fsig_bench.report.fill.plan import FillRun, runs_of
 from fsig_bench.report.records import load, record_files, record_folders
@@ -128,7 +128,7 @@ def agreed(needs: Needs, answer: str | None) -> bool:
     note = cache_folder() / "accepted_licences.txt"
     before = note.read_text().splitlines() if note.exists() else []
     if answer is not None:
-        yes = switch({"accept_licence": answer}, "accept_licence", default=False)
+        yes = read_switch("accept_licence", answer)
     elif note.exists() and set(terms) <= set(before):
         say("  the licences were accepted before")
         return True

@@ -91,8 +91,9 @@ def units_of(values: Mapping[Chance, float]) -> Units:
     means = [statistics.fmean(values[c] for c in groups[g]) for g in sorted(groups)]
     chosen, holds = tuple(means), tuple(AXES[i] for i in varied)
     if shared := [i for i in varied[1:] if _is_shared(groups, i)]:
-        single = _runs_that_share_nothing([groups[g] for g in sorted(groups)], varied)
-        if single is not None:
+        enough = all(len({c[i] for c in values}) >= len(groups) for i in varied)
+        each = [groups[g] for g in sorted(groups)]
+        if enough and (single := _runs_that_share_nothing(each, varied)) is not None:
             chosen = tuple(values[chance] for chance in single)
         else:
             holds = tuple(AXES[i] for i in varied if i not in shared)
