@@ -381,7 +381,7 @@ def test_without_the_workspace_library_the_extra_is_named(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(dashboard, "import_module", no_module)
-    with pytest.raises(ImportError, match=r"fsig-bench\[dashboard\]"):
+    with pytest.raises(ValueError, match=r"fsig-bench\[dashboard\]"):
         dashboard.build("e", "p", "n", ())
 
 
