@@ -22,6 +22,7 @@ are the better, the nearer the samples come to shots that the method has not see
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,13 @@ def prepare(request: Request, store: Store) -> Problem:
     from fsig_bench.tune.problem import shots_problem
 
     return shots_problem(request, store)
+
+
+def recorded_words(words: Sequence[str]) -> list[str]:
+    """Overrides without those that say only where and how fast a search ran, sorted."""
+    from fsig_bench.store.records import NOT_IN_RECORD
+
+    return sorted(w for w in words if re.split(r"[.=]", w)[0] not in NOT_IN_RECORD)
 
 
 def best_command(fixed: Sequence[str], best: FinishedTrial | None) -> str | None:
@@ -111,12 +119,13 @@ def main(words: Sequence[str]) -> int:
             "the sampler suggests no new settings any more; this space is probably exhausted"
         )
     best = best_of(trials)
-    command = best_command(request.fixed, best)
+    fixed = recorded_words(request.fixed)
+    command = best_command(fixed, best)
     result = {
         "best": best and best.number,
         "command": command,
         "copying": copying,
-        "fixed": sorted(request.fixed),
+        "fixed": fixed,
         "objective": aim.text,
         "optuna": version,
         "samples": request.samples,

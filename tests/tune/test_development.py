@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import make_cell
+import yaml
+from helpers import ROOT, composed, make_cell
 
 from fsig_bench.api import State
 from fsig_bench.faceworld.domains import DEVELOPMENT
@@ -16,7 +17,7 @@ from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.store.store import Store
 from fsig_bench.tune import __main__ as tune
-from fsig_bench.tune.candidates import parse_request
+from fsig_bench.tune.candidates import parse_request, present_settings
 from fsig_bench.tune.development import measure, targets_of
 from fsig_bench.tune.plans import read_plan, with_plan
 from fsig_bench.tune.trials import Part
@@ -147,3 +148,21 @@ def test_a_choice_that_is_a_number_is_no_truth_value():
     assert choice_of(1.0, ["0.3", "1"]) == "1" and choice_of(0, ["false", "0.0"]) == "0.0"
     assert choice_of(True, ["1", "true"]) == "true" and choice_of(None, ["null"]) == "null"
     assert choice_of("lda", ["lda", "logreg"]) == "lda" and choice_of(1.0, ["true"]) is None
+
+
+STUDIES = sorted((ROOT / "results" / "tuning" / "mini").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_the_mini_suite_holds_what_the_committed_search_found(path):
+    study = json.loads(path.read_text())
+    plan = yaml.safe_load((ROOT / "conf" / "tune" / "mini.yaml").read_text())
+    assert study["space"].keys() == plan["spaces"][path.stem].keys()
+    assert len(study["trials"]) == plan["words"]["trials"]
+    assert study["samples"] == plan["words"]["samples"]
+    assert study["fixed"] == ["dataset=dev", f"method={path.stem}"]  # no path of a machine
+    best = min(study["trials"], key=lambda t: t["objective"])
+    assert best["number"] == study["best"]
+    settings = present_settings(composed(f"method={path.stem}", "dataset=elders"))
+    found = {key: str(yaml.safe_load(str(settings[key]))) for key in best["settings"]}
+    assert found == {k: str(yaml.safe_load(v)) for k, v in best["settings"].items()}

@@ -518,6 +518,7 @@ class TestCommand:
         assert result["command"] in out and result["study"] in out
         words = shlex.split(result["command"])
         assert words[0] == "fsig-bench"
+        assert not [w for w in [*words, *result["fixed"]] if "results_dir" in w]
         steps = str(composed(*words[1:]).method.num_steps)
         assert steps == result["trials"][0]["settings"]["method.num_steps"]
         again, same = run(tmp_path, "method.num_steps=range(2,5)", "trials=3")
