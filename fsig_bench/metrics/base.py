@@ -68,8 +68,9 @@ class DiskCache(Protocol):
 class Metric(Protocol):
     """A frozen dataclass without defaults; its values stand in conf/metric/."""
 
-    # Of "real" (a reference), "shots", "two shots", "factors" (a network that reads factors); and
-    # the networks that it uses, "features" and "perceptual", which are fetched beforehand.
+    # Of "real" (a reference), "shots", "two shots", "factors" (a network that reads factors),
+    # "neighbours" (more images of either side than the metric's `k`); and the networks that it
+    # uses, "features" and "perceptual", which are fetched beforehand.
     needs: ClassVar[frozenset[str]]
 
     def __call__(self, evidence: Evidence) -> JsonDict:
@@ -228,6 +229,10 @@ def unmet_need(metric: Metric, evidence: Evidence) -> str | None:
         return "needs the shots, and none are given (give shots=FOLDER)"
     if "two shots" in metric.needs and len(evidence.shots) < 2:
         return "needs at least two shots"
+    if "neighbours" in metric.needs and evidence.real is not None:
+        k, fewest = getattr(metric, "k", 1), min(len(evidence.real), len(evidence.fake))
+        if fewest <= k:
+            return f"needs at least {k + 1} images of either side for {k} neighbours, has {fewest}"
     if "factors" in metric.needs:
         if not isinstance(evidence.extractor, FactorReading):
             return f"needs a factor reader; {evidence.extractor.name} reads no factors"

@@ -126,7 +126,7 @@ class Clipped:
     k: int
     blocks: int  # of samples, for the standard error of a single run
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "features", "neighbours"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also k, the error of a single run, and a warning where samples are too many."""

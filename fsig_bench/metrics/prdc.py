@@ -64,7 +64,7 @@ class PRDC:
     k: int
     ties: Ties = "inside"  # the reference holds the shots: a copied one lies on its ball's edge
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "features", "neighbours"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also k."""

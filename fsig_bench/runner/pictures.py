@@ -38,7 +38,9 @@ def write_pictures(folder: Path, cell: Cell, evidence: Evidence, store: Store) -
     limit = policy.tsne_points
     if source := cell.suite.source_images:
         pixels = instantiate(source, _convert_="all").load(range(limit))
-        features["source"] = kept_features(pixels, evidence.extractor, cell, store)
+        features["source"] = kept_features(
+            pixels, evidence.extractor, cell, store, policy=cell.precision.score
+        )
     if evidence.real is not None:
         features["target"] = evidence.features("real")
     arrays = {role: f.numpy() for role, f in features.items()}

@@ -132,6 +132,11 @@ def content_digest(images: Tensor | LazyImages) -> str:
     return pixels_sha256(images) if isinstance(images, Tensor) else images.digest
 
 
+def arithmetic(policy: str) -> str:
+    """A precision policy as keys of the store name it."""
+    return "float32" if policy == "fp32" else policy
+
+
 def caches_in(
     store: Store,
     images: Mapping[str, Tensor | LazyImages],
@@ -172,7 +177,9 @@ def caches_in(
     return disk_cache_of
 
 
-def kept_features(images: Tensor, extractor: Extractor, cell: Cell, store: Store) -> Tensor:
+def kept_features(
+    images: Tensor, extractor: Extractor, cell: Cell, store: Store, *, policy: str
+) -> Tensor:
     """Features [n, d] in the protocol's feature network, computed once for all runs of a store.
 
     Args:
@@ -180,8 +187,10 @@ def kept_features(images: Tensor, extractor: Extractor, cell: Cell, store: Store
         extractor: the protocol's feature network.
         cell: names the network, and holds the batch size.
         store: where they are kept.
+        policy: the precision that is set around this call, as in `precision.score`.
     """
-    keep = caches_in(store, {"images": images}, perceptual=cell.protocol.perceptual)
+    policy = arithmetic(policy)
+    keep = caches_in(store, {"images": images}, perceptual=cell.protocol.perceptual, policy=policy)
     return keep(cell.protocol.features)(
         lambda: in_batches(extractor.features, images, cell.place.batch_size),
         what="features",
@@ -198,7 +207,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     real = reference_images(cell, shots)
     images: dict[str, Any] = {"shots": shots, "fake": fake, "real": real}
-    policy = "float32" if cell.precision.score == "fp32" else cell.precision.score
+    policy = arithmetic(cell.precision.score)
     disk_cache_of = caches_in(store, images, perceptual=protocol.perceptual, policy=policy)
     evidence = Evidence(
         shots=shots,

@@ -73,7 +73,9 @@ def source_distance(cell: Cell, store: Store) -> JsonDict | None:
     extractor: Extractor = instantiate(network, _convert_="all")
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     with precision_policy("fp32", device):
-        known, own = (kept_features(x, extractor, cell, store) for x in (images, shots))
+        known, own = (
+            kept_features(x, extractor, cell, store, policy="fp32") for x in (images, shots)
+        )
         beyond, ratio = shots_beyond(own, known)
     found = {
         "features": extractor.name,

@@ -144,11 +144,16 @@ def without_reference(words: Sequence[str]) -> tuple[list[str], DictConfig]:
 
 
 def present_settings(cfg: DictConfig) -> JsonDict:
-    """The method's settings with references filled in, by full key."""
+    """The method's settings by full key; of a reference to one value the value."""
     from omegaconf import OmegaConf
 
     plain: Any = OmegaConf.to_container(OmegaConf.create({"method": cfg.method}, parent=None))
-    return settings_of(plain)
+    found = settings_of(plain)
+    for key, value in found.items():
+        if isinstance(value, str) and "${" in value:
+            filled = OmegaConf.select(cfg, key)
+            found[key] = value if OmegaConf.is_config(filled) else filled
+    return found
 
 
 def check_space(request: Request, cfg: DictConfig) -> tuple[Dimension, ...]:

@@ -22,6 +22,7 @@ from fsig_bench.metrics.frechet import Frechet
 from fsig_bench.metrics.intra_lpips import IntraLPIPS
 from fsig_bench.metrics.lpips import mean_pairwise, paired_distances
 from fsig_bench.metrics.memorisation import AuthPct, CopyRate, NearestShot
+from fsig_bench.metrics.prdc import PRDC
 from fsig_bench.metrics.psnr import psnr
 from fsig_bench.networks.base import embed
 from fsig_bench.networks.random_trunk import RandomTrunk
@@ -269,6 +270,10 @@ def test_what_is_missing_is_said():
     assert unmet_need(intra(), evidence(shots, shots)) is None
     assert unmet_need(AuthPct(), evidence(shots, shots)) is None
     assert "two shots" in unmet_need(AuthPct(), evidence(shots, shots[:1]))
+    few = PRDC(which="recall", k=3)
+    assert "at least 4" in unmet_need(few, evidence(pictures(3, 1), shots, pictures(9, 2)))
+    assert "has 3" in unmet_need(few, evidence(pictures(9, 1), shots, pictures(3, 2)))
+    assert unmet_need(few, evidence(pictures(4, 1), shots, pictures(4, 2))) is None
     assert "factor" in unmet_need(SourceLeakage(), evidence(shots, shots, shots))
     assert unmet_need(SourceLeakage(), evidence(shots, shots, shots, Reader(), "dark")) is None
     assert "known factors" in unmet_need(
