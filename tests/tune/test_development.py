@@ -166,3 +166,18 @@ def test_the_mini_suite_holds_what_the_committed_search_found(path):
     settings = present_settings(composed(f"method={path.stem}", "dataset=elders"))
     found = {key: str(yaml.safe_load(str(settings[key]))) for key in best["settings"]}
     assert found == {k: str(yaml.safe_load(v)) for k, v in best["settings"].items()}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_the_page_shows_what_the_committed_search_found(path):
+    trials = json.loads(path.read_text())["trials"]
+    by_value = sorted(trials, key=lambda t: t["objective"])
+    first = next(t for t in trials if t["number"] == 0)
+    values = [first["objective"], by_value[0]["objective"], by_value[-1]["objective"]]
+    cells = [path.stem, *(f"{v:.3f}" for v in [*values, by_value[0]["copy_rate"]])]
+    page = (ROOT / "docs" / "tuning.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {path.stem} |")]
+    assert row.startswith("| " + " | ".join(cells) + " |")
+    changed = {k.removeprefix("method."): v for k, v in by_value[0]["settings"].items()}
+    kept = by_value[0] is first
+    assert all((f"{k}={v}" in row) is not kept for k, v in changed.items())
