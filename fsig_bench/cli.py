@@ -112,7 +112,7 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     from fsig_bench.runner.composition import compose_words, words_of_search_path
     from fsig_bench.runner.controls import control_configs
     from fsig_bench.runner.device import member_device
-    from fsig_bench.runner.distributed import barrier, join
+    from fsig_bench.runner.distributed import barrier, first_decides, join, recorded
     from fsig_bench.runner.make import fetch_asset, make_records
     from fsig_bench.runner.resolve import resolve
     from fsig_bench.store.store import Store
@@ -135,14 +135,15 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     for asset in missing if process.rank() == 0 else ():
         fetch_asset(asset)  # keys hold digests of what is there, so this comes first
     barrier()
-    found = [store.record(cell.folder) for cell in cells]
+    found, resend = [store.record(cell.folder) for cell in cells], cfg.tracker.get("resend")
     if previews:
         preview(cells, [record is not None for record in found], cfg, store)
         return None
-    records = [record for record in found if record]
-    if len(records) < len(cells) or cfg.tracker.get("resend"):
+    if not all(first_decides(*(record is not None for record in found))) or resend:
         wait = cfg.on_busy == "wait"
         records = make_records(cells, store, device=cfg.device, wait=wait)
+    else:
+        records = [r or recorded(cell, store) for r, cell in zip(found, cells, strict=True)]
     if cfg.png:
         from fsig_bench.runner.export import export_png
 

@@ -10,8 +10,14 @@ averaged by `baselines.common.data_parallel`).
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from fsig_bench.api.process import size
+from fsig_bench.api.process import rank, size
+
+if TYPE_CHECKING:
+    from fsig_bench.api.plain import Record
+    from fsig_bench.runner.cell import Cell
+    from fsig_bench.store.store import Store
 
 
 def join(device: str) -> None:
@@ -41,6 +47,41 @@ def barrier() -> None:
         from torch import distributed
 
         distributed.all_reduce(torch.zeros(1))  # over Gloo: a GPU has nothing to do with it
+
+
+def first_decides(*found: bool) -> tuple[bool, ...]:
+    """What the first member found, in all members; waits for all of them.
+
+    What members find in a common store may differ: another program may finish a stage between two
+    looks, and a network file system shows a file late. One look decides for all.
+
+    Args:
+        found: as many values in each member.
+    """
+    if size() == 1:
+        return found
+    import torch
+    from torch import distributed
+
+    own = [float(value) for value in found] if rank() == 0 else [0.0] * len(found)
+    shared = torch.tensor(own)
+    distributed.all_reduce(shared)  # a broadcast would not wait for the others
+    return tuple(bool(value) for value in shared)
+
+
+def recorded(cell: Cell, store: Store) -> Record:
+    """The record that the first member of a team has seen or written.
+
+    Raises:
+        RuntimeError: there is none to be seen from here.
+    """
+    record = store.record(cell.folder)
+    if record is None:
+        raise RuntimeError(
+            f"{cell.label}: the first process left no record in {store.root / cell.folder}; see "
+            "its message, and give all nodes one results_dir on a common file system"
+        )
+    return record
 
 
 def leave() -> None:

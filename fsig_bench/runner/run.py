@@ -15,7 +15,7 @@ from fsig_bench.runner.adapt import Curve, adapt
 from fsig_bench.runner.build import build_method, computing, notes_of
 from fsig_bench.runner.cell import Cell
 from fsig_bench.runner.device import peak_mem_gib, resolve_device
-from fsig_bench.runner.distributed import barrier
+from fsig_bench.runner.distributed import barrier, first_decides, recorded
 from fsig_bench.runner.sample import sample
 from fsig_bench.runner.score import build_metrics, score
 from fsig_bench.store.records import read_record, recorded_settings, write_record
@@ -31,9 +31,9 @@ def run(cell: Cell, store: Store, *, wait: bool = True) -> tuple[Record, bool]:
         Busy: another process works on this run, or on a stage that it needs, and `wait` is false.
     """
     record = store.record(cell.folder)
-    barrier()
+    (finished,) = first_decides(record is not None)
     if process.rank() > 0:
-        return record or _run(cell, store, None), record is not None
+        return recorded(cell, store) if finished else _run(cell, store, None), finished
     if not record:
         with store.locked(f"run-{cell.run_id}", what=cell.label, wait=wait):
             # Another process may have finished it meanwhile; members of a team are all at work.
@@ -85,10 +85,7 @@ def _run(cell: Cell, store: Store, curve: Curve | None, *, wait: bool = True) ->
     fake, sample_s = sample(cell, method, state, store, wait=wait)
     if process.rank() > 0:  # the first scores and writes
         barrier()
-        made = store.record(cell.folder)
-        if made is None:
-            raise RuntimeError(f"{cell.label}: the first process left no record; see its message")
-        return made
+        return recorded(cell, store)
     fake = fake[: cell.samples.num_scored]
     began = time.perf_counter()
     values, evidence = score(cell, fake, store)

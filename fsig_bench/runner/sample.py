@@ -19,9 +19,9 @@ from fsig_bench.api.types import Method, Sampler, State
 from fsig_bench.console import Bar, console
 from fsig_bench.runner.build import build_method, computing, sampler_of
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.distributed import barrier
+from fsig_bench.runner.distributed import barrier, first_decides
 from fsig_bench.runner.fingerprint import marks
-from fsig_bench.store.shards import missing_ranges, stored_images
+from fsig_bench.store.shards import missing_ranges, shard_ranges, stored_images
 from fsig_bench.store.shared import SharedWork
 from fsig_bench.store.store import Store
 
@@ -100,8 +100,10 @@ def sample(
 
 def _sample(cell: Cell, method: Method, state: State, store: Store) -> tuple[Tensor, float]:
     count, shard_size = cell.samples.num_images, cell.suite.shard_size
+    ranges = shard_ranges(count, shard_size)
     missing = missing_ranges(store, cell.sample_key, count, shard_size)
-    barrier()
+    stored = first_decides(*(r not in missing for r in ranges))
+    missing = [r for r, there in zip(ranges, stored, strict=True) if not there]
     todo = missing[process.rank() :: process.size()]
     if todo:
         ready = count - sum(end - start for start, end in todo)

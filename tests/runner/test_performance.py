@@ -279,22 +279,34 @@ def free_port():
         return server.getsockname()[1]
 
 
-@pytest.mark.slow
-def test_a_team_leaves_one_record_of_the_same_images(tmp_path):
-    """Two processes with the environment that torchrun gives to its own."""
-    args = [*SMALL, *STUDIO, "method.sample.num_steps=2", "controls=[source]"]
-    cli(*args, f"results_dir={tmp_path / 'one'}")
+def run_team(args, folders):
+    """Exit codes and output of two processes with the environment that torchrun gives."""
     env = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     env |= {"MASTER_PORT": str(free_port())}
     env |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     team = [
-        start(
-            *args, f"results_dir={tmp_path / 'two'}", env=env | {"RANK": rank, "LOCAL_RANK": rank}
-        )
-        for rank in "01"
+        start(*args, f"results_dir={folder}", env=env | {"RANK": str(n), "LOCAL_RANK": str(n)})
+        for n, folder in enumerate(folders)
     ]
     told = [member.communicate(timeout=300) for member in team]
-    assert [member.returncode for member in team] == [0, 0], told
+    return [member.returncode for member in team], told
+
+
+@pytest.mark.slow
+def test_a_member_that_does_not_see_what_the_first_sees_says_so(tmp_path):
+    args = [*SMALL, "method=source", "controls=[]"]
+    cli(*args, f"results_dir={tmp_path / 'one'}")
+    codes, told = run_team(args, [tmp_path / "one", tmp_path / "other"])
+    assert codes[0] == 0 and codes[1] != 0, told
+    assert "one results_dir on a common file system" in "".join(told[1])
+
+
+@pytest.mark.slow
+def test_a_team_leaves_one_record_of_the_same_images(tmp_path):
+    args = [*SMALL, *STUDIO, "method.sample.num_steps=2", "controls=[source]"]
+    cli(*args, f"results_dir={tmp_path / 'one'}")
+    codes, told = run_team(args, [tmp_path / "two", tmp_path / "two"])
+    assert codes == [0, 0], told
     assert sum(out.count("record ") for out, _ in told) == 2  # one a cell, not one a process
     one, two = (records(tmp_path / name) for name in ("one", "two"))
     assert one.keys() == two.keys() and len(one) == 2
