@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fsig_bench.api.files import write_json
 from fsig_bench.api.plain import Json, JsonDict
-from fsig_bench.runner.fingerprint import code_of, lock_file, lock_of, read_locks, targets_in
+from fsig_bench.runner.fingerprint import code_of, lock_file, lock_of, read_locks
 from fsig_bench.runner.golden_cases import Case, Digests, digests_of
 
 
@@ -166,8 +166,3 @@ def _write(
     for file, value in files.items():
         ordered = {part: dict(sorted(value[part].items())) for part in ("classes", "golden")}
         write_json(file, ordered)
-
-
-def unlocked_classes(node: object) -> list[str]:
-    """The classes of a YAML value whose present code is not locked."""
-    return [target for target in targets_in(node) if is_unlocked(target)]

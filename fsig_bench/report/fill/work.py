@@ -28,7 +28,6 @@ from fsig_bench.store.store import Store
 
 PLACE = ("device", "batch_size", "compile", "data_dir")  # passed on to every run
 CHOOSING = ("method", "dataset", "protocol", "seed")  # which runs, as comma-separated lists
-KEYS = ("fill", "dry_run", "accept_licence", *PLACE, *CHOOSING)
 USER_ERRORS = (ValueError, OSError, FloatingPointError, RuntimeError)
 
 
