@@ -51,7 +51,7 @@ def cpu_vendor() -> str:
     return next((v.strip() for k, _, v in lines if k.strip() == "vendor_id"), "unknown vendor")
 
 
-def earlier(case: Case) -> Json | None:
+def golden_entry(case: Case) -> Json | None:
     """What the lock file holds of a case: digests, classes, made_on."""
     found = read_locks(lock_file(case.classes[0]))["golden"].get(case.label)
     return found if isinstance(found, Mapping) else None
@@ -71,7 +71,7 @@ def to_run(cases: Sequence[Case], chosen: Sequence[Case]) -> list[Case]:
 
 def judge(case: Case, found: Digests, here: str) -> tuple[str, bool]:
     """A sentence on a case, and whether its bytes stand against a lock under the same version."""
-    known = earlier(case)
+    known = golden_entry(case)
     unlocked = [t for t in case.classes if is_unlocked(t)]
     if known is None:
         return f"{case.label}: first golden bytes", False

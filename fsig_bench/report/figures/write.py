@@ -148,5 +148,5 @@ def write_figures(records: Records, *, results: Path | None, out: Path) -> list[
         more, reasons = matrix(records, results, out)
         made, left = made + more, left + reasons
     for line in left:
-        console.print(f"left out: {line}", markup=False)
+        console.print(f"left out: {line}")
     return made

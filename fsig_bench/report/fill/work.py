@@ -68,7 +68,7 @@ class Filling:
 
 def say(text: str) -> None:
     """Prints a line as it is."""
-    console.print(text, markup=False)
+    console.print(text)
 
 
 def fill(filling: Filling) -> int:
