@@ -60,7 +60,7 @@ def run_command(words: Sequence[str]) -> int:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def hydra_main(cfg: DictConfig) -> str | None:
     """One run, or one job of a sweep, which returns its line; a user's error is one sentence."""
-    from fsig_bench.console import brief_stages, console, fail
+    from fsig_bench.console import brief_stages, fail, print_error
     from fsig_bench.runner.command_line import HYDRA_ERRORS, explained_error
 
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -72,9 +72,7 @@ def hydra_main(cfg: DictConfig) -> str | None:
     except (ValueError, OSError, FloatingPointError, *HYDRA_ERRORS) as raised:
         error = explained_error(raised)
         if in_sweep:
-            from rich.markup import escape
-
-            console.print(f"[bold red]error[/]: {escape(str(error))}")
+            print_error(error)
             raise error from raised.__cause__  # the sweep continues and names it again at the end
         if isinstance(error, HYDRA_ERRORS):
             raise
@@ -119,7 +117,7 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
 
     began = time.perf_counter()
     if title is not None:
-        console.print(title, style="bold", markup=False)
+        console.print(title, style="bold")
     check_command(cfg)
     store = Store(cfg.results_dir)
     join(member_device(cfg.device))
@@ -163,7 +161,7 @@ def show_needs(configs: Sequence[DictConfig], *, verify: bool) -> bool:
 
     needs = needs_of(configs, verify=verify)
     for line in needs.lines():
-        console.print(line, markup=False)
+        console.print(line)
     if not needs.is_met:
         console.print("the rest depends on these: files are fetched when a run needs them")
     return needs.is_met

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from fsig_bench.api import process
 from fsig_bench.help import asks_for_help, nearest, word_usage
 
-console = Console(highlight=False, soft_wrap=True, quiet=process.rank() > 0)
-
+# Text is printed as it is: "[bold]" and ":cat:" may be parts of a path.
+PLAIN = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+console = Console(**PLAIN, quiet=process.rank() > 0)  # type: ignore[arg-type]
 
 LONG_STAGE_S = 60.0  # in a sweep, only longer stages get a line
 
@@ -50,10 +51,10 @@ class Bar(AbstractContextManager["Bar"]):
         self.start = time.perf_counter()
         self.done = self.first = 0
         columns = (
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:>14}"),
+            TextColumn("{task.fields[rate]:>14}", markup=False),
             TimeRemainingColumn(),
         )
         self.live = console.is_terminal
@@ -136,11 +137,7 @@ def parse_words(
 
 
 def switch(settings: Mapping[str, str], key: str, *, default: bool) -> bool:
-    """A setting that is true or false.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """A setting that is true or false; ValueError if it is neither."""
     return read_switch(key, settings[key]) if key in settings else default
 
 
@@ -224,11 +221,14 @@ def run_word(word: str, main: Callable[[Sequence[str]], int]) -> int:
     return exit_status(main, words)
 
 
+def print_error(error: object, where: Console = console) -> None:
+    """A line on an error, its first word in red."""
+    where.print(Text.assemble(("error", "bold red"), f": {error}"))
+
+
 def fail(error: Exception) -> NoReturn:
     """A user's error: one sentence on stderr, no traceback."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]error[/]: {escape(str(error))}", markup=True
-    )
+    print_error(error, Console(**PLAIN, stderr=True))  # type: ignore[arg-type]
     sys.exit(1)
 
 

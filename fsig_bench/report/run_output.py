@@ -14,13 +14,13 @@ from fsig_bench.store.records import read_record
 
 def print_results(records: Sequence[Record], folder: Path) -> None:
     """The table, its warnings, the published numbers for this cell, and where the pictures are."""
-    console.print(terminal.terminal_table(records), markup=False)
+    console.print(terminal.terminal_table(records))
     notes = [*terminal.warnings(records), *terminal.missing_reasons(records)]
     for line in [*notes, *terminal.distances_that_prefer_copies(records)]:
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim")
     for line in printed.published_lines(records[0]):
-        console.print(line, markup=False)
-    console.print(f"pictures and record: {folder}", markup=False)
+        console.print(line)
+    console.print(f"pictures and record: {folder}")
     for picture in ("samples", "nearest", "tsne", "reconstruction"):
         if (folder / f"{picture}.png").exists():
             console.print(f"  {folder / f'{picture}.png'}")
@@ -29,9 +29,9 @@ def print_results(records: Sequence[Record], folder: Path) -> None:
 def print_line(record: Record, *, title: str, seconds: float) -> str:
     """Prints and returns the line on a finished cell of a sweep, and any warning below it."""
     line = terminal.finished_line(record, title, seconds)
-    console.print(line, markup=False)
+    console.print(line)
     for warning in terminal.warnings([record]):
-        console.print(warning, style="dim", markup=False)
+        console.print(warning, style="dim")
     return line
 
 
@@ -46,7 +46,7 @@ def print_summary(paths: Sequence[Path]) -> None:
         try:
             records.append(read_record(path))
         except (ValueError, OSError) as error:
-            console.print(f"left out of the summary: {printable(str(error))}", markup=False)
+            console.print(f"left out of the summary: {printable(str(error))}")
     for matrix in matrices(records):
         console.print()
-        console.print(matrix.rich_table() if console.is_terminal else matrix.text(), markup=False)
+        console.print(matrix.rich_table() if console.is_terminal else matrix.text())

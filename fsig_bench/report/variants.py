@@ -40,7 +40,7 @@ def settings_difference(own: Json, main: Json) -> str:
     return ", ".join(f"{k.removeprefix('method.')}={own.get(k)}" for k in keys)
 
 
-def variants(group: Sequence[Record]) -> list[tuple[str, list[Record]]]:
+def group_by_settings(group: Sequence[Record]) -> list[tuple[str, list[Record]]]:
     """Runs by equal settings, the most frequent first; the others say in what they differ."""
     by: dict[str, list[Record]] = defaultdict(list)
     for r in group:

@@ -81,12 +81,12 @@ def check_promise(promise: Promise, trial: Trial) -> Outcome:
     except NotChecked as error:
         verdict, reason = "skipped", str(error)
     except Exception as error:  # whatever somebody's method raises
-        verdict, reason = "BROKEN", raised(error)
+        verdict, reason = "BROKEN", describe_error(error)
     sentence = (promise.__doc__ or promise.__name__).splitlines()[0]
     return Outcome(name=promise.__name__, promise=sentence, verdict=verdict, reason=reason)
 
 
-def raised(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """A sentence about an exception, with the line that raised it."""
     place, trace = "", error.__traceback__
     while trace is not None:
@@ -126,13 +126,13 @@ def main(words: Sequence[str]) -> int:
             raise ValueError(f"check knows no {word!r}; write key=value, or see check --help")
     cell = cell_to_check(overrides, config_dir)
     began = time.perf_counter()
-    console.print(f"checking {cell.label}, k={cell.shots.k}, seed={cell.seed}", markup=False)
+    console.print(f"checking {cell.label}, k={cell.shots.k}, seed={cell.seed}")
     found: list[Outcome] = []
     for outcome in check_contract(cell):
         found.append(outcome)
-        console.print(f"  {outcome.verdict:<8} {outcome.promise}", markup=False)
+        console.print(f"  {outcome.verdict:<8} {outcome.promise}")
         if outcome.reason is not None:
-            console.print(f"{'':<11}{sentence(outcome.reason)}", markup=False)
+            console.print(f"{'':<11}{as_sentence(outcome.reason)}")
     counts = {v: sum(o.verdict == v for o in found) for v in ("kept", "BROKEN", "skipped")}
     spent = duration(time.perf_counter() - began)
     console.print(
@@ -168,11 +168,11 @@ def accept_main(words: Sequence[str], config_dir: str | Path | None) -> int:
     others = [] if typed else [t for t in named_classes(folder) if t not in reached]
     verdicts = accept(cases, chosen, others, next_version="version=next" in words)
     for line in verdicts.lines:
-        console.print(line, markup=False)
+        console.print(line)
     return int(verdicts.refused)
 
 
-def sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
     """With a capital and a full stop."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fsig_bench.api.files import write_json
 from fsig_bench.api.plain import Json, JsonDict
-from fsig_bench.runner.fingerprint import code_of, lock_file, lock_of, read_locks, targets_in
+from fsig_bench.runner.fingerprint import code_of, lock_file, lock_of, read_locks
 from fsig_bench.runner.golden_cases import Case, Digests, digests_of
 
 
@@ -51,7 +51,7 @@ def cpu_vendor() -> str:
     return next((v.strip() for k, _, v in lines if k.strip() == "vendor_id"), "unknown vendor")
 
 
-def earlier(case: Case) -> Json | None:
+def golden_entry(case: Case) -> Json | None:
     """What the lock file holds of a case: digests, classes, made_on."""
     found = read_locks(lock_file(case.classes[0]))["golden"].get(case.label)
     return found if isinstance(found, Mapping) else None
@@ -71,7 +71,7 @@ def to_run(cases: Sequence[Case], chosen: Sequence[Case]) -> list[Case]:
 
 def judge(case: Case, found: Digests, here: str) -> tuple[str, bool]:
     """A sentence on a case, and whether its bytes stand against a lock under the same version."""
-    known = earlier(case)
+    known = golden_entry(case)
     unlocked = [t for t in case.classes if is_unlocked(t)]
     if known is None:
         return f"{case.label}: first golden bytes", False
@@ -166,8 +166,3 @@ def _write(
     for file, value in files.items():
         ordered = {part: dict(sorted(value[part].items())) for part in ("classes", "golden")}
         write_json(file, ordered)
-
-
-def unlocked_classes(node: object) -> list[str]:
-    """The classes of a YAML value whose present code is not locked."""
-    return [target for target in targets_in(node) if is_unlocked(target)]

@@ -5,7 +5,7 @@ Everything is looked for before anything is reported, so that one list has it al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from fsig_bench.api.digests import check_at_rest
 from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.api.sources import missing_package
 from fsig_bench.runner.sets import by_hand, downloaded, folder_of, is_prepared, link, sources
+from fsig_bench.runner.targets import named_targets
 
 # What networks of ours import when they are built, and the extra that installs it.
 PACKAGES = {
@@ -96,18 +97,6 @@ def downloads(node: Json) -> list[Download]:
     return list(found.values())
 
 
-def targets_in(node: object) -> Iterator[str]:
-    """Every class that a config names, at any depth."""
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for value in node.values():
-            yield from targets_in(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from targets_in(value)
-
-
 def needs_of(configs: Sequence[DictConfig], *, verify: bool) -> Needs:
     """What the runs of some composed configs lack.
 
@@ -137,7 +126,7 @@ def needs_of(configs: Sequence[DictConfig], *, verify: bool) -> Needs:
                 assets[asset] = None
                 if asset.urls and all(missing_package(u) for u in asset.urls):
                     packages[str(missing_package(asset.urls[0]))] = None
-        for target in targets_in(used):
+        for target in named_targets(used):
             names, extra = PACKAGES.get(target, ((), ""))
             for name in names:
                 if find_spec(name) is None:

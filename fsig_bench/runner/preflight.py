@@ -6,7 +6,7 @@ nothing; before every run the cheap part is checked.
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from fsig_bench.api.types import Method, PlansWork
 from fsig_bench.api.weights import locate
 from fsig_bench.console import duration
 from fsig_bench.runner.cell import Cell
+from fsig_bench.runner.checks import memory_gib
 from fsig_bench.runner.warm_up import Measured, other_choices, remedies, to_draw, warm_up
 from fsig_bench.store.store import Store
 
@@ -74,18 +75,19 @@ def memory_floor_gib(cell: Cell) -> float:
     return (own + others) * cell.method.weight_copies / GIB
 
 
-def memory_gib(device: str) -> float:
-    """What the device has in all."""
+def device_memory_gib(device: str) -> float:
+    """What the device has in all; without limit where it does not say."""
     if device.startswith("cuda"):
         import torch
 
         return float(torch.cuda.get_device_properties(device).total_memory) / GIB
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    there = memory_gib()
+    return math.inf if there is None else there
 
 
 def check_memory(cell: Cell, device: str) -> None:
     """Raises ValueError, with remedies, where the weights alone cannot fit."""
-    need, there = memory_floor_gib(cell), memory_gib(device)
+    need, there = memory_floor_gib(cell), device_memory_gib(device)
     if need > there:
         raise ValueError(
             f"{cell.label} needs at least {need:.1f} GiB for its weights and {device} has "
@@ -116,7 +118,7 @@ def report_lines(cell: Cell, store: Store, bytes_needed: int) -> list[str]:
         f"  disk     {(bytes_needed + kept) / 2**20:.0f} MiB needed for images, state and "
         f"checkpoint, {free / GIB:.0f} GiB free",
         f"  memory   {device}: warm-up with activations peaked at {seen.peak_gib:.1f} GiB (process "
-        f"so far), weights {memory_floor_gib(cell):.1f}, {memory_gib(device):.0f} there",
+        f"so far), weights {memory_floor_gib(cell):.1f}, {device_memory_gib(device):.0f} there",
         f"  time     {time_text(seen)}",
         f"  numbers  precision {policy.adapt} adapting, {policy.sample} sampling",
         *(choice_lines(seen, other_choices(cell, store)) if worth_choosing(seen) else []),

@@ -36,7 +36,7 @@ def with_settings(method: MethodSettings, changes: Json) -> MethodSettings:
     return replace(method, spec=spec)
 
 
-def variants(cell: Cell) -> list[tuple[str, Cell, str]]:
+def rebuildings(cell: Cell) -> list[tuple[str, Cell, str]]:
     """The label, the cell and the key of the state of each rebuilding."""
     sweep = cell.method.reconstruct_sweep
     if sweep is None:
@@ -69,7 +69,7 @@ def reconstruct(cell: Cell, store: Store, evidence: Evidence, *, wait: bool = Tr
 
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     rebuilt, errors, out = {}, {}, {}
-    for label, variant, key in variants(cell):
+    for label, variant, key in rebuildings(cell):
         method = build_method(variant.method, variant.place)
         assert isinstance(method, Reconstructs)
         title = f"rebuild the shots, {label}"

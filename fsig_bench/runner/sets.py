@@ -112,7 +112,7 @@ def fetch_archive(source: Json, target: Path, what: str) -> None:
             sha256=source.get("sha256"),
             kind="archive",
             report=lambda have, total: bar.update(have >> 10, max(total >> 10, 1)),
-            say=lambda line: console.print(line, markup=False),
+            say=lambda line: console.print(line),
         )
 
 
@@ -136,7 +136,7 @@ def fetch_files(source: Json, folder: Path, names: Sequence[str], what: str) -> 
 
 def show_waiting(lock: Path) -> None:
     """Prints that another process writes what this one is about to write."""
-    console.print(f"another process writes it; waiting until it ends (lock {lock})", markup=False)
+    console.print(f"another process writes it; waiting until it ends (lock {lock})")
 
 
 def folder_of(node: Json) -> Path:

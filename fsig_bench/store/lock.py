@@ -164,7 +164,7 @@ def wait_for(path: Path, what: str) -> Lease:
         sign = read_sign(holder_path(path))
         state = (sign.token, sign.is_silent) if sign else ("", False)
         if state not in printed and (sign or not printed):
-            console.print(waiting_line(path, what, sign), markup=False)
+            console.print(waiting_line(path, what, sign))
         printed.add(state)
         time.sleep(pause)
         pause = min(1.5 * pause, longest)
@@ -189,7 +189,6 @@ def beat(path: Path, holder: Holder, what: str) -> bool:
     console.print(
         f"{what}: this process was silent for so long that its lock was freed "
         f"({sign or 'nobody'} holds it now); what it writes is whole, but may be made twice",
-        markup=False,
     )
     return False
 

@@ -66,7 +66,7 @@ def usable_record(path: Path) -> Record | None:
     except (ValueError, OSError) as error:
         if (message := str(error)) not in _named:  # several stages of a command ask for a record
             _named.add(message)
-            console.print(f"the run counts as unfinished: {printable(message)}", markup=False)
+            console.print(f"the run counts as unfinished: {printable(message)}")
         return None
 
 

@@ -37,5 +37,4 @@ def report_versions(path: Path, metadata: Mapping[str, str]) -> None:
     console.print(
         f"reused from {path.parent}: made with {then}, here is {now}; numbers may differ in the "
         "last digits. Delete the folder to make it again",
-        markup=False,
     )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from rich.markup import escape
-
 from fsig_bench.api.assets import Asset, check_space
-from fsig_bench.console import console
+from fsig_bench.console import print_error
 from fsig_bench.runner.make import fetch_asset
 from fsig_bench.sweep.planner import Failure, Job
 
@@ -50,5 +48,5 @@ def fetch_each(assets: Sequence[Asset]) -> dict[str, str]:
             fetch_asset(asset)
         except (OSError, ValueError) as error:
             reasons[file] = str(error)
-            console.print(f"[bold red]error[/]: {escape(str(error))}")
+            print_error(error)
     return reasons

@@ -55,10 +55,12 @@ def jobs_that_fit(device: str) -> int:
     """
     import torch
 
+    from fsig_bench.runner.checks import memory_gib
+
     if device != "cpu" and (gpus := torch.cuda.device_count()):
         return gpus
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return max(1, min(cores(), int(memory / GIB_PER_JOB)))
+    there = memory_gib()
+    return cores() if there is None else max(1, min(cores(), int(there / GIB_PER_JOB)))
 
 
 def parallel_jobs(launcher: DictConfig, jobs: int) -> int:

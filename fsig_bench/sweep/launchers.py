@@ -99,7 +99,7 @@ class SubmititLauncher(OwnLauncher):
         while waiting or running:
             while waiting and len(running) < count:
                 overrides, number = waiting.pop(0)
-                console.print(title_of(overrides), style="bold", markup=False)
+                console.print(title_of(overrides), style="bold")
                 running[number] = executor.submit(sweep_job, overrides, number)
             time.sleep(0.1)
             for number in [n for n, job in running.items() if job.done()]:
@@ -117,7 +117,7 @@ class SubmititLauncher(OwnLauncher):
             result: JobReturn = job.results()[0]
             # What the job itself prints goes to its log.
             if result.status == JobStatus.COMPLETED and result.return_value:
-                console.print(result.return_value, markup=False)
+                console.print(result.return_value)
             return result
         except FailedJobError as error:
             lines = [s for s in str(error).splitlines() if s.strip("- ")]

@@ -11,10 +11,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from rich.markup import escape
 
 from fsig_bench.api.assets import Asset
-from fsig_bench.console import console
+from fsig_bench.console import print_error
 from fsig_bench.runner.cell import absent_assets
 from fsig_bench.runner.compose import explained
 from fsig_bench.runner.composition import compose_words, given_config_folders, words_of_search_path
@@ -131,7 +130,7 @@ class JobPlanner:
                 runs, absent, root = self.runs_of(overrides, cache)
             except USER_ERRORS as error:
                 failed.append((overrides, str(error)))
-                console.print(f"[bold red]error[/]: {escape(f'{typed(overrides)}: {error}')}")
+                print_error(f"{typed(overrides)}: {error}")
                 continue
             title = cell_title(overrides, varying, runs[0] if runs else None)
             job = Job(

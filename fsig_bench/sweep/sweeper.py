@@ -23,6 +23,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from rich.text import Text
 
 from fsig_bench.api.files import make_folder
 from fsig_bench.console import console, fail
@@ -88,9 +89,10 @@ class CellSweeper(BasicSweeper):
             failed += broken
             self.summarise_records(planned, planner)
         if failed:
-            console.print(f"[bold red]{len(failed)} of {len(jobs)} cells failed[/]:")
+            head = f"{len(failed)} of {len(jobs)} cells failed"
+            console.print(Text.assemble((head, "bold red"), ":"))
             for job_overrides, reason in failed:
-                console.print(f"  {typed(job_overrides)}: {reason}", markup=False)
+                console.print(f"  {typed(job_overrides)}: {reason}")
             sys.exit(1)
         return results
 

@@ -97,7 +97,7 @@ class SafeTracker:
         line = f"tracker={self.name}: {words}; the run goes on without it"
         if line not in self.printed:
             self.printed.add(line)
-            console.print(line, markup=False)
+            console.print(line)
 
     def start(self, run: TrackedRun, past: Sequence[Point]) -> None:
         if self.name in self.unusable:

@@ -88,7 +88,7 @@ def main(words: Sequence[str]) -> int:
         overrides.append(search_path(config_dir))
     request = parse_request(overrides)
     for word, now in outdated(overrides):
-        console.print(f"{word}: write {now}; the next version reads no older form", markup=False)
+        console.print(f"{word}: write {now}; the next version reads no older form")
     version = optuna_package().__version__
     store = Store(results_dir_of(request.fixed))
     problem = prepare(request, store)
@@ -108,7 +108,7 @@ def main(words: Sequence[str]) -> int:
         console.print(f"copying the shots adapted to would score {copying:.4f}")
     console.print(f"study {study.journal}")
     enough = study.search(
-        problem.evaluate, request.trials, lambda t: console.print(log_line(t, aim), markup=False)
+        problem.evaluate, request.trials, lambda t: console.print(log_line(t, aim))
     )
     trials = study.results()
     if not trials:
@@ -141,7 +141,7 @@ def main(words: Sequence[str]) -> int:
         why = next((t.reason for t in trials if t.reason), "all were pruned")
         raise ValueError(f"no settings of this space worked: {why}")
     console.print(f"best, chosen on {aim.uses}:")
-    console.print(f"  {command}", markup=False)
+    console.print(f"  {command}")
     return 0
 
 

@@ -340,7 +340,7 @@ def test_too_little_memory_is_said_before_any_work(monkeypatch):
     cell = make_cell(*SMALL, *STUDIO)
     assert 0.01 < memory_floor_gib(cell) < 1
     check_memory(cell, "cpu")
-    monkeypatch.setattr("fsig_bench.runner.preflight.memory_gib", lambda device: 1e-3)
+    monkeypatch.setattr("fsig_bench.runner.preflight.device_memory_gib", lambda device: 1e-3)
     with pytest.raises(ValueError, match=r"needs at least .*groups_at_once=1"):
         check_memory(cell, "cpu")
 

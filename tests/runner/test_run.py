@@ -58,6 +58,16 @@ def test_a_run_leaves_what_it_promises(whole):
     assert "CRDI" in out and str(path) in out
 
 
+def test_a_folder_named_like_markup_is_printed_whole(tmp_path):
+    folder = tmp_path / "[bold] :cat:"
+    words = [*BRIEF, "dataset=babies", "k=2", "dataset.n_ref=100", "num_images=4", "controls=[]"]
+    out = cli(*words, "method=copy", "figures.tsne_points=12", f"results_dir={folder}").stdout
+    path = next(folder.glob("runs/mini/copy/babies/*"))
+    assert f"record {path / 'record.json'}" in out
+    assert f"pictures and record: {path}" in out
+    assert f"  {path / 'samples.png'}" in out
+
+
 def test_a_second_run_does_nothing_and_says_the_same(whole):
     folder, _, out = whole
     stamps = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}

@@ -93,7 +93,7 @@ def main(words: Sequence[str]) -> int:
     rows = table.from_csv(table.to_csv(found))  # the CSV's digits
     out = Path(own["out"]).expanduser()
     text = table.markdown(rows)
-    console.print(text, markup=False)
+    console.print(text)
     write_bytes(out / "audit.csv", table.to_csv(rows).encode())
     write_bytes(out / "audit.md", text.encode())
     write_json(out / setting.FILE, setting.setting_of_config(cells[0].config))

@@ -65,10 +65,10 @@ def main(words: Sequence[str]) -> int:
                 left_out.append(f"{record['method']} on {record['dataset']}: {error}")
             bar.update(n + 1)
     for line in left_out:
-        console.print(f"left out: {printable(line)}", markup=False)
+        console.print(f"left out: {printable(line)}")
     values = flips.from_csv(flips.to_csv(found))
     text = flips.markdown(values)
-    console.print(text, markup=False)
+    console.print(text)
     out = Path(own["out"]).expanduser()
     write_bytes(out / "flips.csv", flips.to_csv(values).encode())
     write_bytes(out / "flips.md", text.encode())

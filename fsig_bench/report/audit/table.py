@@ -12,6 +12,7 @@ from typing import get_args
 from fsig_bench.metrics.cards import MetricCard, metric_card
 from fsig_bench.report.audit.rule import RISK, Floor, Verdict, critical, verdict
 from fsig_bench.report.inference.intervals import estimate
+from fsig_bench.report.tables.markdown import grid_markdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +154,6 @@ def overlooked(rows: Sequence[Row], *, level: int = 2) -> list[str]:
     return [fault for fault in dict.fromkeys(row.fault for row in at) if fault not in seen]
 
 
-def _grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = "|---|" + "--:|" * (len(head) - 1)
-    return "\n".join([f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(x)} |" for x in lines)])
-
-
 def summary_markdown(rows: Sequence[Row]) -> str:
     """Metric by fault: from which of the five strengths on it is seen."""
     levels = first_levels(rows)
@@ -166,7 +162,7 @@ def summary_markdown(rows: Sequence[Row]) -> str:
         [metric_card(metric).heading, *(levels[metric, fault] for fault in faults)]
         for metric in dict.fromkeys(row.metric for row in rows)
     ]
-    return _grid(["seen from strength", *faults.values()], lines)
+    return grid_markdown(["seen from strength", *faults.values()], lines)
 
 
 def fault_markdown(rows: Sequence[Row], fault: str) -> str:
@@ -179,7 +175,7 @@ def fault_markdown(rows: Sequence[Row], fault: str) -> str:
         row = of_metric[0]
         real = f"{card.text(row.floor_mean)} ± {card.text(row.floor_spread)}"
         lines.append([card.claimed_title, real, *(_cell(r, card) for r in of_metric)])
-    return _grid([own[0].heading, "real", *(f"{s:g}" for _, s in strengths)], lines)
+    return grid_markdown([own[0].heading, "real", *(f"{s:g}" for _, s in strengths)], lines)
 
 
 def _cell(row: Row, card: MetricCard) -> str:

@@ -16,7 +16,6 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.plain import Json, JsonDict, Record
@@ -34,9 +33,6 @@ from fsig_bench.store.checks import (
     optional_text,
 )
 from fsig_bench.store.records import read_record
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = 1  # of entry.json
 STANDINGS = ("re-scored", "claimed")

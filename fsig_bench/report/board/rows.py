@@ -17,7 +17,7 @@ from fsig_bench.report.html.links import method_label, short_digest
 from fsig_bench.report.html.rows import make_number
 from fsig_bench.report.html.run_page import format_value
 from fsig_bench.report.records import KINDS
-from fsig_bench.report.variants import variants
+from fsig_bench.report.variants import group_by_settings
 
 RANKED = {"lower": 1, "higher": -1}  # metrics without a direction rank nothing
 
@@ -80,7 +80,7 @@ def make_rows(board: Path, entries: Sequence[Entry], cards: Mapping[str, MetricC
     rows = []
     for key, group in groups.items():
         of = {id(e.record): e for e in group}
-        for differs, own in variants([e.record for e in group]):
+        for differs, own in group_by_settings([e.record for e in group]):
             ordered = sorted(own, key=lambda r: (r["seed"], r.get("subset", 0), r["run_id"]))
             rows.append(make_row(board, key, differs, [of[id(r)] for r in ordered], cards))
     return sorted(with_ranks(rows, cards), key=lambda row: row_order(row, cards))

@@ -7,7 +7,6 @@ names carry its suite, protocol and k.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -149,23 +148,5 @@ def write_figures(records: Records, *, results: Path | None, out: Path) -> list[
         more, reasons = matrix(records, results, out)
         made, left = made + more, left + reasons
     for line in left:
-        console.print(f"left out: {line}", markup=False)
+        console.print(f"left out: {line}")
     return made
-
-
-def main(words: Sequence[str]) -> None:
-    """Draws the records below RESULTS/runs (or RESULTS itself) into OUT."""
-    from fsig_bench.report.records import load
-
-    results = Path(words[0] if words else "results").expanduser()
-    out = Path(words[1]) if len(words) > 1 else results / "figures"
-    runs = results / "runs" if (results / "runs").is_dir() else results
-    for path in write_figures(load([runs]), results=results, out=out):
-        print(path)
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error

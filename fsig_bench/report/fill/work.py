@@ -28,7 +28,6 @@ from fsig_bench.store.store import Store
 
 PLACE = ("device", "batch_size", "compile", "data_dir")  # passed on to every run
 CHOOSING = ("method", "dataset", "protocol", "seed")  # which runs, as comma-separated lists
-KEYS = ("fill", "dry_run", "accept_licence", *PLACE, *CHOOSING)
 USER_ERRORS = (ValueError, OSError, FloatingPointError, RuntimeError)
 
 
@@ -69,7 +68,7 @@ class Filling:
 
 def say(text: str) -> None:
     """Prints a line as it is."""
-    console.print(text, markup=False)
+    console.print(text)
 
 
 def fill(filling: Filling) -> int:

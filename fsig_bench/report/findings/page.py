@@ -16,7 +16,6 @@ from fsig_bench.report.findings.kendall import PERMUTATIONS
 from fsig_bench.report.findings.planted import read_audits
 from fsig_bench.report.findings.words import (
     between,
-    grid_markdown,
     interval,
     listed_or,
     p_text,
@@ -24,6 +23,7 @@ from fsig_bench.report.findings.words import (
 from fsig_bench.report.inference.intervals import RISK, holm
 from fsig_bench.report.published import load_names, load_published
 from fsig_bench.report.records import load
+from fsig_bench.report.tables.markdown import grid_markdown
 
 FIGURE = "findings_agreement.svg"
 HEAD = """# Findings: which metrics to believe

@@ -18,10 +18,10 @@ from omegaconf import OmegaConf
 
 from fsig_bench.api.plain import Json, Record
 from fsig_bench.metrics.cards import metric_card
-from fsig_bench.report.findings.words import grid_markdown
 from fsig_bench.report.inference.intervals import Estimate, estimate
 from fsig_bench.report.inference.units import chance_of
 from fsig_bench.report.records import comparable_setting, load
+from fsig_bench.report.tables.markdown import grid_markdown
 from fsig_bench.report.variants import settings_of
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.store.records import flat

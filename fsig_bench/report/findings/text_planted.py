@@ -15,8 +15,8 @@ from fsig_bench.report.findings.planted import (
     smallest_sets,
     unseen_early,
 )
-from fsig_bench.report.findings.words import grid_markdown
 from fsig_bench.report.inference.sentences import listed
+from fsig_bench.report.tables.markdown import grid_markdown
 
 OURS = "ours"
 MOST_SETS = 5  # of the smallest ones that are named

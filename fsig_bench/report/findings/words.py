@@ -29,9 +29,3 @@ def listed_or(words: Sequence[str]) -> str:
     """a; a or b; a, b or c."""
     *most, last = words
     return f"{', '.join(most)} or the {last}" if most else last
-
-
-def grid_markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table; the first column is text."""
-    rule = "|---|" + "--:|" * (len(head) - 1)
-    return "\n".join([f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(x)} |" for x in lines)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsig_bench.api.files import write_whole
+from fsig_bench.api.files import write_bytes
 from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.report.html.links import short_digest
 
@@ -40,7 +40,7 @@ class Writer:
         self.written.add(name)
         path = self.out / name
         if not path.exists() or path.read_bytes() != data:
-            write_whole(path, lambda temporary: _put(temporary, data))
+            write_bytes(path, data)
 
     def keep(self, name: str) -> bool:
         """Whether a file named by its content is there; if so it stays."""
@@ -48,10 +48,6 @@ class Writer:
             return False
         self.written.add(name)
         return True
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from fsig_bench.report.inference.ranks import rank_line
 from fsig_bench.report.inference.sentences import spread_of_records
 from fsig_bench.report.inference.units import Units, mean_by_chance, units_of
 from fsig_bench.report.records import KINDS, comparable_setting
-from fsig_bench.report.variants import main_variant, protocol_differences, variants
+from fsig_bench.report.variants import group_by_settings, main_variant, protocol_differences
 
 NAMED_FIRST = ("version", "num_images", "reference")  # differences of protocols to be named first
 
@@ -111,7 +111,7 @@ def make_rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> lis
         groups[(setting_id(r), r["method"], r["dataset"])].append(r)
     out = []
     for key, group in groups.items():
-        for differs, own in variants(group):
+        for differs, own in group_by_settings(group):
             ordered = sorted(own, key=lambda r: (r["seed"], r["subset"], r["run_id"]))
             first = ordered[0]
             label = method_label(first) + (f" [{differs}]" if differs else "")

@@ -13,8 +13,7 @@ from fsig_bench.report.html.rows import Row
 from fsig_bench.report.html.symbols import Sign, sign_of
 from fsig_bench.report.inference.scores import REAL
 
-WIDTH, HEIGHT = 380, 300  # SVG units
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 370.0, 10.0, 258.0  # the plane's edges
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 370.0, 10.0, 258.0  # the plane's edges among 380 x 300 units
 FEWEST = 2  # marks in a figure
 
 

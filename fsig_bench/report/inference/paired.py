@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsig_bench.report.inference.intervals import RISK, Estimate, estimate
+from fsig_bench.report.inference.intervals import Estimate, estimate
 from fsig_bench.report.inference.resampling import flip_probability, subsets_needed
 from fsig_bench.report.inference.scores import Runs, Scores
 from fsig_bench.report.inference.units import Units, units_of
@@ -28,11 +28,6 @@ class Difference:
     def holds_shots(self) -> bool:
         """Whether the interval holds the choice of the shots."""
         return self.unit in ("target", "subset")
-
-    @property
-    def decided(self) -> bool:
-        """Whether the interval leaves out 0, one test by itself."""
-        return self.estimate.p is not None and self.estimate.p <= RISK
 
 
 def paired_units(first: Runs, second: Runs) -> Units | None:

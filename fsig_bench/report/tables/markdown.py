@@ -20,6 +20,12 @@ def line_text(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "\\<").replace("](", "]\\(")
 
 
+def grid_markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table; the first column is text."""
+    rule = "|---|" + "--:|" * (len(head) - 1)
+    return "\n".join([f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(x)} |" for x in lines)])
+
+
 MARKS = Marks(dash="-", command="[{}]", raised="{} <sup>{}</sup>", escape=str)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from fsig_bench.api.files import write_bytes
 from fsig_bench.api.plain import Record
 from fsig_bench.report.published import FOLDER
 from fsig_bench.report.tables.build import build_table
@@ -15,17 +15,6 @@ from fsig_bench.report.tables.markdown import render_markdown
 from fsig_bench.report.tables.spec import load_spec, table_names
 
 RENDERERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(text.encode())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def write_tables(
@@ -63,5 +52,6 @@ def write_tables(
         texts |= {f"{t.name}.tex": render_latex(t, with_footnotes=False) for t in tables}
     texts["document.tex"] = document(chosen)
     texts["references.bib"] = (FOLDER / "references.bib").read_text(encoding="utf-8")
-    out.mkdir(parents=True, exist_ok=True)
-    return [write_text(out / name, text) for name, text in texts.items()]
+    for name, text in texts.items():
+        write_bytes(out / name, text.encode())
+    return [out / name for name in texts]
