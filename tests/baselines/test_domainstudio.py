@@ -217,10 +217,19 @@ def test_ancestral_and_ddim_samples_differ_and_both_repeat(tiny_unet):
     ],
 )
 def test_presets(name, weights, kl):
-    words = ["method=domainstudio", f"method/objective={name}", "dataset=babies"]
+    words = ["suite=paper", "method=domainstudio", f"method/objective={name}", "dataset=babies"]
     o = instantiate(composed(*words).method.objective)
     assert (o.l_vlb, o.l_img, o.l_hf, o.l_hfmse) == weights
     assert (o.kl_reduction, o.kl_direction, o.pair_t) == (*kl, "per_image")
+
+
+@pytest.mark.parametrize(("name", "own"), [("paper", True), ("code", False), ("plain", False)])
+def test_a_suites_own_weights_count_where_the_preset_has_the_papers(name, own):
+    words = ["method=domainstudio", f"method/objective={name}", "dataset=babies"]
+    mini, paper = (composed(*words, f"suite={suite}") for suite in ("mini", "paper"))
+    found = mini.method.objective.l_img, paper.method.objective.l_img
+    assert (found[0] == mini.suite.relative_distances.l_img != found[1]) is own
+    assert (found[0] == found[1]) is not own
 
 
 def test_the_official_training_settings_at_the_papers_scale():

@@ -100,8 +100,9 @@ def test_biases_and_norms_are_all_that_bias_norm_fits(tiny_unet):
 
 @pytest.mark.parametrize("name", ["lora", "bias_norm"])
 def test_a_preset_changes_what_is_tuned_and_nothing_else(name):
-    plain = composed("method=finetune", "dataset=babies").method
-    light = composed(f"method=finetune_{name}", "dataset=babies").method
+    # The mini suite has searched plain fine-tuning's settings and not those of the others.
+    plain = composed("suite=paper", "method=finetune", "dataset=babies").method
+    light = composed("suite=paper", f"method=finetune_{name}", "dataset=babies").method
     assert light._target_ == "baselines.finetune.FineTune"
     for key in set(plain) - {"card", "_target_"}:
         assert light[key] == plain[key], key

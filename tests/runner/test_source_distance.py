@@ -93,8 +93,8 @@ def test_kept_features_belong_to_a_network_and_to_images(tmp_path):
     cell, network = make_cell("method=copy", "dataset=babies"), Counting()
     images = render("adults", "source", range(3))[0]
 
-    def kept(of, place=cell):
-        return kept_features(of, network, place, Store(tmp_path))
+    def kept(of, place=cell, policy="fp32"):
+        return kept_features(of, network, place, Store(tmp_path), policy=policy)
 
     torch.testing.assert_close(kept(images), images.float().mean((2, 3)))
     assert torch.equal(kept(images), kept(images)) and network.seen == 3
@@ -102,3 +102,5 @@ def test_kept_features_belong_to_a_network_and_to_images(tmp_path):
     assert network.seen == 6
     kept(images, make_cell("method=copy", "dataset=babies", "network@suite.extractor=random_trunk"))
     assert network.seen == 9
+    kept(images, policy="tf32")  # other arithmetic, other features
+    assert network.seen == 12
