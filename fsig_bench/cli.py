@@ -133,11 +133,12 @@ def run_with_controls(cfg: DictConfig, *, title: str | None = None) -> str | Non
     for asset in missing if process.rank() == 0 else ():
         fetch_asset(asset)  # keys hold digests of what is there, so this comes first
     barrier()
-    found, resend = [store.record(cell.folder) for cell in cells], cfg.tracker.get("resend")
+    found = [store.record(cell.folder) for cell in cells]
     if previews:
         preview(cells, [record is not None for record in found], cfg, store)
         return None
-    if not all(first_decides(*(record is not None for record in found))) or resend:
+    finished = all(first_decides(*(record is not None for record in found)))
+    if not finished or cfg.tracker.get("resend"):
         wait = cfg.on_busy == "wait"
         records = make_records(cells, store, device=cfg.device, wait=wait)
     else:

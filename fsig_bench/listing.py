@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from fsig_bench.api.places import CONF
-from fsig_bench.console import parse_words, run_word
+from fsig_bench.console import run_word
+from fsig_bench.words import parse_words
 
 Line = tuple[str, str]  # what is typed to choose it, what it is
 

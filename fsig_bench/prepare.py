@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from fsig_bench.api.plain import Json, JsonDict
-from fsig_bench.console import console, parse_words, read_switch, run_word
+from fsig_bench.console import console, run_word
 from fsig_bench.data.importing import ROLES, remove_leftovers
 from fsig_bench.runner.sets import folder_of, is_prepared, prepare_set
+from fsig_bench.words import parse_words, read_switch
 
 KEYS = ("dataset", "suite", "shots", "reference", "accept_licence", "data_dir")
 

@@ -27,20 +27,14 @@ from os.path import dirname
 from pathlib import Path
 
 from fsig_bench.api.plain import Json, Record
-from fsig_bench.console import (
-    parse_words,
-    printable,
-    results_root,
-    run_word,
-    split_config_dir,
-    switch,
-)
+from fsig_bench.console import printable, run_word
 from fsig_bench.store.index import Entry, entries
 from fsig_bench.store.lock import is_held
 from fsig_bench.store.records import flat, is_usable, read_record
 from fsig_bench.store.status import read_status
 from fsig_bench.store.store import Store, other_results, parse_run_folder, run_folders
 from fsig_bench.store.unlock import status_of_held, unlock
+from fsig_bench.words import parse_words, results_root, split_config_dir, switch
 
 KEYS = ("status", "suite", "method", "dataset", "k", "seed", "run_id")
 SUBCOMMANDS = ("why", "verify", "prune", "unlock")

@@ -12,9 +12,10 @@ import pytest
 from helpers import ROOT, cli
 
 from fsig_bench.__main__ import main
-from fsig_bench.console import exit_status, parse_words, results_root, split_config_dir
+from fsig_bench.console import exit_status
 from fsig_bench.help import WORDS, word_usage
 from fsig_bench.runner.contract_cell import DEFAULTS
+from fsig_bench.words import parse_words, results_root, split_config_dir
 
 REFERENCE = ROOT / "results" / "reference" / "mini"
 HEAVY = ("torch", "hydra", "omegaconf", "numpy", "rich")

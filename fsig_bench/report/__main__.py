@@ -35,9 +35,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fsig_bench.api.plain import Record
-from fsig_bench.console import existing_folder, parse_words, printable, run_word, switch
+from fsig_bench.console import printable, run_word
 from fsig_bench.report.markdown import report
 from fsig_bench.report.records import MOST_NAMED, load, record_files, record_folders
+from fsig_bench.words import existing_folder, parse_words, switch
 
 FILL_KEYS = (
     *("fill", "dry_run", "accept_licence", "method", "dataset", "protocol", "seed"),

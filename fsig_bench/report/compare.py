@@ -25,13 +25,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fsig_bench.api.plain import Record
-from fsig_bench.console import parse_words, run_word
+from fsig_bench.console import run_word
 from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.report.inference.intervals import RISK, holm
 from fsig_bench.report.inference.paired import Difference, differences
 from fsig_bench.report.inference.scores import Scores, scores_of
 from fsig_bench.report.records import comparable_setting, load, record_folders
 from fsig_bench.report.variants import main_variant
+from fsig_bench.words import parse_words
 
 UNITS = {"target": "targets", "subset": "sets of shots", "seed": "seeds", "draw": "draws"}
 DECIDED, OF_THESE_SHOTS = "*", "†"

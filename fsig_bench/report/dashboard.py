@@ -17,10 +17,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from fsig_bench.api.plain import Record
-from fsig_bench.console import exit_status, parse_words
+from fsig_bench.console import exit_status
 from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.report.figures.style import look
 from fsig_bench.trackers.values import metric_prefix
+from fsig_bench.words import parse_words
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace

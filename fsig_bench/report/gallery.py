@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsig_bench.console import parse_words, results_root, run_word
+from fsig_bench.console import run_word
 from fsig_bench.report.local_targets import build_images
 from fsig_bench.report.records import load
 from fsig_bench.report.samples import COLUMNS, chosen, first_images
 from fsig_bench.store.store import Store
+from fsig_bench.words import parse_words, results_root
 
 
 def main(words: Sequence[str]) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from fsig_bench.console import parse_words
 from fsig_bench.report.published import Names, Published, load_names, load_published
+from fsig_bench.words import parse_words
 
 # In this order a number is counted under the first part that it lacks.
 LACKS: Mapping[str, Callable[[Published, Names], bool]] = {

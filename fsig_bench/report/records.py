@@ -9,9 +9,10 @@ from pathlib import Path
 
 from fsig_bench.api.places import CONF
 from fsig_bench.api.plain import Json, Record
-from fsig_bench.console import existing_folder, printable
+from fsig_bench.console import printable
 from fsig_bench.store.index import entries as index_entries
 from fsig_bench.store.records import draw_of, read_record
+from fsig_bench.words import existing_folder
 
 KINDS = {"method": 0, "control": 1}  # in the order of rows
 MOST_NAMED = 20  # files that are left out

@@ -10,7 +10,7 @@ from fsig_bench.api.types import AdaptsInTeam, Method, State
 from fsig_bench.console import Bar
 from fsig_bench.runner.build import computing
 from fsig_bench.runner.cell import Cell
-from fsig_bench.runner.distributed import barrier, first_decides
+from fsig_bench.runner.distributed import barrier, first_decides, unseen
 from fsig_bench.runner.fingerprint import marks
 from fsig_bench.runner.progress import StageProgress
 from fsig_bench.store.store import Store
@@ -49,7 +49,7 @@ def adapt(
     found = store.load_state(key)
     (there,) = first_decides(found is not None)
     if there:
-        return found or made_elsewhere(store, key)
+        return found or state_of_team(store, key)
     if process.rank() > 0:
         return _adapt(cell, method, store, key, curve, title)
     with store.locked(f"adapt-{key[:16]}", what=f"adapt {cell.label}", wait=wait):
@@ -79,10 +79,10 @@ def _adapt(
     barrier()
     if process.size() == 1:
         return state, wall_s
-    return made_elsewhere(store, key)
+    return state_of_team(store, key)
 
 
-def made_elsewhere(store: Store, key: str) -> tuple[State, float]:
+def state_of_team(store: Store, key: str) -> tuple[State, float]:
     """A state that another member of the team has seen in the store.
 
     Raises:
@@ -90,8 +90,5 @@ def made_elsewhere(store: Store, key: str) -> tuple[State, float]:
     """
     made = store.load_state(key)
     if made is None:
-        raise RuntimeError(
-            f"{store.adapt_folder(key)} holds no state on this node, and another member of the "
-            "team sees one; give all nodes one results_dir on a common file system"
-        )
+        raise unseen("state", store.adapt_folder(key))
     return made

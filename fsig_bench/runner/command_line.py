@@ -14,10 +14,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fsig_bench.console import fail, split_config_dir
+from fsig_bench.console import fail
 from fsig_bench.runner.compose import check_typed, explained
 from fsig_bench.runner.explain import is_mistake
 from fsig_bench.runner.typed import is_setting, quote_paths
+from fsig_bench.words import split_config_dir
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 SHOW_TRACE = "HYDRA_FULL_ERROR"  # Hydra's own switch: "1" shows the traceback of its errors

@@ -116,7 +116,8 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError, OSError: the settings or a file are not as they have to be.
     """
-    from fsig_bench.console import console, duration, split_config_dir
+    from fsig_bench.console import console, duration
+    from fsig_bench.words import split_config_dir
 
     overrides, config_dir = split_config_dir(words)
     if "accept=true" in overrides:

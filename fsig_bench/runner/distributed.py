@@ -1,4 +1,4 @@
-"""Several processes for one run, as started by torchrun: who is who, and when all have come.
+"""Several processes for one run, as started by torchrun: how they join, wait and agree.
 
     torchrun --nproc-per-node 4 -m fsig_bench suite=paper method=crdi dataset=babies
 
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from fsig_bench.api.process import rank, size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fsig_bench.api.plain import Record
     from fsig_bench.runner.cell import Cell
     from fsig_bench.store.store import Store
@@ -77,11 +79,16 @@ def recorded(cell: Cell, store: Store) -> Record:
     """
     record = store.record(cell.folder)
     if record is None:
-        raise RuntimeError(
-            f"{cell.label}: the first process left no record in {store.root / cell.folder}; see "
-            "its message, and give all nodes one results_dir on a common file system"
-        )
+        raise unseen(f"record of {cell.label}", store.root / cell.folder)
     return record
+
+
+def unseen(what: str, folder: Path) -> RuntimeError:
+    """The error of a member that does not find what another member has found or written."""
+    return RuntimeError(
+        f"{folder} holds no {what} on this node; see the messages of the first process, and give "
+        "all nodes one results_dir on a common file system"
+    )
 
 
 def leave() -> None:

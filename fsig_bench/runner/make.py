@@ -36,7 +36,7 @@ def fetch_asset(asset: Asset) -> None:
     with Bar(asset.file, int(asset.mib or 1), "MiB") as bar:
         asset.get(
             lambda have, total: bar.update(have >> 20, max(total >> 20, 1)),
-            lambda line: console.print(line),
+            console.print,
         )
 
 

@@ -132,17 +132,12 @@ def content_digest(images: Tensor | LazyImages) -> str:
     return pixels_sha256(images) if isinstance(images, Tensor) else images.digest
 
 
-def arithmetic(policy: str) -> str:
-    """A precision policy as keys of the store name it."""
-    return "float32" if policy == "fp32" else policy
-
-
 def caches_in(
     store: Store,
     images: Mapping[str, Tensor | LazyImages],
     *,
     perceptual: Spec,
-    policy: str = "float32",
+    policy: str = "fp32",
 ) -> Callable[[Spec], DiskCache]:
     """The cache for what a feature network makes of images, by the network.
 
@@ -152,6 +147,7 @@ def caches_in(
         perceptual: the network of LPIPS distances.
         policy: of the arithmetic, as `fsig_bench.runner.device.precision_policy` sets it.
     """
+    arithmetic = "float32" if policy == "fp32" else policy  # as keys have named it so far
     digests: dict[str, str] = {}
     code = code_of("fsig_bench.metrics.base.Evidence").fingerprint  # it computes what is kept
 
@@ -169,7 +165,7 @@ def caches_in(
                 if role not in digests:
                     digests[role] = content_digest(images[role])
             used = [key_content(specs[network]) for network in networks]
-            key = [STAGE_VERSION, policy, what, [digests[role] for role in roles], used, code]
+            key = [STAGE_VERSION, arithmetic, what, [digests[role] for role in roles], used, code]
             return store.cached_features(digest(key), compute)
 
         return disk_cache
@@ -189,7 +185,6 @@ def kept_features(
         store: where they are kept.
         policy: the precision that is set around this call, as in `precision.score`.
     """
-    policy = arithmetic(policy)
     keep = caches_in(store, {"images": images}, perceptual=cell.protocol.perceptual, policy=policy)
     return keep(cell.protocol.features)(
         lambda: in_batches(extractor.features, images, cell.place.batch_size),
@@ -207,7 +202,7 @@ def score(cell: Cell, fake: Tensor, store: Store) -> tuple[JsonDict, Evidence]:
     shots = cell.dataset.shots(cell.shots.k, cell.shots.subset)
     real = reference_images(cell, shots)
     images: dict[str, Any] = {"shots": shots, "fake": fake, "real": real}
-    policy = arithmetic(cell.precision.score)
+    policy = cell.precision.score
     disk_cache_of = caches_in(store, images, perceptual=protocol.perceptual, policy=policy)
     evidence = Evidence(
         shots=shots,

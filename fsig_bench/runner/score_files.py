@@ -27,7 +27,7 @@ from fsig_bench.api.assets import assets_in, check_space
 from fsig_bench.api.files import write_json
 from fsig_bench.api.plain import Json, JsonDict
 from fsig_bench.api.weights import verified
-from fsig_bench.console import console, parse_words
+from fsig_bench.console import console
 from fsig_bench.metrics.base import Evidence, Metric, unmet_need
 from fsig_bench.metrics.cards import metric_card
 from fsig_bench.runner import checks, given_images, keys
@@ -37,6 +37,7 @@ from fsig_bench.runner.make import fetch_asset
 from fsig_bench.runner.resolve import protocol_settings
 from fsig_bench.runner.score import apply_metrics, build_metrics, build_networks, own_evidence
 from fsig_bench.runner.settings import ProtocolSettings, Spec
+from fsig_bench.words import parse_words
 
 if TYPE_CHECKING:
     from fsig_bench.runner.given_images import Given

@@ -112,7 +112,7 @@ def fetch_archive(source: Json, target: Path, what: str) -> None:
             sha256=source.get("sha256"),
             kind="archive",
             report=lambda have, total: bar.update(have >> 10, max(total >> 10, 1)),
-            say=lambda line: console.print(line),
+            say=console.print,
         )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
-from fsig_bench.console import printable, switch
+from fsig_bench.console import printable
 from fsig_bench.store.inputs import damaged_inputs, leftovers, remove
 from fsig_bench.store.maintenance import damaged_files, unreferenced_files
 from fsig_bench.store.store import Store
+from fsig_bench.words import switch
 
 KEYS = {"verify": ("remove", "data_dir"), "prune": ("yes", "shared", "data_dir")}
 

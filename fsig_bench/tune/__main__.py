@@ -73,7 +73,7 @@ def main(words: Sequence[str]) -> int:
         ValueError, OSError: the words are wrong, or no settings of the space work.
     """
     from fsig_bench.api.files import write_json
-    from fsig_bench.console import console, split_config_dir
+    from fsig_bench.console import console
     from fsig_bench.runner.compose import search_path
     from fsig_bench.store.store import Store
     from fsig_bench.tune.candidates import results_dir_of
@@ -81,6 +81,7 @@ def main(words: Sequence[str]) -> int:
     from fsig_bench.tune.ranges import outdated
     from fsig_bench.tune.study import Study, optuna_package
     from fsig_bench.tune.trials import best_of, log_line, trial_json, trials_table
+    from fsig_bench.words import split_config_dir
 
     overrides, config_dir = split_config_dir(words)
     overrides = with_plan(overrides, config_dir)

@@ -228,7 +228,7 @@ def test_a_suites_own_weights_count_where_the_preset_has_the_papers(name, own):
     words = ["method=domainstudio", f"method/objective={name}", "dataset=babies"]
     mini, paper = (composed(*words, f"suite={suite}") for suite in ("mini", "paper"))
     found = mini.method.objective.l_img, paper.method.objective.l_img
-    assert (found[0] == mini.suite.relative_distances.l_img != found[1]) is own
+    assert (found[0] == mini.suite.relative_distance_weights.l_img != found[1]) is own
     assert (found[0] == found[1]) is not own
 
 

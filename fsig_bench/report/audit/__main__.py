@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING
 
 from fsig_bench.api.files import write_bytes, write_json
 from fsig_bench.api.stopping import stop_if_asked
-from fsig_bench.console import Bar, console, parse_words, run_word
+from fsig_bench.console import Bar, console, run_word
+from fsig_bench.words import parse_words
 
 if TYPE_CHECKING:
     from fsig_bench.report.audit.sets import Dial

@@ -26,7 +26,7 @@ from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.places import CONF
 from fsig_bench.api.plain import Record
 from fsig_bench.api.stopping import stop_if_asked
-from fsig_bench.console import Bar, console, parse_words, printable, results_root
+from fsig_bench.console import Bar, console, printable
 from fsig_bench.report.audit import flips, rules
 from fsig_bench.report.audit.sets import kept
 from fsig_bench.report.inference.units import chance_of
@@ -34,6 +34,7 @@ from fsig_bench.report.records import load
 from fsig_bench.report.samples import verified_samples
 from fsig_bench.report.variants import main_variant
 from fsig_bench.store.store import Store
+from fsig_bench.words import parse_words, results_root
 
 KEYS = ("protocols", "dataset", "method", "k", "num_images", "device", "batch_size", "out")
 DEFAULT = {"protocols": "all", "k": "10", "num_images": "500", "out": "results/audit"}

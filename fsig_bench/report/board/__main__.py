@@ -23,7 +23,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsig_bench.console import GivenWords, parse_words, printable, run_word, switch
+from fsig_bench.console import printable, run_word
+from fsig_bench.words import GivenWords, parse_words, switch
 
 KEYS = ("board", "version", "dry_run", "rescore", "device", "batch_size", "features", "data_dir")
 PLACE = ("device", "batch_size", "data_dir")  # words of a run that go with scoring

@@ -26,7 +26,7 @@ from pathlib import Path
 from fsig_bench.api.files import write_whole
 from fsig_bench.api.images import pixels_sha256
 from fsig_bench.api.plain import Record
-from fsig_bench.console import existing_folder, parse_words, printable, results_root, run_word
+from fsig_bench.console import printable, run_word
 from fsig_bench.report.board.archive import kind_of
 from fsig_bench.report.board.bundle import BundleWriter, Content
 from fsig_bench.report.board.claims import group_by_track, name_of
@@ -46,6 +46,7 @@ from fsig_bench.store.files import read_tensors
 from fsig_bench.store.records import read_record
 from fsig_bench.store.shards import stored_images, whole_size
 from fsig_bench.store.store import Store, parse_run_folder, run_folders
+from fsig_bench.words import existing_folder, parse_words, results_root
 
 FILTERS = ("suite", "method", "dataset", "k", "seed", "run_id")
 KEYS = (*FILTERS, "who", "version", "with", "out", "board", "results_dir")

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from fsig_bench.api.assets import check_space
 from fsig_bench.api.files import write_bytes
 from fsig_bench.api.places import cache_folder
-from fsig_bench.console import console, read_switch, switch
+from fsig_bench.console import console
 from fsig_bench.report.fill.costs import cheapest_first, cost_lines
 from fsig_bench.report.fill.plan import FillRun, runs_of
 from fsig_bench.report.records import load, record_files, record_folders
@@ -25,6 +25,7 @@ from fsig_bench.report.tables.model import Table
 from fsig_bench.report.tables.spec import TableSpec
 from fsig_bench.runner.needs import Needs, needs_of
 from fsig_bench.store.store import Store
+from fsig_bench.words import read_switch, switch
 
 PLACE = ("device", "batch_size", "compile", "data_dir")  # passed on to every run
 CHOOSING = ("method", "dataset", "protocol", "seed")  # which runs, as comma-separated lists
