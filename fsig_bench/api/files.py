@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,7 +86,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         PermissionError: the folder cannot be written; the message says what to set.
     """
-    _replace(path, path.with_name(f".{os.getpid()}.{path.name}"), write)
+    _replace(path, path.with_name(f".{_unique()}.{path.name}"), write)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -100,12 +101,17 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         PermissionError: the folder cannot be written; the message says what to set.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # no folder listing takes it
+    temporary = path.with_name(f".{path.name}.{_unique()}.tmp")  # no folder listing takes it
 
     def write(file: Path) -> None:
         file.write_bytes(data)
 
     _replace(path, temporary, write)
+
+
+def _unique() -> str:
+    """A word for the name of a temporary file that no other process uses, on any host."""
+    return f"{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
 
 def _replace(path: Path, temporary: Path, write: Callable[[Path], None]) -> None:

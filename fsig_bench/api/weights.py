@@ -96,4 +96,4 @@ def record_in_manifest(path: Path, entry: JsonDict) -> None:
     manifest = path.parent / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     entries[path.name] = entry | {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-    manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+    write_bytes(manifest, (json.dumps(entries, indent=2, sort_keys=True) + "\n").encode())

@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -109,7 +110,7 @@ class Store:
         """
         try:
             make_folder(self.root)
-            probe = self.root / f".probe.{os.getpid()}"
+            probe = self.root / f".probe.{os.getpid()}.{uuid.uuid4().hex[:8]}"
             probe.write_bytes(b"x")
             probe.unlink(missing_ok=True)
         except OSError as error:

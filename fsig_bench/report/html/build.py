@@ -79,7 +79,7 @@ def check_out(out: Path) -> None:
 
 def is_first_file(path: Path) -> bool:
     """Whether this is what a report that was killed at once leaves: its first file, unfinished."""
-    return re.fullmatch(r"\.index\.html\.\d+\.tmp", path.name) is not None
+    return re.fullmatch(r"\.index\.html\.\d+\.[0-9a-f]{8}\.tmp", path.name) is not None
 
 
 def embedding_name(record: Record) -> str:
