@@ -13,8 +13,9 @@
     fsig-bench report findings=true [FOLDER] out=docs/findings.md   which metrics to believe
 
 FOLDER: where records lie, or a results folder (default: results). results_dir=DIR: where samples
-and pictures of the runs are (default: results). out=DIR: where the report goes (default: the
-results folder). --config-dir DIR: where `verify` and `table` find YAML files of your own.
+and pictures of the runs are (default: FOLDER where it is a results folder, else results).
+out=DIR: where the report goes (default: that results folder). --config-dir DIR: where `verify` and
+`table` find YAML files of your own.
 
 findings=true reads the records of FOLDER (default: results/reference) and the audits in the folder
 `audit` beside the page.
@@ -174,6 +175,14 @@ def wants_footnotes(settings: Mapping[str, str]) -> bool:
     return footnotes == "all"
 
 
+def results_of(typed: Sequence[str]) -> str:
+    """The results folder that samples come from, where `results_dir` is not given."""
+    paths = [Path(folder).expanduser() for folder in typed]
+    homes = {path.parent if path.name == "runs" else path for path in paths}
+    own = [str(home) for home in homes if (home / "store").is_dir()]
+    return own[0] if len(own) == 1 else "results"
+
+
 def main(words: Sequence[str]) -> int:
     """Prints the report and writes its parts; exit status 1 where `verify` finds something wrong.
 
@@ -195,7 +204,7 @@ def main(words: Sequence[str]) -> int:
     given = parse_words(words, word="report", keys=KEYS, aliases=ALIASES)
     verify = "verify" in given.positional
     typed = [word for word in given.positional if word != "verify"]
-    results = Path(given.settings.get("results_dir", "results")).expanduser()
+    results = Path(given.settings.get("results_dir", results_of(typed))).expanduser()
     if switch(given.settings, "findings", default=False):
         return print_findings(typed, given.settings.get("out"))
     if wants_filling(given.settings):

@@ -150,6 +150,18 @@ def test_strips_beside_records_stand_for_samples_that_are_gone(tmp_path, capsys)
     assert any("samples 0 to 7" in own["alt"] for own in page.all("img"))
 
 
+@pytest.mark.parametrize("typed", ["results", "results/runs"])
+def test_a_results_folder_that_is_named_gives_its_own_samples(tmp_path, monkeypatch, typed):
+    record, home = reference("crdi"), tmp_path / "elsewhere"
+    leave(record, home / "results", level=40)
+    folder = home / "results" / run_folder_name(record, record["run_id"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    monkeypatch.chdir(tmp_path)  # its own `results` is not there
+    assert main([str(home / typed), "only=thumbnails"]) == 0
+    assert (folder / "samples.webp").is_file()
+
+
 def test_a_strip_holds_the_first_images_in_order():
     images = torch.arange(12, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 64, 64) * 20
     with Image.open(io.BytesIO(strip_bytes(images, tile=48, quality=90))) as opened:
