@@ -16,15 +16,19 @@ def truth(planted):
     }
 
 
-def grids(count, planted=PLANTED, shape=(2, 3, 3, 2), seed=0):
-    """[count, targets, subsets, seeds, draws] with planted variances; levels of targets differ."""
+def grids(count, planted=PLANTED, shape=(2, 3, 3, 2), seed=0, parts=tuple(PLANTED)):
+    """[count, targets, subsets, seeds, draws] with planted variances; levels of targets differ.
+
+    With one target, the effects of some `parts` can be added to a grid of several as shared ones.
+    """
     g, (t, s, a, d) = np.random.default_rng(seed), shape
     places = {
         **{"shots": (s, 1, 1), "seeds": (1, a, 1), "states": (s, a, 1)},
         **{"draws": (1, 1, d), "rest": (s, a, d)},
     }
-    parts = [
+    effects = [
         np.sqrt(planted[name]) * g.standard_normal((count, t, *place))
         for name, place in places.items()
+        if name in parts
     ]
-    return sum(parts) + 100 * g.standard_normal((count, t, 1, 1, 1))
+    return sum(effects) + 100 * g.standard_normal((count, t, 1, 1, 1))

@@ -19,8 +19,9 @@ def record(method="crdi", dataset="babies", seed=0, fd=10.0, kind="method", **ch
         "peak_mem_gib": 1.0,
         "nfe_per_image": 1,
         "trained_params": 0,
-        "pixels_sha256": "0" * 64,
         "environment": {},
         "config": {"method": {"card": {"label": method.upper(), "kind": kind}}},
     }
+    if "pixels_sha256" not in changes:
+        base["pixels_sha256"] = sha256(f"{method}{dataset}{seed}".encode()).hexdigest()
     return base | changes

@@ -81,20 +81,23 @@ def adjusted_p(pages: Sequence[Compared]) -> dict[tuple[int, int], float]:
     return holm(tests)
 
 
-def row_text(row: Difference, decimals: int, p: float | None) -> str:
+def row_text(row: Difference, decimals: int, p: float | None, tests: int) -> str:
     """One line: where, difference, interval, what it counts, p and its mark, new shots."""
     e = row.estimate
     # Adding 0.0 makes a 0 of -0.0.
     head = f"  {row.place:<12} {round(e.mean, decimals) + 0.0:+.{decimals}f}"
-    if e.low is None or e.high is None or p is None:
+    if e.low is None or e.high is None:
         return f"{head}  (one pair)"
+    if p is None:
+        return f"{head}  (the same in {e.count} {UNITS[row.unit]}, so there is no test)"
     low, high = (f"{round(v, decimals) + 0.0:.{decimals}f}" for v in (e.low, e.high))
     text = f"{head}  ({low} to {high}; {e.count} {UNITS[row.unit]})  p {p:.2g}"
     if p <= RISK:
         text += f" {DECIDED if row.holds_shots else OF_THESE_SHOTS}"
     if row.flips is not None:
         text += f"  flips {row.flips:.0%}"
-        text += f", needs {row.needed}" if row.needed else ", needs more than there can be"
+        needed = row.sets_needed(tests)
+        text += f", needs {needed}" if needed else ", needs more than there can be"
     return text
 
 
@@ -112,10 +115,14 @@ def notes_on(pages: Sequence[Compared], tests: Mapping[tuple[int, int], float]) 
     if any(row.flips is not None for row in rows):
         notes.append(
             "flips: probability that the order is another one on one new set of shots; needs: "
-            "how many sets of shots a paired test takes to see this difference with power 0.8"
+            "how many sets of shots a paired test takes to see this difference with power 0.8 "
+            f"on a page of {len(tests)} tests"
         )
     if any(page.scores.card.better == "like_real" for page in pages):
-        notes.append("distance to real: how far a method's value is from that of real images")
+        notes.append(
+            "distance to real: how far a method's value is from that of real images beside the "
+            "same shots; runs without such a run of `real` are left out"
+        )
     return notes
 
 
@@ -141,7 +148,10 @@ def comparison(records: Sequence[Record], first: str, second: str) -> str:
         scores = page.scores
         decimals = scores.card.decimals_for(row.estimate.mean for row in page.rows)
         lines.append(f"{scores.compared_as} {scores.card.arrow}".rstrip())
-        lines += [row_text(row, decimals, tests.get((i, j))) for j, row in enumerate(page.rows)]
+        lines += [
+            row_text(row, decimals, tests.get((i, j)), len(tests))
+            for j, row in enumerate(page.rows)
+        ]
     notes = notes_on(pages, tests)
     if left := asked - len(records):
         notes.append(f"{left} records of other settings than a method's most frequent are left out")

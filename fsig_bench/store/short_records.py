@@ -20,7 +20,7 @@ T = TypeVar("T")
 OWN = (
     *("record_version", "run_id", "suite", "method", "dataset", "k", "seed", "subset", "draw"),
     *("num_images", "protocol", "protocol_hash", "timing_s", "peak_mem_gib", "nfe_per_image"),
-    *("nfe_adapt", "trained_params", "stages"),
+    *("nfe_adapt", "trained_params", "stages", "pixels_sha256"),
 )
 SHARED = ("weights", "assets")
 OF_METRIC = ("extractor", "reason", "protocol_hash")  # what stays of a metric besides its value

@@ -80,16 +80,49 @@ def test_new_shots_are_the_unit_where_shots_vary():
 def test_the_page_corrects_over_all_its_tests():
     rows = [
         record(m, seed=s, dataset=d, fd=fd + 0.1 * s * (m == "a"))
-        for d in ("babies", "obama", "cats")
+        for d in ("babies", "obama", "cats")  # the three targets' means are the same: no test
         for m, fd in (("a", 10.0), ("b", 7.0))
         for s in range(3)
     ]
     pages = compared(rows, "a", "b")
     raw = [row.estimate.p for row in pages[0].rows]
-    assert len(raw) == 4 and raw[-1] == 0.0  # the three targets' means are the same
-    adjusted = [adjusted_p(pages)[0, j] for j in range(4)]
-    assert adjusted == pytest.approx([3 * raw[0]] * 3 + [0.0])
-    assert "correction over the 4 tests of this page" in comparison(rows, "a", "b")
+    assert len(raw) == 4 and raw[-1] is None
+    assert adjusted_p(pages) == pytest.approx({(0, j): 3 * raw[0] for j in range(3)})
+    text = comparison(rows, "a", "b")
+    assert "correction over the 3 tests of this page" in text
+    assert "all          +3.10  (the same in 3 targets, so there is no test)" in text
+
+
+def test_equal_counts_on_a_few_sets_of_shots_decide_nothing():
+    """A copy rate of 0 against one sample of 500, twice, is no certainty."""
+    rows = [
+        record(m, seed=s, subset=s, metrics={"copy_rate": {"value": value}})
+        for m, value in (("a", 0.002), ("b", 0.0))
+        for s in range(2)
+    ]
+    text = comparison(rows, "a", "b")
+    assert "(the same in 2 sets of shots, so there is no test)" in text
+    assert "  p " not in text and "flips" not in text
+
+
+def test_controls_that_draw_the_same_on_every_target_have_no_row_over_targets():
+    rows = [
+        record(
+            m,
+            dataset=d,
+            seed=s,
+            fd=fd + s * (1.0 if d == "obama" else 1.5),
+            pixels_sha256=f"{m}{s}",
+        )
+        for d in ("babies", "obama")
+        for m, fd in (("a", 10.0), ("b", 7.0))
+        for s in range(3)
+    ]
+    assert [row.place for row in compared(rows, "a", "b")[0].rows] == ["babies", "obama"]
+    for row in rows:
+        if row["method"] == "a":
+            row["pixels_sha256"] += row["dataset"]
+    assert compared(rows, "a", "b")[0].rows[-1].place == "all"
 
 
 def test_what_is_best_like_real_is_compared_by_its_distance_to_real():
@@ -105,6 +138,11 @@ def test_what_is_best_like_real_is_compared_by_its_distance_to_real():
     assert scores.of("a")["babies"] == pytest.approx({(0, 0, 0): 0.2, (1, 1, 1): 0.4})
     assert scores.of("b")["babies"] == pytest.approx({(0, 0, 0): 0.4, (1, 1, 1): 0.2})
     assert scores.lower_is_better
+    # `real` beside other shots says nothing of these.
+    beside = [row for row in rows if (row["method"], row["subset"]) != ("real", 1)]
+    assert compared(beside, "a", "b")[0].scores.of("a") == {
+        "babies": {(0, 0, 0): pytest.approx(0.2)}
+    }
     line = rank_line(rows, "intra_lpips")
     assert line.startswith(
         "Mean rank by Intra-LPIPS, distance to real over 1 targets: A 1.50, B 1.5"

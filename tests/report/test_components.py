@@ -41,9 +41,37 @@ def test_adapting_is_the_nested_analysis_between_seeds_within_shots():
     within = y.mean(-1).var(-1, ddof=1).mean()  # of the states' means, seeds within shots
     found = components(y, pivots=100)
     assert found["adapting"].estimate == pytest.approx(within - found["residual"].estimate / 2)
-    assert {name: c.df for name, c in found.items()} == {
-        **{"shots": 9, "adapting": 24, "drawing": 3, "residual": 33}
+    lines, dfs = mean_squares(y), {name: float(c.df) for name, c in found.items()}
+    parts = [(lines["seeds"].value / 8, 6), (3 * lines["states"].value / 8, 18)]
+    adapting = sum(v for v, _ in parts) ** 2 / sum(v**2 / df for v, df in parts)
+    assert dfs == pytest.approx({"shots": 9, "adapting": adapting, "drawing": 3, "residual": 33})
+
+
+def test_seeds_and_draws_that_targets_share_count_once():
+    y = grids(1, shape=(3, 4, 3, 2))[0]
+    lines = mean_squares(y, ("seeds", "draws"))
+    assert {name: line.df for name, line in lines.items()} == {
+        **{"shots": 9, "seeds": 2, "states": 18, "draws": 1, "rest": 33}
     }
+    apart, together = components(y), components(y, shared=("seeds", "draws"))
+    assert together["drawing"].high > apart["drawing"].high
+    assert together["drawing"].estimate == apart["drawing"].estimate
+    assert together["shots"].high == apart["shots"].high
+
+
+def test_intervals_hold_where_targets_share_seeds_and_draws():
+    """Effects of seed and draw that all six targets have in common; apart they cover 60 to 85 %."""
+    alike = grids(1000, shape=(1, 3, 3, 2), seed=5, parts=("seeds", "draws"))
+    own = grids(1000, shape=(6, 3, 3, 2), seed=6, parts=("shots", "states", "rest"))
+    values, true = alike + own, truth(PLANTED)
+    covered = {}
+    for shared in ((), ("seeds", "draws")):
+        found = components(values, pivots=1000, shared=shared)
+        covered[shared] = {
+            n: np.mean((found[n].low <= true[n]) & (true[n] <= found[n].high)) for n in true
+        }
+    assert covered[()]["drawing"] < 0.75 and covered["seeds", "draws"]["drawing"] >= 0.93
+    assert covered[()]["adapting"] < 0.92 <= covered["seeds", "draws"]["adapting"]
 
 
 def test_one_draw_of_each_state_is_the_two_way_analysis():
@@ -90,10 +118,16 @@ def test_the_crossed_part_is_found_among_other_runs():
     assert tied.shape == (3, 3, 1)
 
 
+def moved(chance, target):
+    """The same place with seeds and draws of the target's own."""
+    return Chance(chance.subset, chance.seed + 10 * target, chance.draw + 10 * target)
+
+
 def test_components_are_pooled_over_targets_of_one_shape():
     values = grids(1, shape=(3, 3, 3, 2))[0]
     by_target = {
-        name: {c: float(values[t][c]) for c in CROSSED} | dict.fromkeys(MAIN - CROSSED, 1e6)
+        name: {moved(c, t): float(values[t][c]) for c in CROSSED}
+        | {moved(c, t): 1e6 for c in MAIN - CROSSED}
         for t, name in enumerate(("babies", "obama", "sketches"))
     }
     by_target["cats"] = {c: 0.0 for c in CROSSED if c.draw == 0}
@@ -102,16 +136,26 @@ def test_components_are_pooled_over_targets_of_one_shape():
     direct = components(values)
     for name, component in pooled.components.items():
         assert component.estimate == pytest.approx(direct[name].estimate)
-        assert (component.low, component.df) == (pytest.approx(direct[name].low), direct[name].df)
+        assert component.low == pytest.approx(direct[name].low)
+        assert component.df == pytest.approx(direct[name].df)
+    assert pooled.shared == ()
+    same = {
+        t: {Chance(c.subset, c.seed % 10, c.draw): v for c, v in runs.items()}
+        for t, runs in by_target.items()
+    }
+    again = pooled_components(same)
+    assert again.shared == ("seeds",)
+    assert again.components["adapting"].df < pooled.components["adapting"].df
     assert pooled_components({"babies": dict.fromkeys(MAIN, 1.0)}) is None
 
 
 def test_the_report_shows_where_the_chance_comes_from():
     values = grids(1)[0]
     rows = [
-        record(dataset=name, subset=c.subset, seed=c.seed, draw=c.draw, fd=float(values[t][c]))
+        record(dataset=name, subset=s, seed=a, draw=d, fd=float(values[t][c]))
         for t, name in enumerate(("babies", "sketches"))
         for c in CROSSED
+        for s, a, d in (moved(c, t),)
     ]
     text = report(rows)
     found = components(values)["shots"]

@@ -54,9 +54,14 @@ def test_gains_by_hand():
 
 
 def test_the_table_holds_means_over_sets_of_shots():
+    """Each target has a line of its own: its sets of shots are the units."""
+    elsewhere = [r | {"dataset": "cats", "run_id": r["run_id"] + "c"} for r in runs()]
+    both = selection.section(units([*runs(), *elsewhere]))[-1]
+    assert both.count("| CRDI | babies | 2 |") == both.count("| CRDI | cats | 2 |") == 1
     text = "\n".join(selection.section(units(runs(), [study(0, 50), study(1, 100)])))
     # Gains 2 and 0: mean 1, and a half interval of 12.706 * sqrt(2) / sqrt(2).
-    assert "| 2 | 50, **100**, 200 | 22.0 ± 25.4 | 1.0 ± 12.7 | -1.5 ± 19.1 | -5.0 ± 63.5 |" in text
+    assert "| 2 | 50, **100**, 200 | 22.0 [-3.4, 47.4] | 1.0 [-11.7, 13.7] | " in text
+    assert "| -1.5 [-20.6, 17.6] | -5.0 [-68.5, 58.5] |" in text
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -68,6 +73,9 @@ def test_what_cannot_be_compared_is_refused():
         units(runs(), [study(0, 70)])
     with pytest.raises(ValueError, match="were not scored alike"):
         units([*runs(), run(200, 0, 0, 1.0) | {"k": 5}])
+    apart = [run(100, 0, 0, 1.0), run(200, 0, 1, 1.0)]
+    with pytest.raises(ValueError, match="no draw in common"):
+        units(apart)
     with pytest.raises(ValueError, match="differ in nothing"):
         units([run(100, 0, 0, 1.0)])
 

@@ -1,4 +1,4 @@
-"""The reference grid: one command, four parts, as many cells as the plan says."""
+"""The reference grid: one command, five parts, as many cells as the plan says."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,8 @@ from hydra.types import RunMode
 from fsig_bench.sweep.plan import PlannedRun, plan_lines
 from fsig_bench.sweep.sweeper import CellSweeper
 
-PARTS = {"grid_main": 270, "grid_crossed": 108, "grid_families": 96, "grid_shots": 36}
+PARTS = {"grid_main": 270, "grid_crossed": 54, "grid_crossed_sketches": 54, "grid_families": 96}
+PARTS |= {"grid_shots": 36}
 
 
 def jobs_of(*words):
@@ -31,7 +32,7 @@ def jobs():
     return jobs_of("experiment=grid")
 
 
-def test_the_grid_is_the_jobs_of_its_four_parts(jobs):
+def test_the_grid_is_the_jobs_of_its_parts(jobs):
     first = [next(word for word in job if word.startswith("experiment=")) for job in jobs]
     counts = {name: first.count(f"experiment={name}") for name in PARTS}
     assert counts == PARTS and len(jobs) == sum(PARTS.values())
@@ -42,7 +43,7 @@ def test_the_grid_is_the_jobs_of_its_four_parts(jobs):
 
 def test_what_is_typed_counts_in_every_part():
     some = jobs_of("experiment=grid", "method=crdi", "dataset=babies")
-    assert len(some) == 5 + 18 + 3 + 4
+    assert len(some) == 5 + 18 + 18 + 3 + 4
     assert {"method=crdi", "dataset=babies"} <= set.intersection(*map(set, some))
 
 
@@ -63,6 +64,16 @@ def test_main_runs_share_nothing_and_crossed_ones_go_on_from_them():
     axes = ("subset=1", "seed=1", "draw=1")
     crossed = make_cell("experiment=grid_crossed", "method=copy", "dataset=babies", *axes)
     assert crossed.run_id == main.run_id
+
+
+def test_the_crossed_targets_share_no_seed_and_no_draw():
+    def levels(name, axis):
+        jobs = jobs_of(f"experiment={name}")
+        return {word for job in jobs for word in job if word.startswith(f"{axis}=")}
+
+    for axis in ("seed", "draw"):
+        own = [levels(name, axis) for name in ("grid_crossed", "grid_crossed_sketches")]
+        assert all(own) and not set.intersection(*own)
 
 
 def planned(method, draw, **keys):

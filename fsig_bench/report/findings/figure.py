@@ -33,13 +33,11 @@ def draw_agreement(path: Path, lines: Sequence[Line], decided: Mapping[int, bool
             own = [(i, line) for i, line in enumerate(lines) if line.truth == truth]
             shift = APART * (n - (len(truths) - 1) / 2)
             for first, (i, line) in enumerate(own):
-                mean, y = line.found.mean, place[line.reading] + shift
+                taus, y = line.found.taus, place[line.reading] + shift
                 colour = PALETTE[n % len(PALETTE)]
-                if mean.low is not None and mean.high is not None:
-                    limits = max(mean.low, -1), min(mean.high, 1)
-                    axes.plot(limits, [y, y], color=colour, lw=0.8)
+                axes.plot([min(taus), max(taus)], [y, y], color=colour, lw=0.8)
                 axes.plot(
-                    [mean.mean],
+                    [line.found.mean],
                     [y],
                     marker=MARKERS[n % len(MARKERS)],
                     color=colour,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,12 @@ from fsig_bench.report.audit import flips
 from fsig_bench.report.audit.table import Row
 from fsig_bench.report.findings import agreement, papers, selection, text_planted
 from fsig_bench.report.findings.figure import draw_agreement
-from fsig_bench.report.findings.kendall import PERMUTATIONS
+from fsig_bench.report.findings.kendall import EXACT, PERMUTATIONS
 from fsig_bench.report.findings.planted import read_audits
 from fsig_bench.report.findings.words import (
     between,
-    interval,
     listed_or,
+    over_targets,
     p_text,
 )
 from fsig_bench.report.inference.intervals import RISK, holm
@@ -92,20 +93,21 @@ def agreement_section(
 ) -> list[str]:
     """Kendall's tau of each metric with each truth."""
     truths = agreement.truths_of(grid)
-    first = grid.records[0]
+    first, count = grid.records[0], sum(r["method"] in grid.methods for r in grid.records)
     stated = [f"*{truth}* is {_stated_by(reading)}" for truth, reading in truths.items()]
     absent = [truth for truth in agreement.TRUTHS if truth not in truths]
     intro = (
-        f"Over the {len(grid.records)} committed runs of suite mini (protocol {first['protocol']}, "
+        f"Over {count} committed runs of suite mini (protocol {first['protocol']}, "
         f"{first['k']} shots, {first['num_images']} samples), each of the {len(grid.methods)} "
         f"methods that have all metrics on all {len(grid.targets)} targets "
         f"({', '.join(grid.methods)}) has a mean for each metric and target. Kendall's tau "
         "compares the order of the methods by a metric, read so that better is more, with their "
         f"order by what is known of the images: {'; '.join(stated)}. A tau of 1 is the same order, "
-        "-1 the reverse. The table shows the mean over targets, with Student's 95 % interval over "
-        f"targets. The p-value comes from {PERMUTATIONS} permutations of the methods, the same on "
-        "every target, since the methods are the same on all of them. `source` and `copy` count "
-        "as methods: a metric must order them too."
+        "-1 the reverse. The table shows the mean over targets, and the least and the greatest of "
+        f"them in brackets. The p-value comes from {_orders(len(grid.methods))} of the methods, "
+        "the same on every target: the methods are the same on all of them, so targets that agree "
+        "are no evidence on other methods, and the brackets are no interval. `source` and `copy` "
+        "count as methods: a metric must order them too."
     )
     if absent:
         intro += f" The committed records do not hold the {listed_or(absent)}."
@@ -115,7 +117,7 @@ def agreement_section(
     cells: dict[tuple[str, str], str] = {}
     for line, p in zip(lines, p_holm, strict=True):
         star = "*" if p <= RISK else ""
-        cells[line.reading.heading, line.truth] = f"{interval(line.found.mean)}{star}"
+        cells[line.reading.heading, line.truth] = f"{over_targets(line.found.taus)}{star}"
     rows = [
         [name, *(cells.get((name, truth), "") for truth in truths)]
         for name in dict.fromkeys(line.reading.heading for line in lines)
@@ -125,9 +127,16 @@ def agreement_section(
         intro,
         grid_markdown(["Kendall's tau with", *truths], rows),
         f"![tau of each metric with each truth]({FIGURE})",
-        "Filled marks hold after the correction; bars are the intervals of the table.",
+        "Filled marks hold after the correction; bars reach from the least target to the greatest.",
         *_claims(lines, p_holm),
     ]
+
+
+def _orders(methods: int) -> str:
+    """What the p-values count."""
+    if methods <= EXACT:
+        return f"all {math.factorial(methods):,} orders"
+    return f"{PERMUTATIONS:,} random orders"
 
 
 def _stated_by(reading: agreement.Reading) -> str:
@@ -147,8 +156,8 @@ def _claims(lines: Sequence[agreement.Line], p_holm: Sequence[float]) -> list[st
     for truth in dict.fromkeys(line.truth for line in lines):
         own = [(x, p) for x, p in zip(lines, p_holm, strict=True) if x.truth == truth]
         kept = [x for x, p in own if p <= RISK]
-        with_it = [_named(x) for x in kept if x.found.mean.mean > 0]
-        against = [_named(x) for x in kept if x.found.mean.mean < 0]
+        with_it = [_named(x) for x in kept if x.found.mean > 0]
+        against = [_named(x) for x in kept if x.found.mean < 0]
         text = f"- **{truth}**: "
         if not kept:
             text += f"none of {len(own)} orders can be told from chance."
@@ -161,7 +170,7 @@ def _claims(lines: Sequence[agreement.Line], p_holm: Sequence[float]) -> list[st
 
 
 def _named(line: agreement.Line) -> str:
-    return f"{line.reading.heading} ({line.found.mean.mean:.2f})"
+    return f"{line.reading.heading} ({line.found.mean:.2f})"
 
 
 def papers_section(

@@ -88,6 +88,8 @@ def rankings(
         if len(methods) < FEWEST:
             continue
         tau, p = kendalltau([own[m] for m in methods], [mini[name][m, dataset] for m in methods])
+        if not math.isfinite(tau):  # one side has ties alone
+            continue
         limits = fieller(float(tau), len(methods))
         found.append(
             Ranking(

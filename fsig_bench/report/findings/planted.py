@@ -34,8 +34,8 @@ class Seen:
 def seen_in(rows: Sequence[Row]) -> Seen:
     """From the rows of one protocol; where two audits have a fault, the first one counts."""
     texts: dict[tuple[str, str], str] = {}
-    for part in _by_fault(rows):
-        for key, text in table.first_levels(part).items():
+    for audit in _by_audit(rows):
+        for key, text in table.first_levels(audit).items():
             texts.setdefault(key, text)
     return Seen(
         levels={k: int(t.rstrip("!")) for k, t in texts.items() if t.rstrip("!") != "-"},
@@ -47,9 +47,12 @@ def seen_in(rows: Sequence[Row]) -> Seen:
     )
 
 
-def _by_fault(rows: Sequence[Row]) -> Iterable[list[Row]]:
-    for fault in dict.fromkeys(row.fault for row in rows):
-        yield [row for row in rows if row.fault == fault]
+def _by_audit(rows: Sequence[Row]) -> Iterable[list[Row]]:
+    """Audits differ in their number of images, of sets or of draws of real images."""
+    found: dict[tuple[int, int, int], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.samples, row.sets, row.floor_draws), []).append(row)
+    return found.values()
 
 
 def smallest_sets(seen: Seen, metrics: Sequence[str] | None = None) -> list[tuple[str, ...]]:

@@ -36,6 +36,7 @@ class Unit:
     """One method on one set of shots, at several numbers of steps."""
 
     method: str
+    dataset: str
     label: str
     key: str  # the setting that holds the number of steps
     distances: Mapping[int, tuple[float, ...]]  # steps -> a distance for each draw
@@ -112,9 +113,15 @@ def units_of(
         if on_shots is not None and on_shots not in by_steps:
             raise ValueError(f"{place[0]} on {place[1]}: no run has the study's {key}={on_shots}")
         draws = sorted(set.intersection(*(set(v) for v in by_steps.values())))
+        if not draws:
+            raise ValueError(
+                f"{place[0]} on {place[1]}: its numbers of steps have no draw in common; run all "
+                "of them with the same draw"
+            )
         out.append(
             Unit(
                 method=place[0],
+                dataset=place[1],
                 label=group[0]["config"]["method"]["card"]["label"],
                 key=key,
                 distances={s: tuple(v[d] for d in draws) for s, v in sorted(by_steps.items())},
@@ -157,15 +164,14 @@ def section(units: Sequence[Unit]) -> list[str]:
         "the best of the listed numbers of steps, in place of the number that its YAML file fixes "
         "(bold); *on fresh samples* is the same choice on another draw, where a gain by chance is "
         "lost; *on the shots* is the number of steps that `fsig-bench tune` chose without the "
-        "reference. Means with Student's 95 % interval over sets of shots; on a target they share "
-        "the reference."
+        "reference. Means, with Student's 95 % interval over the sets of shots of the target."
     )
     lines = []
-    for method in dict.fromkeys(unit.method for unit in units):
-        own = [unit for unit in units if unit.method == method]
-        lines.append(_line(own))
-    head = ["method", "sets of shots", "steps", f"{heading}, fixed", "gain, best on the reference"]
-    return [HEAD, text, grid_markdown([*head, "on fresh samples", "gain, on the shots"], lines)]
+    for method, target in dict.fromkeys((unit.method, unit.dataset) for unit in units):
+        lines.append(_line([u for u in units if (u.method, u.dataset) == (method, target)]))
+    head = ["method", "target", "sets of shots", "steps", f"{heading}, fixed"]
+    head += ["gain, best on the reference", "on fresh samples", "gain, on the shots"]
+    return [HEAD, text, grid_markdown(head, lines)]
 
 
 def _line(own: Sequence[Unit]) -> list[str]:
@@ -175,6 +181,7 @@ def _line(own: Sequence[Unit]) -> list[str]:
     shots = [u.gain(u.on_shots) for u in own if u.on_shots is not None]
     return [
         first.label,
+        first.dataset,
         str(len(own)),
         ", ".join(steps),
         _text([u.distances[u.fixed][0] for u in own]),
@@ -188,5 +195,5 @@ def _text(values: Sequence[float]) -> str:
     if not values:
         return "-"
     found: Estimate = estimate(values)
-    spread = "" if found.high is None else f" ± {found.high - found.mean:.1f}"
-    return f"{found.mean:.1f}{spread}"
+    limits = "" if found.low is None else f" [{found.low:.1f}, {found.high:.1f}]"
+    return f"{found.mean:.1f}{limits}"

@@ -34,10 +34,12 @@ def sections(rows: Sequence[Row]) -> list[str]:
     return [
         "## Planted faults",
         f"The renderer draws sets of fresh images with one fault each, at rising strengths "
-        f"([instrument.md](instrument.md)). {_setting_sentence(ours)} A fault counts as seen where "
-        "the value lies further from fresh real images than chance allows over the whole table of "
-        "its audit (Bonferroni, 5 %), in the direction that papers call bad, and as rewarded where "
-        "it lies as far in the other one.",
+        f"([instrument.md](instrument.md) says of which target). {_setting_sentence(ours)} A fault "
+        "counts as seen where the value lies further from fresh real images than chance allows "
+        "over the whole table of its audit (Bonferroni, 5 %), in the direction that papers call "
+        "bad, and as rewarded where it lies as far in the other one. The limit supposes that "
+        "values of fresh real images are normal; the copy rate, which counts few images, passes it "
+        "somewhat more often by chance.",
         seen_table(seen),
         LEVEL_NOTE,
         *_reward_sentences(seen),
@@ -130,8 +132,8 @@ def _recommendation(seen: Seen) -> list[str]:
         f"A set of metrics sees every planted fault early if, for each of the {len(seen.faults)} "
         f"faults, one of them sees it from strength {EARLY} on ({_strengths(seen)}). "
         f"{_sets_sentence(seen, None)}",
-        f"For photographs, without the metrics that need named factors: "
-        f"{_sets_sentence(seen, anywhere)}",
+        "Photographs have no named factors, so here are the sets without the metrics that need "
+        f"them; the faults are still those of drawn images. {_sets_sentence(seen, anywhere)}",
     ]
 
 

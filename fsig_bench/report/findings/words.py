@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fsig_bench.report.inference.intervals import Estimate
 
-
-def interval(found: Estimate) -> str:
-    """A tau with its interval, cut at -1 and 1."""
-    text = f"{found.mean:.2f}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} {between(found.low, found.high)}"
+def over_targets(taus: Sequence[float]) -> str:
+    """The mean of taus, and the least and the greatest where there are several."""
+    text = f"{sum(taus) / len(taus):.2f}"
+    return f"{text} ({min(taus):.2f} to {max(taus):.2f})" if len(taus) > 1 else text
 
 
 def between(low: float, high: float) -> str:

@@ -13,14 +13,16 @@ with independent normal effects. The components are
 
 and their sum is the variance of a single fresh run. The design is balanced, so every component is
 a sum of mean squares that is free of bias; it may be negative, and tables then show 0. Mean
-squares are pooled over targets. Intervals are generalised (Weerahandi, JASA 88, 1993): with mean
-square M of f degrees of freedom, f M / chi-square(f) stands for its expectation, and the interval
-holds 95 % of the sum's distribution.
+squares are pooled over targets, whose variances are taken as equal. A seed or a draw that several
+targets share moves all of them alike, so such targets count as one for it. Intervals are
+generalised (Weerahandi, JASA 88, 1993): with mean square M of f degrees of freedom,
+f M / chi-square(f) stands for its expectation, and the interval holds 95 % of the sum's
+distribution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
@@ -49,15 +51,16 @@ class Component:
     estimate: Array  # free of bias, so it may be negative
     low: Array  # of the 95 % interval, at least 0
     high: Array
-    df: int  # of the comparison that the component rests on
+    df: Array  # of the sum of the mean squares that count for it (Satterthwaite)
 
 
-def mean_squares(values: Array) -> dict[str, MeanSquare]:
+def mean_squares(values: Array, shared: Collection[str] = ()) -> dict[str, MeanSquare]:
     """The lines of the split-plot analysis, pooled over targets.
 
     Args:
         values: [..., targets, subsets, seeds, draws], the same design in each target; leading axes
             are grids of their own.
+        shared: of "seeds" and "draws", those whose levels are the same on several targets.
 
     Returns:
         "shots", "seeds", "states" (shots by seeds), and with two draws or more "draws" and "rest".
@@ -84,7 +87,7 @@ def mean_squares(values: Array) -> dict[str, MeanSquare]:
     return {
         name: MeanSquare(
             value=times * np.square(effects).sum((-4, -3, -2, -1)) / (targets * df),
-            df=targets * df,
+            df=df if name in shared else targets * df,
         )
         for name, (effects, times, df) in lines.items()
     }
@@ -111,7 +114,9 @@ def weights_of(subsets: int, seeds: int, draws: int) -> dict[str, dict[str, floa
     }
 
 
-def components(values: Array, pivots: int = PIVOTS) -> dict[str, Component]:
+def components(
+    values: Array, pivots: int = PIVOTS, shared: Collection[str] = ()
+) -> dict[str, Component]:
     """The variance components of crossed grids, with 95 % intervals.
 
     With one draw for each state, "adapting and drawing" cannot be told apart.
@@ -119,18 +124,12 @@ def components(values: Array, pivots: int = PIVOTS) -> dict[str, Component]:
     Args:
         values: as `mean_squares` takes them.
         pivots: points of the intervals' distribution.
+        shared: as `mean_squares` takes it.
     """
-    lines = mean_squares(values)
-    targets, s, a, d = values.shape[-4:]
-    dfs = {
-        "shots": s - 1,
-        **dict.fromkeys(("adapting", "adapting and drawing"), s * (a - 1)),
-        "drawing": d - 1,
-        "residual": (s * a - 1) * (d - 1),
-    }
+    lines = mean_squares(values, shared)
     return {
-        name: _component(weights, lines, df=targets * dfs[name], pivots=pivots)
-        for name, weights in weights_of(s, a, d).items()
+        name: _component(weights, lines, pivots=pivots)
+        for name, weights in weights_of(*values.shape[-3:]).items()
     }
 
 
@@ -145,7 +144,7 @@ def _chi_squares(df: int, place: int, pivots: int) -> Array:
 
 
 def _component(
-    weights: Mapping[str, float], lines: Mapping[str, MeanSquare], *, df: int, pivots: int
+    weights: Mapping[str, float], lines: Mapping[str, MeanSquare], *, pivots: int
 ) -> Component:
     total = sum(w * lines[name].value for name, w in weights.items())
     standing = sum(
@@ -154,4 +153,16 @@ def _component(
     )
     sides = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     low, high = np.maximum(np.quantile(standing, sides, axis=-1), 0.0)
+    df = satterthwaite([(w * lines[n].value, lines[n].df) for n, w in weights.items() if w > 0])
     return Component(estimate=np.asarray(total), low=low, high=high, df=df)
+
+
+def satterthwaite(parts: Sequence[tuple[Array, int]]) -> Array:
+    """The degrees of freedom of a sum of independent mean squares, each with its own.
+
+    Satterthwaite, Biometrics Bulletin 2, 1946. Where all parts are 0, the smallest of theirs.
+    """
+    total = np.asarray(sum(value for value, _ in parts))
+    spread = np.asarray(sum(np.square(value) / df for value, df in parts))
+    least = np.full_like(total, min(df for _, df in parts), dtype=float)
+    return np.divide(np.square(total), spread, out=least, where=spread > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -39,6 +39,7 @@ class Pooled:
     targets: tuple[str, ...]
     shape: tuple[int, int, int]  # subsets, seeds, draws
     components: Mapping[str, Component]  # arrays without axes
+    shared: tuple[str, ...]  # of "seeds" and "draws", those that targets have in common
 
 
 def crossed_block(there: Iterable[Chance]) -> Block | None:
@@ -103,7 +104,16 @@ def pooled_components(by_target: Mapping[str, Mapping[Chance, float]]) -> Pooled
     shape = max(runs_of, key=lambda s: (runs_of[s], s))
     targets = tuple(sorted(t for t, block in blocks.items() if block.shape == shape))
     values = [_filled(by_target[t], blocks[t]) for t in targets]
-    return Pooled(targets=targets, shape=shape, components=components(np.array(values)))
+    own = [blocks[t] for t in targets]
+    levels = {"seeds": [b.seeds for b in own], "draws": [b.draws for b in own]}
+    shared = tuple(name for name, found in levels.items() if _overlap(found))
+    found = components(np.array(values), shared=shared)
+    return Pooled(targets=targets, shape=shape, components=found, shared=shared)
+
+
+def _overlap(levels: Sequence[Levels]) -> bool:
+    """Whether two targets have a level in common."""
+    return sum(map(len, levels)) > len({level for own in levels for level in own})
 
 
 def _filled(runs: Mapping[Chance, float], block: Block) -> list[list[list[float]]]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 LEVEL = 0.95
 RISK = 1 - LEVEL
+ROUNDING = 1e-9  # of a mean: values that spread less are the same number
 
 Key = TypeVar("Key")
 
@@ -21,9 +22,14 @@ class Estimate:
     mean: float
     low: float | None  # None with a single value
     high: float | None
-    p: float | None  # of the mean being 0, two-sided; None with a single value
+    p: float | None  # of the mean being 0, two-sided; None with a single value or without spread
     count: int
     std: float | None  # of the values, with n - 1
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether the values differ by more than rounding, so that they can be tested."""
+        return self.std is not None and self.std > ROUNDING * abs(self.mean)
 
 
 def quantile(df: int) -> float:
@@ -62,14 +68,18 @@ def estimate(values: Sequence[float], mean: float | None = None) -> Estimate:
     )
 
 
-def p_of_mean(mean: float, std: float, count: int) -> float:
-    """Of the t test that the mean is 0; values that are all the same and not 0 have p = 0."""
+def p_of_mean(mean: float, std: float, count: int) -> float | None:
+    """Of the t test that the mean is 0; None for values that are all the same and not 0.
+
+    Metrics that count samples often have equal values by chance, and a test of values without
+    spread would be certain of whatever they are.
+    """
     from scipy import stats
 
     if mean == 0:
         return 1.0
-    if std == 0:
-        return 0.0
+    if std <= ROUNDING * abs(mean):
+        return None
     return float(2 * stats.t.sf(abs(mean) * math.sqrt(count) / std, count - 1))
 
 
@@ -78,7 +88,12 @@ def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
 
     Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
     Statistics 6, 1979. It needs no independence of the tests.
+
+    Raises:
+        ValueError: a p-value is NaN.
     """
+    if undefined := [key for key, p in p_values.items() if math.isnan(p)]:
+        raise ValueError(f"the test of {undefined[0]} has no p-value; leave it out")
     adjusted: dict[Key, float] = {}
     largest, total = 0.0, len(p_values)
     for place, key in enumerate(sorted(p_values, key=lambda k: p_values[k])):

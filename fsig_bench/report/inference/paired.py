@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsig_bench.report.inference.intervals import Estimate, estimate
+from fsig_bench.report.inference.intervals import RISK, Estimate, estimate
 from fsig_bench.report.inference.resampling import flip_probability, subsets_needed
 from fsig_bench.report.inference.scores import Runs, Scores
 from fsig_bench.report.inference.units import Units, units_of
@@ -22,7 +22,11 @@ class Difference:
     estimate: Estimate
     unit: str  # what the interval counts: target, subset, seed or draw; "" for a single pair
     flips: float | None = None  # the probability of the other order on one new set of shots
-    needed: int | None = None  # sets of shots for power 0.8
+    values: tuple[float, ...] = ()  # the units' differences, where these are sets of shots
+
+    def sets_needed(self, tests: int) -> int | None:
+        """Sets of shots for power 0.8 on a page that corrects so many tests (Bonferroni)."""
+        return subsets_needed(self.values, mean=self.estimate.mean, risk=RISK / max(tests, 1))
 
     @property
     def holds_shots(self) -> bool:
@@ -44,19 +48,23 @@ def difference_on(target: str, units: Units) -> Difference:
         estimate=estimate(units.values, units.mean),
         unit=units.axis,
         flips=flip_probability(units.values, mean=units.mean) if of_shots else None,
-        needed=subsets_needed(units.values, mean=units.mean) if of_shots else None,
+        values=units.values if of_shots else (),
     )
 
 
 def differences(scores: Scores, first: str, second: str) -> list[Difference]:
-    """By target, then over all targets where there are several: there the target is the unit."""
+    """By target, then over all targets where there are several: there the target is the unit.
+
+    There is no row over all targets where both methods draw the same images on several of them,
+    as `source` does: these targets are one observation.
+    """
     one, other = scores.of(first), scores.of(second)
     by_target: dict[str, Units] = {}
     for target in sorted(one.keys() & other.keys()):
         if units := paired_units(one[target], other[target]):
             by_target[target] = units
     found = [difference_on(target, units) for target, units in by_target.items()]
-    if len(found) > 1:
+    if len(found) > 1 and not {first, second} <= scores.same_images:
         means = [units.mean for units in by_target.values()]
         found.append(Difference(place=OVER_TARGETS, estimate=estimate(means), unit="target"))
     return found

@@ -46,7 +46,9 @@ def ranks(scores: Mapping[str, Mapping[str, float]], *, lower_is_better: bool) -
     n, k = len(shared), len(names)
     p_value = critical = None
     if n >= ENOUGH_TARGETS and k >= 3:
-        p_value = float(stats.friedmanchisquare(*zip(*rows, strict=True)).pvalue)
+        # Ties alone order nothing, and scipy's statistic is then 0 over 0.
+        tied = all(len(set(row)) == 1 for row in rows)
+        p_value = 1.0 if tied else float(stats.friedmanchisquare(*zip(*rows, strict=True)).pvalue)
         q = float(stats.studentized_range.ppf(LEVEL, k, math.inf)) / math.sqrt(2)
         critical = q * math.sqrt(k * (k + 1) / (6 * n))
     return Ranks(targets=n, mean=mean, by_target=by_target, p_value=p_value, critical=critical)
@@ -73,9 +75,27 @@ def means_by_target(scores: Scores, methods: Sequence[str]) -> dict[str, dict[st
 
 
 def full_methods(means: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The methods that have a value on as many targets as any has; only these are ranked."""
-    most = max((len(by) for by in means.values()), default=0)
-    return sorted(method for method, by in means.items() if len(by) == most)
+    """The methods that are ranked together: those that have all of some targets.
+
+    These targets are those of one of the methods, so chosen that targets times methods are most;
+    of equal choices the one with more targets.
+    """
+    found: list[str] = []
+    size = (0, 0)
+    for targets in sorted({frozenset(by) for by in means.values()}, key=sorted):
+        own = sorted(method for method, by in means.items() if targets <= by.keys())
+        if (own_size := (len(targets) * len(own), len(targets))) > size:
+            found, size = own, own_size
+    return found
+
+
+def ranked_means(
+    means: Mapping[str, Mapping[str, float]],
+) -> tuple[dict[str, Mapping[str, float]], list[str]]:
+    """The means of the methods that are ranked together, on their common targets, and these."""
+    full = full_methods(means)
+    shared = sorted(set.intersection(*(set(means[m]) for m in full))) if full else []
+    return {m: {t: means[m][t] for t in shared} for m in full}, shared
 
 
 def mean_line(records: Sequence[Record], metric: str) -> str | None:
@@ -84,12 +104,10 @@ def mean_line(records: Sequence[Record], metric: str) -> str | None:
     The target is the unit. None with fewer than two such targets.
     """
     scores, labels = scores_of(records, metric), labels_of(records)
-    means = means_by_target(scores, sorted(labels))
-    full = full_methods(means)
-    shared = sorted(set.intersection(*(set(means[m]) for m in full))) if full else []
+    means, shared = ranked_means(means_by_target(scores, sorted(labels)))
     if len(shared) < 2:
         return None
-    found = {labels[m]: estimate([means[m][t] for t in shared]) for m in full}
+    found = {labels[m]: estimate([own[t] for t in shared]) for m, own in means.items()}
     decimals = scores.card.decimals_for(e.mean for e in found.values())
     sign, parts = 1 if scores.lower_is_better else -1, []
     for label, e in sorted(found.items(), key=lambda pair: (sign * pair[1].mean, pair[0])):
@@ -109,9 +127,8 @@ def flip_line(records: Sequence[Record], metric: str) -> str | None:
     flip = mean_flip(scores, sorted(labels))
     if flip is None:
         return None
-    means = means_by_target(scores, sorted(labels))
-    full = full_methods(means)
-    found = ranks({m: means[m] for m in full}, lower_is_better=scores.lower_is_better)
+    means = ranked_means(means_by_target(scores, sorted(labels)))[0]
+    found = ranks(means, lower_is_better=scores.lower_is_better)
     text = (
         f"On one new set of shots two methods change order by {scores.compared_as} with "
         f"probability {flip:.2f}, mean over pairs of methods and targets"
@@ -127,8 +144,10 @@ def rank_line(records: Sequence[Record], metric: str) -> str | None:
     """Mean ranks of the methods (no controls) in one sentence; None where there are none."""
     scores, labels = scores_of(records, metric), labels_of(records)
     means = means_by_target(scores, sorted(labels))
-    full = full_methods(means)
-    found = ranks({labels[m]: means[m] for m in full}, lower_is_better=scores.lower_is_better)
+    full = ranked_means(means)[0]
+    found = ranks(
+        {labels[m]: own for m, own in full.items()}, lower_is_better=scores.lower_is_better
+    )
     if found is None:
         return None
     order = sorted(found.mean.items(), key=lambda pair: (pair[1], pair[0]))

@@ -26,7 +26,7 @@ def flip_probability(
         mean: the difference that is reported, where it is not the mean of `differences`.
 
     Returns:
-        None with fewer than two sets of shots.
+        None with fewer than two sets of shots, or where all differences are the same number.
     """
     from scipy import stats
 
@@ -35,23 +35,24 @@ def flip_probability(
         return None
     if found.mean == 0:
         return 0.5
-    if found.std == 0:
-        return 0.0
+    if not found.has_spread:
+        return None
     scale = found.std * math.sqrt(1 / new + 1 / found.count)
     return float(stats.t.sf(abs(found.mean) / scale, found.count - 1))
 
 
-def power_of(effect: float, count: int) -> float:
-    """The power of the two-sided paired t test at 5 %.
+def power_of(effect: float, count: int, risk: float = RISK) -> float:
+    """The power of the two-sided paired t test.
 
     Args:
         effect: mean difference over the standard deviation of the differences.
         count: of pairs, at least two.
+        risk: the largest p-value that counts.
     """
     from scipy import stats
 
     df = count - 1
-    limit = float(stats.t.isf(RISK / 2, df))
+    limit = float(stats.t.isf(risk / 2, df))
     moved = abs(effect) * math.sqrt(count)
     if moved > limit + 10:  # scipy's non-central t is not meant for tails like these
         return 1.0
@@ -59,27 +60,33 @@ def power_of(effect: float, count: int) -> float:
     return beyond + float(stats.nct.cdf(-limit, df, moved))
 
 
-def subsets_needed(differences: Sequence[float], *, mean: float | None = None) -> int | None:
+def subsets_needed(
+    differences: Sequence[float], *, mean: float | None = None, risk: float = RISK
+) -> int | None:
     """How many sets of shots the paired t test needs for power 0.8.
 
     These differences are taken as typical: their mean (or `mean`, where another is reported) and
     deviation as the true ones.
 
+    Args:
+        differences: of two methods, one for each set of shots.
+        mean: as for `flip_probability`.
+        risk: the largest p-value that counts; RISK / m where a page corrects m tests.
+
     Returns:
-        None with fewer than two sets of shots, without a difference, or beyond MOST_UNITS.
+        None with fewer than two sets of shots, without a difference, where all differences are the
+        same number, or beyond MOST_UNITS.
     """
-    found = estimate(differences, mean)
-    if found.std is None or found.mean == 0:
+    found = estimate(differences, mean) if differences else None
+    if found is None or found.std is None or found.mean == 0 or not found.has_spread:
         return None
-    if found.std == 0:
-        return 2
     effect = found.mean / found.std
     low, high = 1, 2  # power is too low at `low`, which one pair always is
-    while power_of(effect, high) < POWER:
+    while power_of(effect, high, risk) < POWER:
         low, high = high, 2 * high
         if low >= MOST_UNITS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power_of(effect, middle) >= POWER else (middle, high)
+        low, high = (low, middle) if power_of(effect, middle, risk) >= POWER else (middle, high)
     return high

@@ -1,8 +1,8 @@
 """From records to the numbers that are averaged, compared and ranked.
 
 A metric with a direction is compared as it is. One whose best value is that of real images is
-compared by its distance to `real` on the same target, from the runs of `real` with the same shots
-where there are any; without `real` it is not compared at all.
+compared by its distance to `real` on the same target, from the run of `real` with the same shots
+and draw, else from those with the same shots; a run without such a one is not compared.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Scores:
     values: Mapping[tuple[str, str], Runs]  # (method, target) -> a value for each run
     compared: Mapping[tuple[str, str], Runs]  # the same, as it is ranked; {} where nothing is
     lower_is_better: bool  # of `compared`
+    same_images: frozenset[str] = frozenset()  # methods that draw the same on several targets
 
     @property
     def compared_as(self) -> str:
@@ -66,24 +67,44 @@ def scores_of(records: Sequence[Record], metric: str) -> Scores:
         values=values,
         compared=compared,
         lower_is_better=card.better != "higher",
+        same_images=drawing_the_same(records),
     )
 
 
+def drawing_the_same(records: Sequence[Record]) -> frozenset[str]:
+    """The methods with runs on different targets that drew the same images."""
+    targets: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for r in records:
+        targets[r["method"], r.get("pixels_sha256", r["run_id"])].add(r["dataset"])
+    return frozenset(method for (method, _), where in targets.items() if len(where) > 1)
+
+
 def distances_to_real(values: Mapping[tuple[str, str], Runs]) -> dict[tuple[str, str], Runs]:
-    """How far each run is from real images; targets without a run of `real` are left out."""
-    return {
+    """How far each run is from real images; what has no run of `real` beside it is left out."""
+    found = {
         (method, target): distances(runs, values[REAL, target])
         for (method, target), runs in values.items()
         if method != REAL and (REAL, target) in values
     }
+    return {place: runs for place, runs in found.items() if runs}
 
 
 def distances(runs: Runs, real: Runs) -> dict[Chance, float]:
-    """How far each run is from the level of real images."""
-    return {chance: abs(v - level_of(real, chance.subset)) for chance, v in runs.items()}
+    """How far each run is from real images beside the same shots; others are left out.
 
-
-def level_of(real: Runs, subset: int) -> float:
-    """The mean of real images beside these shots, else beside all."""
-    same = [value for chance, value in real.items() if chance.subset == subset]
-    return statistics.fmean(same or real.values())
+    A run is compared with the run of `real` that has its shots and draw. Where there is none it
+    is compared with all that have its shots, but only if `runs` hold several sets of shots: one
+    level for all runs would give every one of them the same error.
+    """
+    levels: dict[tuple[int, ...], list[float]] = defaultdict(list)
+    several = len({chance.subset for chance in runs}) > 1
+    for chance, value in real.items():
+        levels[chance.subset, chance.draw].append(value)
+        if several:
+            levels[(chance.subset,)].append(value)
+    found = {}
+    for chance, value in runs.items():
+        own = levels.get((chance.subset, chance.draw)) or levels.get((chance.subset,))
+        if own:
+            found[chance] = abs(value - statistics.fmean(own))
+    return found

@@ -19,11 +19,23 @@ def listed(words: Iterable[str]) -> str:
 
 
 def holds_words(holds: Iterable[str]) -> str:
-    """What a spread holds and what it leaves out, from the axes that differ from unit to unit."""
+    """What a spread holds and what it leaves out, from the axes that differ from unit to unit.
+
+    Where the shots differ and a seed does not, the spread still holds what this seed does with
+    each set of shots in its own way; what it does with all of them alike cannot show.
+    """
     there = [CHANCE[axis] for axis in AXES if axis in set(holds)]
     absent = [CHANCE[axis] for axis in AXES if CHANCE[axis] not in there]
     text = f"holds the chance of {listed(there)}"
-    return f"{text} and leaves out {listed(absent)}" if absent else text
+    if not absent:
+        return text
+    if CHANCE["subset"] in absent:
+        return f"{text} and leaves out {listed(absent)}"
+    do, they = ("do", "they do") if len(absent) > 1 else ("does", "it does")
+    return (
+        f"{text}, and what {listed(absent)} {do} differently with each set of shots; it leaves out "
+        f"what {they} with all sets alike"
+    )
 
 
 def spread_sentences(cells: Iterable[Units]) -> list[str]:

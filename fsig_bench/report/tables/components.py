@@ -11,13 +11,14 @@ from fsig_bench.report.inference.components import Component
 from fsig_bench.report.inference.crossing import Pooled, pooled_components
 from fsig_bench.report.inference.ranks import labels_of
 from fsig_bench.report.inference.scores import scores_of
+from fsig_bench.report.inference.sentences import listed
 from fsig_bench.report.tables.markdown import line_text
 
 NAMES = ("shots", "adapting", "drawing", "residual")
 NAMES_OF_ONE_DRAW = ("shots", "adapting and drawing")
 INTRODUCTION = (
-    "Where the chance comes from: standard deviations by axis, from {}, pooled over targets, with "
-    "95 % intervals and degrees of freedom."
+    "Where the chance comes from: standard deviations by axis, from {}, pooled over targets as if "
+    "they were the same on each, with 95 % intervals and degrees of freedom."
 )
 MEANING: Mapping[tuple[str, ...], str] = {
     NAMES: "Shots: another subset; adapting: another seed at the same shots; drawing: a draw that "
@@ -31,7 +32,8 @@ def deviation(component: Component, decimals: int) -> str:
     estimate, low, high = (
         math.sqrt(max(float(v), 0.0)) for v in (component.estimate, component.low, component.high)
     )
-    return f"{estimate:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f}; df {component.df})"
+    df = f"df {float(component.df):.0f}"
+    return f"{estimate:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f}; {df})"
 
 
 def component_rows(records: Sequence[Record]) -> dict[str, list[tuple[str, str, Pooled, int]]]:
@@ -49,6 +51,8 @@ def component_rows(records: Sequence[Record]) -> dict[str, list[tuple[str, str, 
             subsets, seeds, draws = pooled.shape
             targets = ", ".join(pooled.targets)
             design = f"{subsets} sets of shots x {seeds} seeds x {draws} draws on {targets}"
+            if pooled.shared:
+                design += f" (which share {listed(pooled.shared)})"
             found.setdefault(design, []).append((card.heading, label, pooled, card.decimals))
     return found
 
