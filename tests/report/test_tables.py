@@ -490,12 +490,20 @@ def test_numbers_that_were_not_scored_alike_get_a_remark_and_no_verdict(
     assert cell(table, label, domain, "ours").remarks == ()
 
 
+def test_a_band_that_a_table_states_needs_no_printed_number_of_the_same_rules():
+    spec = load_spec("crdi_table2")
+    stated = replace(spec.expected[0], method="CDC", low=40.0, high=49.0, why="reruns of ours")
+    table = build_table(replace(spec, expected=(stated,)), [record("cdc", value=50.0)])
+    (sentence,) = table.verdicts
+    assert sentence.endswith("50.00 is near 40.00 to 49.00 (reruns of ours).")
+
+
 def test_the_legend_calls_a_protocol_the_papers_only_where_it_is(empty):
     mixed, alike = (" ".join(empty[name].legend) for name in ("crdi_table2", "crdi_table3"))
     assert "the paper's protocol" not in mixed and "re-run here under protocol crdi2024" in mixed
-    assert "without a verdict: printed numbers of family cdc, unknown." in mixed
+    assert "re-run beside them: printed numbers of family cdc, unknown." in mixed
     assert "re-run here under the paper's protocol (crdi2024)" in alike
-    assert "without a verdict" not in alike
+    assert "Not to be compared" not in alike
 
 
 def test_what_a_paper_does_not_print_is_not_queued(empty):

@@ -100,9 +100,8 @@ def legend(
         out.append(f"Columns of a target, from left to right: {'; '.join(words)}.")
     if unlike:
         out.append(
-            f"Not to be compared with the re-run beside them, and without a verdict: printed "
-            f"numbers of family {', '.join(unlike)}. They were scored by other rules, or by rules "
-            "that are not known."
+            f"Not to be compared with the re-run beside them: printed numbers of family "
+            f"{', '.join(unlike)}. They were scored by other rules, or by rules that are not known."
         )
     if any(c.mark for _, c in pairs):
         like = "the same family" if printed else "the same protocol"

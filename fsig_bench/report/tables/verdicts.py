@@ -1,8 +1,9 @@
 """Whether a number of ours lies where the printed one says that it should.
 
 A band comes from the table's `expected`, where reruns are known; else from the printed spread, two
-deviations either side; else it is assumed (ASSUMED), and the verdict says so. There is no verdict
-where the printed number was scored under another protocol, or under none that is known here.
+deviations either side; else it is assumed (ASSUMED), and the verdict says so. Of a printed number
+that was scored under another protocol, or under none that is known here, nothing follows for ours:
+there only a table's `expected` gives a verdict.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def word_of(value: float, band: Band) -> Literal["inside", "near", "outside"]:
 def verdict(
     spec: TableSpec, row: str, column: Column, printed: TableCell, own: TableCell, names: Names
 ) -> Verdict | None:
-    """On a re-run cell; None where a number is missing, or the two were not scored alike.
+    """On a re-run cell; None where a number is missing, or there is no band.
+
+    A printed number makes a band only for those that were scored as it was.
 
     Args:
         spec: of the table.
@@ -82,9 +85,9 @@ def verdict(
     """
     place = row, column.domain, column.metric, column.shots
     expected = next((e for e in spec.expected if e.place == place), None)
-    band = band_of(printed, expected)
-    unlike = names.scored_otherwise(printed.like, column.protocol)
-    if own.value is None or band is None or unlike:
+    alike = not names.scored_otherwise(printed.like, column.protocol)
+    band = band_of(printed, expected) if expected or alike else None
+    if own.value is None or band is None:
         return None
     return Verdict(
         word=word_of(own.value, band),
