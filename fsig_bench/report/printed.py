@@ -9,15 +9,12 @@ from fsig_bench.report.published import Names, Published, load_names, load_publi
 
 def printed_line(row: Published, record: Record, names: Names) -> str:
     """One printed number, with the record's."""
-    family = names.families.get(row.family)
-    protocol = family.protocol if family else None
     metric = row.harness_metric or ""
     value = record["metrics"].get(metric, {}).get("value")
     ours = "not computed" if value is None else metric_card(metric, [record]).text(value)
     alike = "the same protocol"
-    if protocol != record["protocol"]:
-        alike = f"scored as {protocol}" if protocol else "scored by rules that are not known here"
-        alike += f", this run as {record['protocol']}: not to be compared"
+    if otherwise := names.scored_otherwise(row.family, record["protocol"]):
+        alike = f"{otherwise}, this run as {record['protocol']}: not to be compared"
     also = f"; elsewhere {row.discrepancy}" if row.discrepancy else ""
     return (
         f"{row.metric}: {ours} here, {row.value:g} in {row.paper} {row.year}, {row.table} "

@@ -48,6 +48,22 @@ class Names:
     sources: Mapping[str, str]  # there, absent or text (needs a text-to-image model)
     families: Mapping[str, Family]
 
+    def scored_otherwise(self, family: str, protocol: str) -> str:
+        """How numbers of a family were scored, where that is not known to be by a protocol.
+
+        Args:
+            family: of printed numbers.
+            protocol: that ours were scored under.
+
+        Returns:
+            Words that follow "it was"; "" where both were scored alike.
+        """
+        known = self.families.get(family)
+        own = known.protocol if known else None
+        if own == protocol:
+            return ""
+        return f"scored as {own}" if own else "scored under no protocol that is known here"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Published:

@@ -1,9 +1,11 @@
 """The published protocols: every field does what it says, on folders small enough to check."""
 
+from itertools import takewhile
+
 import numpy as np
 import pytest
 import torch
-from helpers import cli, composed, make_cell
+from helpers import ROOT, cli, composed, make_cell
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -200,6 +202,23 @@ def test_ours_leaves_the_shots_out_of_the_reference(photos, tmp_path):
     assert record["metrics"]["fd"]["n_real"] == 8
     native = cell_of(photos, "num_images=20", "protocol=ours", "protocol.reference_read=native")
     assert native.run_id != cell.run_id and native.protocol_hash != cell.protocol_hash
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ("adam2022", "precision and recall in VGG-16's fc2 with 3 neighbours"),
+        ("cdc2021", "farthest.png"),
+        ("crdi2024", "MC-SSIM"),
+        ("lowshot100", "4,992 samples"),
+        ("rsimle2024", "perceptual path length"),
+        ("unidad2025", "(PRDC) with 5 neighbours"),
+    ],
+)
+def test_a_header_says_what_of_the_published_code_is_left_out(protocol, words):
+    lines = (ROOT / "conf" / "protocol" / f"{protocol}.yaml").read_text().splitlines()
+    header = " ".join(x.removeprefix("# ") for x in takewhile(lambda x: x[:1] == "#", lines))
+    assert words in header.partition("Left out: ")[2]
 
 
 @pytest.mark.parametrize("protocol", PUBLISHED)

@@ -20,6 +20,13 @@ def test_another_protocol_is_said():
     assert any("scored as crdi2024, this run as cdc2021: not to be compared" in s for s in lines)
 
 
+def test_another_number_of_samples_is_not_the_same_protocol():
+    lines = published_lines(record(method="cdc", protocol="cdc2021"))
+    (rerun,) = [s for s in lines if "86.62 in" in s]
+    assert "no protocol that is known here, this run as cdc2021: not to be compared" in rerun
+    assert any("74.39 in" in s and "the same protocol" in s for s in lines)
+
+
 def test_nothing_is_said_where_nothing_compares():
     assert published_lines(record(suite="mini")) == []
     assert published_lines(record(dataset="folder")) == []

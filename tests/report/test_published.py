@@ -104,6 +104,20 @@ def test_intra_lpips_of_unlike_definitions_is_of_unlike_families():
     assert families["Phasic Content Fusing (DDC)"] == "phasic"
 
 
+def test_fids_of_a_family_share_network_and_number_of_samples():
+    """A family with a protocol holds none that its notes call another one's."""
+    rows, families = load_published(), load_names().families
+    unlike = re.compile(r"10000 samples|1000 generated|TF Inception|quoted from FastGAN")
+    fids = [r for r in rows if r.metric == "FID" and unlike.search(r.notes)]
+    assert len(fids) == 3 + 19 + 10 + 5 + 9
+    assert {r.family for r in fids if families[r.family].protocol} == set()
+    assert {r.paper for r in rows if r.family == "lowshot"} == {"RS-IMLE"}
+    own = {(r.paper, r.family) for r in rows if (r.method, r.dataset) == ("FakeCLR", "obama")}
+    assert own == {("RS-IMLE", "lowshot"), ("FakeCLR repo", "unknown")}
+    assert {r.family for r in rows if r.paper.startswith("Learning Disentangled")} == {"unknown"}
+    assert families["lowshot_tf"].protocol is None and families["lowshot_tf"].comparable
+
+
 def test_rows_are_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         load_published()[0].value = 0.0

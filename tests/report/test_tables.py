@@ -455,9 +455,9 @@ def test_a_rerun_is_set_beside_the_band_where_it_should_land(value, word):
 
 
 def test_a_band_is_the_printed_spread_or_is_said_to_be_assumed():
-    (sentence,) = built([record("domainstudio", value=48.92 * 1.08)]).verdicts
+    (sentence,) = built([record("genda", value=63.31 * 1.08)]).verdicts
     assert sentence.endswith(
-        "is near 45.50 to 52.34 (no spread is printed: 7% either side of 48.92 are assumed)."
+        "is near 58.88 to 67.74 (no spread is printed: 7% either side of 63.31 are assumed)."
     )
     band = band_of(TableCell(value=0.592, std=0.016), None)
     assert (band.low, band.high) == pytest.approx((0.56, 0.624))
@@ -466,6 +466,44 @@ def test_a_band_is_the_printed_spread_or_is_said_to_be_assumed():
     with pytest.raises(ValueError, match="low=51 is not below high=45"):
         wrong = {"method": "CRDI", "domain": "Babies", "metric": "FID", "low": 51, "high": 45}
         spec_with(expected=[wrong | {"why": "-"}])
+
+
+@pytest.mark.parametrize(
+    ("method", "label", "dataset", "domain", "how"),
+    [
+        ("cdc", "CDC", "babies", "Babies", "scored as cdc2021"),
+        ("ada", "TGAN+ADA", "babies", "Babies", "scored under no protocol that is known here"),
+        ("cdc", "CDC", "metfaces", "MetFaces", "scored under no protocol that is known here"),
+    ],
+)
+def test_numbers_that_were_not_scored_alike_get_a_remark_and_no_verdict(
+    method, label, dataset, domain, how
+):
+    table = built([record(method, dataset, value=50.0), record(value=47.0)])
+    (sentence,) = table.verdicts
+    assert sentence.startswith("CRDI, Babies")
+    own = cell(table, label, domain, "rerun")
+    remark = f"the printed number was {how}, this one as crdi2024: not to be compared"
+    assert own.value == 50.0 and own.remarks == (remark,)
+    assert remark in render_markdown(table).replace("\\_", "_")
+    assert cell(table, "CRDI", "Babies", "rerun").remarks == ()
+    assert cell(table, label, domain, "ours").remarks == ()
+
+
+def test_a_band_that_a_table_states_needs_no_printed_number_of_the_same_rules():
+    spec = load_spec("crdi_table2")
+    stated = replace(spec.expected[0], method="CDC", low=40.0, high=49.0, why="reruns of ours")
+    table = build_table(replace(spec, expected=(stated,)), [record("cdc", value=50.0)])
+    (sentence,) = table.verdicts
+    assert sentence.endswith("50.00 is near 40.00 to 49.00 (reruns of ours).")
+
+
+def test_the_legend_calls_a_protocol_the_papers_only_where_it_is(empty):
+    mixed, alike = (" ".join(empty[name].legend) for name in ("crdi_table2", "crdi_table3"))
+    assert "the paper's protocol" not in mixed and "re-run here under protocol crdi2024" in mixed
+    assert "re-run beside them: printed numbers of family cdc, unknown." in mixed
+    assert "re-run here under the paper's protocol (crdi2024)" in alike
+    assert "Not to be compared" not in alike
 
 
 def test_what_a_paper_does_not_print_is_not_queued(empty):

@@ -191,7 +191,7 @@ def make_runs(filling: Filling, runs: Sequence[FillRun]) -> list[tuple[FillRun, 
 
 
 def print_table(filling: Filling) -> None:
-    """Prints the table, with a verdict on each re-run number, and writes it."""
+    """Prints the table, with verdicts on its re-run numbers, and writes it."""
     print(render_markdown(filling.table()))
     folders = record_folders([str(filling.results)]) if filling.results.is_dir() else []
     records = load(folders, short=True) if any(map(record_files, folders)) else []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fsig_bench.api.plain import Record
 from fsig_bench.report.published import Names, Published, load_names, load_published
-from fsig_bench.report.tables.cells import explained_cell, printed_cell
+from fsig_bench.report.tables.cells import beside_printed, explained_cell, printed_cell
 from fsig_bench.report.tables.choose import (
     ByPlace,
     commonest_by_place,
@@ -113,6 +113,8 @@ def paper_panel(
                 cell, left_out = our_cell(of_ours, names.methods.get(method, ""), chosen)
                 if cell.gap == "run" and printed.gap:  # nothing to set it beside
                     cell = TableCell(gap="unprinted", why="the paper prints no number there")
+                if of_ours.kind == "rerun":
+                    cell = beside_printed(cell, of_ours, printed, names)
                 found[method].append(cell)
                 sentences += left_out
     built = [
@@ -195,6 +197,6 @@ def build_table(
         cite=spec.cite,
         panels=tuple(panels),
         legend=tuple(legend(spec, panels, chosen, names)),
-        verdicts=tuple(verdicts_of(spec, panels)),
+        verdicts=tuple(verdicts_of(spec, panels, names)),
         left_out=tuple(dict.fromkeys(sentences)),
     )

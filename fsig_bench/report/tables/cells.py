@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card
@@ -107,3 +108,23 @@ def printed_cell(rows: Sequence[Published], names: Names) -> TableCell:
         remarks=(f"elsewhere: {row.discrepancy}",) if row.discrepancy else (),
         source=f"{row.paper}, {row.table} ({row.provenance})",
     )
+
+
+def beside_printed(own: TableCell, column: Column, printed: TableCell, names: Names) -> TableCell:
+    """A re-run number, with a remark where the printed one was scored by other rules.
+
+    Args:
+        own: the re-run cell.
+        column: that it stands in.
+        printed: the cell to its left.
+        names: what the families of printed numbers are.
+    """
+    if own.value is None or printed.value is None:
+        return own
+    otherwise = names.scored_otherwise(printed.like, column.protocol)
+    if not otherwise:
+        return own
+    remark = (
+        f"the printed number was {otherwise}, this one as {column.protocol}: not to be compared"
+    )
+    return replace(own, remarks=(*own.remarks, remark))

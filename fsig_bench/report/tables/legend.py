@@ -9,6 +9,7 @@ from fsig_bench.report.inference.sentences import spread_sentences
 from fsig_bench.report.published import Names
 from fsig_bench.report.tables.model import Column, Panel, TableCell
 from fsig_bench.report.tables.spec import TableSpec
+from fsig_bench.report.tables.verdicts import rerun_pairs
 
 
 def scored(records: Sequence[Record]) -> str:
@@ -29,6 +30,19 @@ def families(cells: Sequence[TableCell], names: Names) -> list[str]:
         return [f"All printed numbers are of one family, {words[0]}."]
     unlike = "Printed numbers were scored unlike each other. Family "
     return [f"{unlike if i == 0 else 'Family '}{text}." for i, text in enumerate(words)]
+
+
+def not_alike(panels: Sequence[Panel], names: Names) -> list[str]:
+    """The families of printed numbers that were not scored as the re-run beside them."""
+    return sorted(
+        {
+            printed.like
+            for _, column, printed, own in rerun_pairs(panels)
+            if printed.value is not None
+            and own.gap != "absent"
+            and names.scored_otherwise(printed.like, column.protocol)
+        }
+    )
 
 
 def spreads(panels: Sequence[Panel]) -> list[str]:
@@ -72,17 +86,23 @@ def legend(
     printed = [c for col, c in pairs if col.kind == "paper" and c.value is not None]
     gaps = {c.gap for _, c in pairs}
     kinds = {col.kind for col, _ in pairs}
+    unlike = not_alike(panels, names)
     out = []
     if "rerun" in kinds or (printed and "ours" in kinds):
         protocols = {k: sorted({c.protocol for c, _ in pairs if c.kind == k}) for k in kinds}
         words = ["as printed"]
         if "rerun" in kinds:
-            words.append(
-                f"re-run here under the paper's protocol ({', '.join(protocols['rerun'])})"
-            )
+            under = ", ".join(protocols["rerun"])
+            whose = f"protocol {under}" if unlike else f"the paper's protocol ({under})"
+            words.append(f"re-run here under {whose}")
         if "ours" in kinds:
             words.append(f"run here under protocol {', '.join(protocols['ours'])}")
         out.append(f"Columns of a target, from left to right: {'; '.join(words)}.")
+    if unlike:
+        out.append(
+            f"Not to be compared with the re-run beside them: printed numbers of family "
+            f"{', '.join(unlike)}. They were scored by other rules, or by rules that are not known."
+        )
     if any(c.mark for _, c in pairs):
         like = "the same family" if printed else "the same protocol"
         who = (

@@ -1,16 +1,19 @@
 """Whether a number of ours lies where the printed one says that it should.
 
 A band comes from the table's `expected`, where reruns are known; else from the printed spread, two
-deviations either side; else it is assumed (ASSUMED), and the verdict says so.
+deviations either side; else it is assumed (ASSUMED), and the verdict says so. Of a printed number
+that was scored under another protocol, or under none that is known here, nothing follows for ours:
+there only a table's `expected` gives a verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fsig_bench.report.tables.model import Column, Panel, TableCell
+from fsig_bench.report.published import Names
+from fsig_bench.report.tables.model import Column, Panel, Row, TableCell
 from fsig_bench.report.tables.spec import ExpectedSpec, TableSpec
 
 ASSUMED = 0.07  # of the printed number: about the widths that the known bands of CRDI have
@@ -66,20 +69,24 @@ def word_of(value: float, band: Band) -> Literal["inside", "near", "outside"]:
 
 
 def verdict(
-    spec: TableSpec, row: str, column: Column, printed: TableCell, own: TableCell
+    spec: TableSpec, row: str, column: Column, printed: TableCell, own: TableCell, names: Names
 ) -> Verdict | None:
-    """On a re-run cell; None where one of the two numbers is missing.
+    """On a re-run cell; None where a number is missing, or there is no band.
+
+    A printed number makes a band only for those that were scored as it was.
 
     Args:
         spec: of the table.
         row: the method, as printed.
         column: the re-run one.
         printed: the paper's number.
-        own: ours, under the paper's protocol.
+        own: ours, under the column's protocol.
+        names: what the families of printed numbers are.
     """
     place = row, column.domain, column.metric, column.shots
     expected = next((e for e in spec.expected if e.place == place), None)
-    band = band_of(printed, expected)
+    alike = not names.scored_otherwise(printed.like, column.protocol)
+    band = band_of(printed, expected) if expected or alike else None
     if own.value is None or band is None:
         return None
     return Verdict(
@@ -90,19 +97,24 @@ def verdict(
     )
 
 
-def verdicts_of(spec: TableSpec, panels: Sequence[Panel]) -> list[str]:
-    """A sentence on each re-run number of a table of printed ones, in the order of reading."""
-    sentences = []
+def rerun_pairs(panels: Sequence[Panel]) -> Iterator[tuple[Row, Column, TableCell, TableCell]]:
+    """Row, re-run column, printed cell and re-run cell, in the order of reading."""
     for panel in panels:
         for row in panel.rows:
             printed = TableCell()
             for column, cell in zip(panel.columns, row.cells, strict=True):
                 if column.kind == "paper":
                     printed = cell
-                elif column.kind == "rerun" and (
-                    found := verdict(spec, row.label, column, printed, cell)
-                ):
-                    value = f"{cell.value:.{column.decimals}f}"
-                    what = f"{row.label}, {column.domain}, {column.metric}, {column.shots} shots"
-                    sentences.append(f"{what}: {value} is {found}.")
+                elif column.kind == "rerun":
+                    yield row, column, printed, cell
+
+
+def verdicts_of(spec: TableSpec, panels: Sequence[Panel], names: Names) -> list[str]:
+    """A sentence on each re-run number that compares with the printed one beside it."""
+    sentences = []
+    for row, column, printed, cell in rerun_pairs(panels):
+        if found := verdict(spec, row.label, column, printed, cell, names):
+            value = f"{cell.value:.{column.decimals}f}"
+            what = f"{row.label}, {column.domain}, {column.metric}, {column.shots} shots"
+            sentences.append(f"{what}: {value} is {found}.")
     return sentences
