@@ -637,7 +637,7 @@ class TestCommand:
 
         space, now, made = self.in_hydra(look)
         assert [d.kind for d in space] == ["choice", "whole", "real"]
-        assert now["method.iterations"] == 300 and made.method.spec["lr"] == 1e-5
+        assert now["method.iterations"] == 200 and made.method.spec["lr"] == 1e-5
         assert made.method.spec["objective"]["kl_reduction"] == "mean"
         assert made.config["dataset"]["fresh"] is None
 
