@@ -6,9 +6,11 @@ are closer to a shot than real images hardly ever are. Copies score 1.
 
 The threshold is the distance below which a small share of all pairs of a real image and a shot lie.
 So it means the same for any number of shots and where shots repeat: each shot takes in that share
-of real images, and k unlike shots take in about k times as many. A quantile of the distances to the
-*nearest* shot does not: with one shot it is so wide that other faces count as copies, and it grows
-narrower with every shot. docs/instrument.md has the curve on planted near-copies.
+of real images, and k unlike shots take in about k times as many. Where the reference holds the
+shots themselves, these are left out: an image's distance to itself says nothing. A quantile of the
+distances to the *nearest* shot does not do so: with one shot it is so wide that other faces count
+as copies, and it grows narrower with every shot. docs/instrument.md has the curve on planted
+near-copies.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from torch import Tensor
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
 from fsig_bench.metrics.blocks import exact_distances
+
+SAME = 1e-9  # LPIPS of an image with itself, at most; a grey level of one pixel makes 3e-8 or more
 
 
 def copy_threshold(distances: Tensor, quantile: float) -> float:
@@ -82,8 +86,16 @@ class CopyRate:
     needs: ClassVar[frozenset[str]] = frozenset({"real", "shots", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
-        """Also the threshold, the real images' own rate, and a warning where it says little."""
+        """Also the threshold, the real images' own rate, and a warning where it says little.
+
+        Real images that equal a shot take no part; where there are no others there is no value.
+        """
         real, fake = (evidence.shot_distances(role) for role in ("real", "fake"))
+        equal = real.min(1).values <= SAME
+        real, counts = real[~equal], evidence.counts(evidence.perceptual)
+        if not len(real):
+            reason = "needs real images that equal no shot, and the reference has none"
+            return {"value": math.nan, "reason": reason, **counts}
         threshold = copy_threshold(real, self.quantile)
 
         def rate(distances: Tensor) -> float:
@@ -91,7 +103,8 @@ class CopyRate:
 
         return {
             "value": rate(fake),
-            **evidence.counts(evidence.perceptual),
+            **counts,
+            "real_equal_to_shots": int(equal.sum()),
             "threshold": threshold,
             "quantile": self.quantile,
             "of_real": rate(real),
