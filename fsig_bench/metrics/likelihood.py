@@ -160,7 +160,7 @@ class Likelihood:
     most: int  # samples that carry a Gaussian; the authors take 10,000
     blocks: int  # of samples, for the standard error of a single run
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "two shots", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "four real", "two shots", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Samples and fresh images take part in equal numbers: at most half the reference.

@@ -6,11 +6,10 @@ are closer to a shot than real images hardly ever are. Copies score 1.
 
 The threshold is the distance below which a small share of all pairs of a real image and a shot lie.
 So it means the same for any number of shots and where shots repeat: each shot takes in that share
-of real images, and k unlike shots take in about k times as many. Where the reference holds the
-shots themselves, these are left out: an image's distance to itself says nothing. A quantile of the
-distances to the *nearest* shot does not do so: with one shot it is so wide that other faces count
-as copies, and it grows narrower with every shot. docs/instrument.md has the curve on planted
-near-copies.
+of real images, and k unlike shots take in about k times as many. A quantile of the distances to the
+*nearest* shot does not: with one shot it is so wide that other faces count as copies, and it grows
+narrower with every shot. docs/instrument.md has the curve on planted near-copies. Where the
+reference holds the shots themselves, these are left out.
 """
 
 from __future__ import annotations
