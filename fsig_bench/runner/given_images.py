@@ -103,7 +103,9 @@ def check_reference(protocol: Json, reference: Given | None, shots: Given | None
     """Raises ValueError where a reference is given and the protocol's holds shots that are not."""
     rule = protocol["reference"]
     if rule != "held_out" and reference is not None and shots is None:
-        holds = "consists of the shots" if rule == "shots" else "holds the shots beside other images"
+        holds = (
+            "consists of the shots" if rule == "shots" else "holds the shots beside other images"
+        )
         raise ValueError(
             f"the reference of protocol={protocol['name']} {holds}, and no shots are given: give "
             "shots=FOLDER, or protocol.reference=held_out for numbers under another hash"

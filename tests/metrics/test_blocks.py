@@ -7,6 +7,7 @@ from fsig_bench.metrics import blocks as blocks_file
 from fsig_bench.metrics import clipped, sliced, vendi
 from fsig_bench.metrics import prdc as prdc_file
 from fsig_bench.metrics.cards import check_card
+from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.lpips import mean_pairwise, mean_pairwise_of_parts
 
 
@@ -106,3 +107,18 @@ def test_a_copied_neighbour_lies_at_the_radius_of_clipped_balls():
         counts = (exact <= balls.clipped[:, None]).sum(0).double()
         expected = float((counts / k).clamp(max=1).mean()) / balls.own_density
         assert balls.values(real)["clipped_density"] == min(expected, 1.0)
+
+
+@pytest.mark.parametrize("shift, least, most", [(0.0, 1.6, 2.6), (1.0, 0.75, 1.3)])
+def test_the_error_from_blocks_is_conservative_near_equality_and_right_elsewhere(
+    shift, least, most
+):
+    real = rows(800, 4)
+    values, errors = [], []
+    for seed in range(1, 61):
+        fake = rows(250, 4, seed=seed) + shift
+        values.append(frechet_distance(real=real, fake=fake))
+        error = blocks_file.block_error(lambda x: frechet_distance(real=real, fake=x), fake, 5)
+        errors.append(error["standard_error"])
+    said = torch.tensor(errors).square().mean().sqrt()
+    assert least < float(said / torch.tensor(values).std()) < most
