@@ -193,24 +193,31 @@ def _cut(value: float) -> float:
     return max(-BOUND, min(value, BOUND))
 
 
-def likelier(shots: Tensor, held_out: Tensor) -> int:
-    """How many shots lie APART deviations of held-out images below their median.
+def deviation(x: Tensor) -> Tensor:
+    """A robust standard deviation, from the median of absolute differences."""
+    return 1.4826 * (x - x.median()).abs().median()
+
+
+def likelier(own: tuple[Tensor, Tensor], fresh: tuple[Tensor, Tensor]) -> int:
+    """How many shots the samples make likelier by more than held-out images tell of chance.
+
+    By APART deviations, beyond what they do for the median held-out image if they help it at all.
+    Where all samples repeat shots, held-out images become unlikely at once and without limit, so
+    the deviation is that of their change or that under fresh images, whichever is smaller.
 
     Args:
-        shots: negative log-likelihoods of shots under the samples less those under fresh images.
-        held_out: the same of images that neither has seen; the deviation is the robust one, from
-            the median of absolute differences.
+        own: negative log-likelihoods of shots and of held-out images under the samples.
+        fresh: the same under fresh images.
     """
-    middle = held_out.median()
-    deviation = 1.4826 * (held_out - middle).abs().median()
-    return int((shots < middle - APART * deviation).sum())
+    shots, held_out = own[0] - fresh[0], own[1] - fresh[1]
+    spread = torch.minimum(deviation(held_out), deviation(fresh[1]))
+    return int((shots < held_out.median().clamp(max=0) - APART * spread).sum())
 
 
 def _gap(own: tuple[Tensor, Tensor], fresh: tuple[Tensor, Tensor]) -> JsonDict:
     gap, fresh_gap = (float(train.mean() - test.mean()) for train, test in (own, fresh))
-    # Of the same images, so that what makes some unlikely cancels.
-    apart, usual = own[0] - fresh[0], own[1] - fresh[1]
-    error, repeated = float(apart.std()) / len(apart) ** 0.5, likelier(apart, usual)
+    apart = own[0] - fresh[0]  # of the same shots, so that what makes some unlikely cancels
+    error, repeated = float(apart.std()) / len(apart) ** 0.5, likelier(own, fresh)
     warning = None
     if abs(gap - fresh_gap) < 2 * error:
         warning = f"with {len(apart)} shots this gap cannot be told from that of fresh real images "

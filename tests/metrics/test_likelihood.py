@@ -128,11 +128,28 @@ def test_an_exact_copy_moves_the_gap_by_its_share_of_the_shots_and_more_copies_n
 
 
 def test_shots_stand_out_against_the_spread_of_held_out_images():
-    usual = normal(1000, 1)[:, 0]
-    assert likelier(torch.tensor([-30.0, -7.0, -5.0, 9.0]).double(), usual) == 2
-    assert likelier(torch.tensor([-30.0, -7.0, -5.0, 9.0]).double(), 10 * usual - 3) == 0
+    usual, none = normal(1000, 1)[:, 0], torch.zeros(4).double()
+    shots = torch.tensor([-30.0, -7.0, -5.0, 9.0]).double()
+    wide = 100 * normal(1000, 1, seed=1)[:, 0]  # how unlike each other images are
+    fresh = (none, wide)
+    assert likelier((shots, wide + usual), fresh) == 2
+    assert likelier((shots, wide + 10 * usual), fresh) == 0
+    assert likelier((shots, wide + usual - 10), fresh) == 1  # samples that help all images
+    assert likelier((shots, wide + usual + 50), fresh) == 2  # or none but shots
     outlier = torch.cat([usual, torch.tensor([-1e6, 1e6]).double()])
-    assert likelier(torch.tensor([-30.0, 0.0]).double(), outlier) == 1
+    both = torch.cat([wide, torch.zeros(2).double()])
+    assert likelier((shots, both + outlier), (none, both)) == 2
+
+
+def test_samples_that_are_all_copies_repeat_every_shot():
+    """Held-out images are then unlikely without limit, and so is their spread."""
+    h = held()
+    copies = normal(10, seed=5).repeat(40, 1)
+    for fake in (copies, copies + 0.01 * normal(400, seed=1)):
+        own, fresh = (h.likelihoods(x) for x in (h.standardised(fake), h.fresh))
+        assert likelier(own, fresh) == 10
+    one_kind = normal(1, seed=1).repeat(400, 1)
+    assert likelier(h.likelihoods(h.standardised(one_kind)), h.likelihoods(h.fresh)) == 0
 
 
 def test_which_samples_carry_a_gaussian_does_not_depend_on_their_order():
