@@ -20,6 +20,7 @@ from fsig_bench.metrics.lpips import (
     shuffled,
     squared_distances,
 )
+from fsig_bench.metrics.needs import too_few
 from fsig_bench.metrics.redraw import redraw_gaps
 from fsig_bench.networks.base import Extractor, FactorReading, LazyImages, Named, in_batches
 
@@ -69,8 +70,9 @@ class Metric(Protocol):
     """A frozen dataclass without defaults; its values stand in conf/metric/."""
 
     # Of "real" (a reference), "shots", "two shots", "factors" (a network that reads factors),
-    # "neighbours" (more images of either side than the metric's `k`); and the networks that it
-    # uses, "features" and "perceptual", which are fetched beforehand.
+    # "pairs" (two images of either side), "four real", "neighbours" (more images of either side
+    # than the metric's `k`); and the networks that it uses, "features" and "perceptual", which are
+    # fetched beforehand.
     needs: ClassVar[frozenset[str]]
 
     def __call__(self, evidence: Evidence) -> JsonDict:
@@ -229,10 +231,10 @@ def unmet_need(metric: Metric, evidence: Evidence) -> str | None:
         return "needs the shots, and none are given (give shots=FOLDER)"
     if "two shots" in metric.needs and len(evidence.shots) < 2:
         return "needs at least two shots"
-    if "neighbours" in metric.needs and evidence.real is not None:
-        k, fewest = getattr(metric, "k", 1), min(len(evidence.real), len(evidence.fake))
-        if fewest <= k:
-            return f"needs at least {k + 1} images of either side for {k} neighbours, has {fewest}"
+    if evidence.real is not None:
+        counts = {"real": len(evidence.real), "fake": len(evidence.fake)}
+        if reason := too_few(metric.needs, k=getattr(metric, "k", 1), **counts):
+            return reason
     if "factors" in metric.needs:
         if not isinstance(evidence.extractor, FactorReading):
             return f"needs a factor reader; {evidence.extractor.name} reads no factors"

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence, block_error
-from fsig_bench.metrics.blocks import block_of, radii
+from fsig_bench.metrics.blocks import block_of, distances_about, radii
 
 SHARP = 4  # samples a real image, at most, for Clipped Coverage to tell shares apart
 
@@ -80,7 +80,8 @@ class Balls:
         clipped = radius.clamp(max=float(torch.quantile(radius, 0.5)))
         counts = -torch.ones(len(x), dtype=torch.float64)  # each lies in its own ball
         for part, reach in _rows(x, clipped, columns=len(x)):
-            counts += (torch.cdist(part, x) <= reach[:, None]).sum(0)
+            limit = reach[:, None]
+            counts += (distances_about(part, x, limit) <= limit).sum(0)
         own = float((counts / k).clamp(max=1).mean())
         return cls(k=k, real=x, radius=radius, clipped=clipped, own_density=own)
 
@@ -95,7 +96,7 @@ class Balls:
         counts, covered = torch.zeros(len(y), dtype=torch.float64), 0.0
         parts = _rows(self.real, self.clipped, self.radius, columns=len(y))
         for part, reach, radius in parts:
-            distances = torch.cdist(part, y)
+            distances = distances_about(part, y, reach[:, None], radius[:, None])
             counts += (distances <= reach[:, None]).sum(0)
             held = (distances < radius[:, None]).sum(1)
             covered += float(held.clamp(max=self.k).sum())

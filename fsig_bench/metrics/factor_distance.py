@@ -139,7 +139,7 @@ class FactorDistance:
     min_sd: float  # the smallest unit, as a share of a factor's range
     blocks: int  # of samples, for the standard error of a single run
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "factors", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also its parts, and the distances of samples and of real images to the exact law.

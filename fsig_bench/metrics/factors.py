@@ -46,7 +46,7 @@ class FactorCoverage:
 
     min_sd: float  # a factor is free when the reference's sd passes this share of its range
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "factors", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "factors", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the overlap of each free factor.
@@ -66,7 +66,7 @@ class FactorCoverage:
             r, f = real[seen_real[:, j], j], fake[seen_fake[:, j], j]
             if name in circular:
                 r, f = unrolled(real=r, fake=f)
-            if float(r.std()) > self.min_sd:
+            if len(r) > 1 and float(r.std()) > self.min_sd:
                 each[name] = overlap(real=r, fake=f) if len(f) else 0.0
         value = sum(each.values()) / len(each) if each else float("nan")
         by_factor = {n: round(v, 4) for n, v in each.items()}

@@ -113,7 +113,7 @@ class Frechet:
 
     blocks: int  # of samples, for the standard error of a single run
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Warns when a covariance cannot have full rank."""
@@ -152,7 +152,7 @@ class FrechetInfinity:
     smallest: float
     draws: int  # of the subsets; the value is the mean of as many extrapolations
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Subsets without replacement, drawn from (seed, size, draw); the draws' standard error."""

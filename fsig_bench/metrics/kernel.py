@@ -76,7 +76,7 @@ class KID:
     coef: float
     blocks: int  # of samples, for the standard error of a single run
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Not multiplied by 1000."""
@@ -99,7 +99,7 @@ class KIDSubsets:
     subset_size: int  # smaller sets are used whole
     max_images: int | None  # of either set, the first ones
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the standard deviation over subsets, which is not that of the estimate."""

@@ -27,7 +27,7 @@ class Fitted:
 
     between: Callable[[Tensor, Tensor], Tensor]  # rows [n, d] and [m, d] -> values [n, m]
     own: Callable[[Tensor], Tensor]  # rows [n, d] -> value of each with itself [n]
-    width: float | None
+    width: float | None  # NaN where rows without any difference decide none
 
 
 class Kernel(Protocol):
@@ -41,24 +41,22 @@ class Kernel(Protocol):
 def median_distance(rows: Tensor) -> float:
     """The median distance between two of the rows [n, d]; evenly spread rows stand for many.
 
-    Raises:
-        ValueError: it is 0, or there are fewer than two rows.
+    Of distances above 0 where half are 0, as where one image is repeated often. NaN where no two
+    rows differ.
     """
     step = max(1, -(-len(rows) // MEDIAN_OF))
     distances = torch.nn.functional.pdist(rows[::step].double())
-    median = float(distances.median()) if len(distances) else 0.0
-    if not median > 0:
-        raise ValueError(
-            f"the median distance between {len(rows)} images is {median}; give the kernel a width"
-        )
-    return median
+    if len(distances) and (median := float(distances.median())) > 0:
+        return median
+    above = distances[distances > 0]
+    return float(above.median()) if len(above) else math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gaussian:
     """k(x, y) = exp(-|x - y|^2 / (2 width^2))."""
 
-    width: float | None  # None: the median distance between the rows that it is fitted to
+    width: float | None  # None: `median_distance` of the rows that it is fitted to
 
     def fitted(self, rows: Tensor) -> Fitted:
         """See `Kernel`."""

@@ -8,7 +8,8 @@ The threshold is the distance below which a small share of all pairs of a real i
 So it means the same for any number of shots and where shots repeat: each shot takes in that share
 of real images, and k unlike shots take in about k times as many. A quantile of the distances to the
 *nearest* shot does not: with one shot it is so wide that other faces count as copies, and it grows
-narrower with every shot. docs/instrument.md has the curve on planted near-copies.
+narrower with every shot. docs/instrument.md has the curve on planted near-copies. Where the
+reference holds the shots themselves, these are left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
+from fsig_bench.metrics.blocks import exact_distances
+
+SAME = 1e-9  # LPIPS of an image with itself, at most; a grey level of one pixel makes 3e-8 or more
 
 
 def copy_threshold(distances: Tensor, quantile: float) -> float:
@@ -81,8 +85,16 @@ class CopyRate:
     needs: ClassVar[frozenset[str]] = frozenset({"real", "shots", "perceptual"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
-        """Also the threshold, the real images' own rate, and a warning where it says little."""
+        """Also the threshold, the real images' own rate, and a warning where it says little.
+
+        Real images that equal a shot take no part; where there are no others there is no value.
+        """
         real, fake = (evidence.shot_distances(role) for role in ("real", "fake"))
+        equal = real.min(1).values <= SAME
+        real, counts = real[~equal], evidence.counts(evidence.perceptual)
+        if not len(real):
+            reason = "needs real images that equal no shot, and the reference has none"
+            return {"value": math.nan, "reason": reason, **counts}
         threshold = copy_threshold(real, self.quantile)
 
         def rate(distances: Tensor) -> float:
@@ -90,7 +102,8 @@ class CopyRate:
 
         return {
             "value": rate(fake),
-            **evidence.counts(evidence.perceptual),
+            **counts,
+            "real_equal_to_shots": int(equal.sum()),
             "threshold": threshold,
             "quantile": self.quantile,
             "of_real": rate(real),
@@ -99,18 +112,19 @@ class CopyRate:
 
 
 def authentic(*, train: Tensor, fake: Tensor) -> Tensor:
-    """Bool [n]: fake i is no nearer to its nearest training row j than j is to the others.
+    """Bool [n]: fake i is farther from its nearest training row j than j is from all others.
 
-    Alaa et al., "How Faithful is your Synthetic Data?", ICML 2022, arXiv:2102.08921, section 3.3.
+    Alaa et al., "How Faithful is your Synthetic Data?", ICML 2022, arXiv:2102.08921, section 3.3;
+    strictly, as in the authors' code, so that a copy is never authentic, even where rows repeat.
 
     Raises:
         ValueError: fewer than two training rows.
     """
     if len(train) < 2:
         raise ValueError(f"{len(train)} training images; authenticity needs at least 2")
-    between = torch.cdist(train.double(), train.double()).fill_diagonal_(math.inf)
-    nearest = torch.cdist(fake.double(), train.double()).min(1)
-    return nearest.values >= between.min(1).values[nearest.indices]
+    between = exact_distances(train, train).fill_diagonal_(math.inf)
+    nearest = exact_distances(fake, train).min(1)
+    return nearest.values > between.min(1).values[nearest.indices]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ V-statistic, which is biased upwards by about (1 - mean k) (1/m + 1/n); here it 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,12 +39,15 @@ class MMD:
     unit: bool  # whether each feature vector is divided by its length
     blocks: int  # of samples, for the standard error of a single run
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Not multiplied by 1000. Also the kernel's width."""
         real, fake = (self._rows(evidence.features(role)) for role in ("real", "fake"))
         kernel = self.kernel.fitted(real)
+        if kernel.width is not None and math.isnan(kernel.width):
+            reason = "needs a reference whose images differ, for the width of the kernel"
+            return {"value": math.nan, "reason": reason, **evidence.counts()}
         value = mmd2_to(real, kernel)
         error = block_error(value, fake, self.blocks)
         return {"value": value(fake), **evidence.counts(), "width": kernel.width, "error": error}

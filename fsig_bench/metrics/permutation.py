@@ -89,6 +89,7 @@ class TwoSampleTest:
         sets = [self._picked(x, seed, name) for x, name in ((first, "first"), (second, "second"))]
         pooled = torch.cat(sets)
         gram = self.kernel.fitted(pooled).between(pooled, pooled)
+        gram = gram.nan_to_num(nan=1.0)  # no two images differ, so that no width is decided
         draws = generator(seed, "mmd_test", "permutations")
         values = permuted_statistics(
             gram, len(sets[0]), permutations=self.permutations, draws=draws
@@ -121,7 +122,7 @@ class MMDTest(TwoSampleTest):
     shots that are spread as real images are.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real", "features"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "features"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also the statistic, and how many standard deviations of the permuted ones it lies off."""

@@ -3,9 +3,9 @@
 Kynkaanniemi et al., NeurIPS 2019, arXiv:1904.06991; Naeem et al., ICML 2020, arXiv:2002.09797.
 A ball around each image reaches its k-th nearest neighbour in its own set (itself not counted);
 inside means distance <= radius, as in torch-fidelity, or < with `ties="outside"`, as in prdc: it
-matters where images repeat. Precision: fakes inside some real ball. Recall: reals inside some fake
-ball. Density: real balls a fake lies in, over k (can pass 1). Coverage: real balls that hold a
-fake. A collapsed cloud has high precision and low recall.
+matters where images repeat, and distances so near a radius are exact. Precision: fakes inside some
+real ball. Recall: reals inside some fake ball. Density: real balls a fake lies in, over k (can pass
+1). Coverage: real balls that hold a fake. A collapsed cloud has high precision and low recall.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.base import Evidence
-from fsig_bench.metrics.blocks import block_of, radii
+from fsig_bench.metrics.blocks import block_of, distances_about, radii
 
 Ties = Literal["inside", "outside"]
 
@@ -43,7 +43,7 @@ def prdc(*, real: Tensor, fake: Tensor, k: int, ties: Ties = "inside") -> dict[s
     within = torch.le if ties == "inside" else torch.lt
     for start in range(0, len(x), block):
         rows = slice(start, start + block)
-        d = torch.cdist(x[rows], y)
+        d = distances_about(x[rows], y, real_radii[rows, None], fake_radii[None, :])
         inside = within(d, real_radii[rows, None])
         in_real += inside.sum(0)
         covered[rows] = inside.any(1)

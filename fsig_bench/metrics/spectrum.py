@@ -125,7 +125,7 @@ class Spectrum:
 
     bands_per_octave: int
 
-    needs: ClassVar[frozenset[str]] = frozenset({"real"})
+    needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs"})
 
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Also each band's departure, the floor, and the Nyquist ratio of both.

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from hydra.utils import get_object
 
@@ -108,12 +109,7 @@ def check_protocol(config: Config) -> None:
                 f"~protocol.metrics.{name}"
             )
         check_card(name, metric.get("card"))
-    if strangers := sorted({*protocol.get("networks", {})} - {*protocol["metrics"]}):
-        raise ValueError(
-            f"protocol.networks.{strangers[0]}: the protocol has no metric of that name; "
-            f"it has {', '.join(protocol['metrics'])}; leave the network out with "
-            f"~protocol.networks.{strangers[0]}"
-        )
+    check_networks(protocol)
     needed, there = samples_to_score(config), config["num_images"]
     check_sample_limits(config, needed)
     if there < needed:
@@ -121,6 +117,28 @@ def check_protocol(config: Config) -> None:
             f"protocol={protocol['name']} scores {needed} samples and num_images={there}; "
             f"set num_images={needed}, or protocol.samples={there} for numbers under another hash"
         )
+
+
+def check_networks(protocol: Config) -> None:
+    """Raises ValueError where a network is for no metric, or for one that would not use it."""
+    if strangers := sorted({*(networks := protocol.get("networks", {}))} - {*protocol["metrics"]}):
+        raise ValueError(
+            f"protocol.networks.{strangers[0]}: the protocol has no metric of that name; "
+            f"it has {', '.join(protocol['metrics'])}; leave the network out with "
+            f"~protocol.networks.{strangers[0]}"
+        )
+    for name in networks:
+        target = protocol["metrics"][name]["_target_"]
+        metric = _imported(target, f"protocol.metrics.{name}")
+        needs: frozenset[str] = getattr(metric, "needs", frozenset())
+        if "features" not in needs:
+            other = "only the perceptual network (network@protocol.perceptual=NAME changes it)"
+            raise ValueError(
+                f"protocol.networks.{name}: {name} uses "
+                f"{other if 'perceptual' in needs else 'no network'}, so that this one would "
+                "change the protocol's hash and no number; leave it out with "
+                f"~protocol.networks.{name}"
+            )
 
 
 def check_sample_limits(config: Config, scored: int) -> None:
@@ -196,16 +214,25 @@ def check_arguments(node: Config, *, key: str) -> None:
         node: a YAML value with `_target_`.
         key: its place in the config, for the message.
     """
-    try:
-        parameters = inspect.signature(get_object(node["_target_"])).parameters
-    except ImportError as error:
-        raise ValueError(
-            f"{key}._target_: {node['_target_']} cannot be imported ({error.__cause__ or error}); "
-            "install its package, or name the folder that holds it in PYTHONPATH"
-        ) from error
+    parameters = inspect.signature(_imported(node["_target_"], key)).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for name in node:
         if name not in parameters and not name.startswith("_"):
             hint = nearest(name, list(parameters))
             raise ValueError(f"{key}.{name}: {node['_target_']} has no argument {name}.{hint}")
+
+
+def _imported(target: str, key: str) -> Any:  # Any: a class or a function
+    """What a dotted path names.
+
+    Raises:
+        ValueError: it cannot be imported; the message names its key.
+    """
+    try:
+        return get_object(target)
+    except ImportError as error:
+        raise ValueError(
+            f"{key}._target_: {target} cannot be imported ({error.__cause__ or error}); "
+            "install its package, or name the folder that holds it in PYTHONPATH"
+        ) from error

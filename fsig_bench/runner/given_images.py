@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fsig_bench.api.plain import Json
 from fsig_bench.data.native import read_again
 from fsig_bench.data.reading import list_images, read_images
 
@@ -96,6 +97,19 @@ def read_given(given: Given, role: str, *, resolution: int, resize: str) -> Tens
     if files is None:
         return pixels_of(given, role, resolution)  # type: ignore[arg-type]  # an array
     return read_images(files, resolution=resolution, resize=resize)
+
+
+def check_reference(protocol: Json, reference: Given | None, shots: Given | None) -> None:
+    """Raises ValueError where a reference is given and the protocol's holds shots that are not."""
+    rule = protocol["reference"]
+    if rule != "held_out" and reference is not None and shots is None:
+        holds = (
+            "consists of the shots" if rule == "shots" else "holds the shots beside other images"
+        )
+        raise ValueError(
+            f"the reference of protocol={protocol['name']} {holds}, and no shots are given: give "
+            "shots=FOLDER, or protocol.reference=held_out for numbers under another hash"
+        )
 
 
 def read_reference(

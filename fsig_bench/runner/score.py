@@ -86,7 +86,7 @@ def apply_metrics(
 
     Returns:
         A result for each. It holds at least `value`: None, with a `reason`, where the metric
-        needs what the evidence lacks or is not defined for it.
+        needs what the evidence lacks or is not defined for it; a metric may give its own reason.
     """
     values: dict[str, JsonDict] = {}
     with Bar(title, len(metrics), "metrics") as bar:
@@ -98,7 +98,8 @@ def apply_metrics(
             else:
                 values[name] = metric(seen)
                 if not math.isfinite(values[name]["value"]):
-                    reason = f"not defined for these {len(seen.fake)} samples"
+                    usual = f"not defined for these {len(seen.fake)} samples"
+                    reason = values[name].get("reason", usual)
                     values[name] |= {"value": None, "reason": reason}
             bar.update(n + 1)
     return values

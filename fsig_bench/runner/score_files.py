@@ -169,6 +169,7 @@ def score_images(
     checks.check_count("batch_size", batch_size, 1)
     config = composed_protocol(suite, protocol, metrics, overrides=overrides, config_dir=config_dir)
     side, rules = config["resolution"], config["protocol"]
+    given_images.check_reference(rules, reference, shots)
     samples = given_images.read_given(fake, "fake", resolution=side, resize=resize)
     seen = samples[:0]
     if shots is not None:

@@ -7,6 +7,7 @@ from test_perceptual import evidence, pictures
 from fsig_bench.faceworld.reader import FactorReader
 from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.memorisation import CopyRate, copy_threshold, doubt
+from fsig_bench.runner.score import apply_metrics
 
 RATE = CopyRate(quantile=0.001, wide=0.45)
 
@@ -38,6 +39,26 @@ def test_k_shots_take_in_k_times_as_many_real_images():
     )
     assert few["of_real"] == pytest.approx(0.005, abs=0.001)
     assert many["of_real"] == pytest.approx(0.04, abs=0.012)
+
+
+def test_shots_in_the_reference_do_not_lower_the_threshold():
+    """Otherwise a share of the pairs is 0, and so is the threshold: nothing would be a copy."""
+    shots, others = pictures(10, 1), pictures(300, 2)
+    copies = shots.repeat(5, 1, 1, 1) ^ 1  # within a grey level
+    apart = RATE(evidence(copies, shots, others))
+    together = RATE(evidence(copies, shots, torch.cat([shots, others])))
+    assert apart["value"] == together["value"] == 1.0
+    assert together["threshold"] == pytest.approx(apart["threshold"], rel=1e-6)
+    assert together["of_real"] == apart["of_real"] < 0.02
+    assert (apart["real_equal_to_shots"], together["real_equal_to_shots"]) == (0, 10)
+    assert (apart["n_real"], together["n_real"]) == (300, 310)
+
+
+@pytest.mark.parametrize("k", [1, 10])
+def test_a_reference_of_shots_alone_gives_no_rate_but_the_reason(k):
+    shots = pictures(k, 1)
+    found = apply_metrics({"copy_rate": RATE}, evidence(shots, shots, shots), title="")["copy_rate"]
+    assert found["value"] is None and "equal no shot" in found["reason"]
 
 
 def test_a_threshold_that_says_little_is_doubted():

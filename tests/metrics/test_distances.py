@@ -61,8 +61,15 @@ def test_authenticity_by_hand():
     train = torch.tensor([[0.0], [1.0], [10.0]])
     fake = torch.tensor([[0.0], [0.4], [-1.0], [-1.1], [5.0], [12.0]])
     # radii to the nearest other: 1, 1, 9; nearest row and distance of each fake: 0 0, 0 .4, 0 1,
-    # 0 1.1, 1 4, 2 2
-    assert authentic(train=train, fake=fake).tolist() == [False, False, True, True, True, False]
+    # 0 1.1, 1 4, 2 2; the third is as far from its row as that is from the next: not farther
+    assert authentic(train=train, fake=fake).tolist() == [False, False, False, True, True, False]
+
+
+def test_copies_of_repeated_shots_are_not_authentic_either():
+    train = torch.randn(40, 192, generator=torch.Generator().manual_seed(0)) * 3
+    train[1::2] = train[::2]
+    assert not authentic(train=train, fake=train.repeat(20, 1)).any()
+    assert authentic(train=train, fake=train + 0.01).all()  # other rows, if only just
 
 
 def test_copies_are_not_authentic_and_one_shot_has_no_answer():

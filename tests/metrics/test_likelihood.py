@@ -14,6 +14,7 @@ from fsig_bench.metrics.likelihood import (
     HeldOut,
     Likelihood,
     fitted_log_variances,
+    likelier,
     negative_log_likelihood,
 )
 
@@ -98,6 +99,69 @@ def test_the_metrics_share_a_computation_and_warn():
     assert Likelihood(which="fld", most=10_000, blocks=4)(copies)["value"] == BOUND
     result = Likelihood(which="gap", most=10_000, blocks=4)(copies)
     assert result["value"] == -BOUND and result["warning"] is None
+
+
+@pytest.mark.parametrize("repeated", [1, 2, 3])
+@pytest.mark.parametrize("grain", [0, 1])
+def test_few_repeated_shots_of_ten_are_named_and_not_waved_through(repeated, grain):
+    """They raise the gap's mean and its standard error alike."""
+    shots, real, fake = pictures(10, 0), pictures(300, 2), pictures(100, 1)
+    fake[: 5 * repeated] = shots[:repeated].repeat(5, 1, 1, 1) ^ grain
+    found = Likelihood(which="gap", most=10_000, blocks=4)(evidence(fake, shots, real))
+    error = found["over_shots"]["standard_error"]
+    assert abs(found["value"] - found["fresh_gap"]) < 2 * error  # which says nothing
+    assert found["over_shots"]["repeated"] == repeated
+    assert "no sign of memorising" not in found["warning"]
+    assert f"make {repeated} of 10 shots far likelier" in found["warning"]
+
+
+def test_an_exact_copy_moves_the_gap_by_its_share_of_the_shots_and_more_copies_no_further():
+    h, fresh = held(), normal(400, seed=1)
+    gaps = []
+    for shots, copies in ((0, 0), (1, 1), (1, 20), (5, 1), (10, 1)):
+        fake = fresh.clone()
+        fake[: shots * copies] = normal(10, seed=5)[:shots].repeat(copies, 1) if copies else 0
+        gaps.append(divergence(h, fake)[1] - (gaps[0] if gaps else 0))
+    _, one, many, five, all_ten = gaps
+    assert -210 < one < -150 and abs(many - one) < 25
+    assert five == pytest.approx(5 * one, rel=0.15) and all_ten < -BOUND
+
+
+def test_shots_stand_out_against_the_spread_of_held_out_images():
+    usual, none = normal(1000, 1)[:, 0], torch.zeros(4).double()
+    shots = torch.tensor([-30.0, -7.0, -5.0, 9.0]).double()
+    wide = 100 * normal(1000, 1, seed=1)[:, 0]  # how unlike each other images are
+    fresh = (none, wide)
+    assert likelier((shots, wide + usual), fresh) == 2
+    assert likelier((shots, wide + 10 * usual), fresh) == 0
+    assert likelier((shots, wide + usual - 10), fresh) == 1  # samples that help all images
+    assert likelier((shots, wide + usual + 50), fresh) == 2  # or none but shots
+    outlier = torch.cat([usual, torch.tensor([-1e6, 1e6]).double()])
+    both = torch.cat([wide, torch.zeros(2).double()])
+    assert likelier((shots, both + outlier), (none, both)) == 2
+
+
+def test_samples_that_are_all_copies_repeat_every_shot():
+    """Held-out images are then unlikely without limit, and so is their spread."""
+    h = held()
+    copies = normal(10, seed=5).repeat(40, 1)
+    for fake in (copies, copies + 0.01 * normal(400, seed=1)):
+        own, fresh = (h.likelihoods(x) for x in (h.standardised(fake), h.fresh))
+        assert likelier(own, fresh) == 10
+    one_kind = normal(1, seed=1).repeat(400, 1)
+    assert likelier(h.likelihoods(h.standardised(one_kind)), h.likelihoods(h.fresh)) == 0
+
+
+def test_which_samples_carry_a_gaussian_does_not_depend_on_their_order():
+    """Sixty samples for thirty places, of which the last fifteen are copies."""
+    shots, real = pictures(5, 0), pictures(60, 2)
+    fake = torch.cat([pictures(45, 1), shots.repeat(3, 1, 1, 1)])
+    for which in ("gap", "fld"):
+        rule = Likelihood(which=which, most=10_000, blocks=3)
+        one, other = (rule(evidence(x, shots, real)) for x in (fake, fake.flip(0)))
+        assert one["gaussians"] == other["gaussians"] == 30
+        assert one["value"] == pytest.approx(other["value"], rel=1e-4)
+        assert which == "fld" or one["value"] < -500
 
 
 def test_one_shot_is_refused_in_a_sentence():

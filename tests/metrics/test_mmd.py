@@ -14,6 +14,7 @@ from fsig_bench.metrics.kernel import mmd2_unbiased
 from fsig_bench.metrics.kernels import Gaussian, Polynomial, median_distance, mmd2_to
 from fsig_bench.metrics.mmd import MMD
 from fsig_bench.metrics.permutation import MMDTest, TwoSampleTest, p_value, permuted_statistics
+from fsig_bench.runner.score import apply_metrics
 
 
 def normal(n, d=4, seed=0):
@@ -50,8 +51,28 @@ def test_the_width_is_the_median_distance_of_the_reference(monkeypatch):
     assert median_distance(x) == 2.0 and Gaussian(width=None).fitted(x).width == 2.0
     monkeypatch.setattr(kernels_file, "MEDIAN_OF", 2)
     assert median_distance(x) == 3.0  # of the first and the last
-    with pytest.raises(ValueError, match="give the kernel a width"):
-        median_distance(torch.ones(5, 2))
+
+
+def test_images_that_are_repeated_often_leave_the_width_to_those_that_differ():
+    mostly_one = torch.cat([torch.zeros(20, 1), torch.tensor([[3.0], [3.0]])])
+    assert median_distance(mostly_one) == 3.0
+    assert math.isnan(median_distance(torch.ones(5, 2))) and math.isnan(median_distance(normal(1)))
+
+
+def test_a_thousand_copies_of_one_image_are_told_from_the_reference():
+    rule = TwoSampleTest(kernel=Gaussian(width=None), permutations=200, images=1000)
+    one, real = normal(1).repeat(1000, 1), normal(200, seed=1)
+    assert p_value(*rule.statistics(one, real, 0)) == 1 / 201
+    assert p_value(*rule.statistics(one, one[:200], 0)) == 1.0  # no two images differ
+
+
+def test_a_reference_of_equal_images_gives_no_distance_but_the_reason():
+    same, rule = (
+        pictures(1, 2).repeat(9, 1, 1, 1),
+        MMD(kernel=Gaussian(width=None), unit=False, blocks=2),
+    )
+    found = apply_metrics({"mmd": rule}, evidence(pictures(9, 1), same, same), title="")["mmd"]
+    assert found["value"] is None and "images differ" in found["reason"]
 
 
 def test_at_cmmds_width_it_is_the_distance_of_mean_unit_embeddings():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import make_cell
 
+import fsig_bench
 from fsig_bench.report.markdown import report
 from fsig_bench.report.terminal import terminal_table
 from fsig_bench.report.variants import protocol_differences
@@ -38,6 +39,35 @@ def test_the_reference_is_the_one_that_the_protocol_names(rule):
 def test_an_unknown_reference_is_refused():
     with pytest.raises(ValueError, match=r"reference=test.*held_out"):
         cell_of("protocol.reference=test")
+
+
+@pytest.mark.parametrize(
+    ("name", "uses"),
+    [
+        ("intra_lpips", "only the perceptual network"),
+        ("lpips_diversity", "only the perceptual network"),
+        ("nearest_shot", "only the perceptual network"),
+        ("copy_rate", "only the perceptual network"),
+        ("spectrum", "no network"),
+    ],
+)
+def test_a_network_that_its_metric_would_not_use_is_refused(name, uses):
+    """It would change the hash and no number."""
+    word = f"+network@protocol.networks.{name}=random_trunk"
+    with pytest.raises(ValueError, match=rf"networks.{name}: {name} uses {uses}.*~protocol"):
+        cell_of(word)
+    with pytest.raises(ValueError, match=f"uses {uses}"):
+        fsig_bench.score(
+            torch.zeros(4, 3, 64, 64, dtype=torch.uint8), suite="mini", overrides=[word]
+        )
+
+
+def test_a_network_of_a_metrics_own_counts_under_another_hash():
+    words = [f"+network@protocol.networks.{name}=random_trunk" for name in ("fd", "authpct")]
+    hashes = {cell_of(*w).protocol_hash for w in ([], words[:1], words[1:])}
+    assert len(hashes) == 3
+    with pytest.raises(ValueError, match=r"protocol.metrics.fd._target_: no.Metric cannot be"):
+        cell_of(words[0], "protocol.metrics.fd._target_=no.Metric")
 
 
 def test_one_network_serves_both_roles_where_they_are_the_same():

@@ -87,10 +87,14 @@ def test_shots_are_left_out_of_the_reference_and_a_protocol_may_bring_them_in(im
     assert mini(images["fake"], ["fd"], overrides=rule, **given)["fd"]["n_real"] == 5
 
 
-def test_a_protocol_that_compares_with_the_shots_needs_them(images):
-    rule = ["protocol.reference=with_shots"]
-    found = mini(images["fake"], ["fd"], reference=images["reference"], shots=None, overrides=rule)
-    assert found["fd"]["value"] is None and "reference" in found["fd"]["reason"]
+@pytest.mark.parametrize("rule", ["with_shots", "shots"])
+def test_a_protocol_that_compares_with_the_shots_needs_them(images, rule):
+    """A reference that was given is not said to be missing, and no sample is read for nothing."""
+    rules = [f"protocol.reference={rule}"]
+    with pytest.raises(ValueError, match=r"protocol=ours .*shots=FOLDER, or protocol.reference=he"):
+        mini("no/such/folder", ["fd"], reference=images["reference"], overrides=rules)
+    found = mini(images["fake"], ["fd", "vendi"], overrides=rules)
+    assert "needs a reference set" in found["fd"]["reason"] and found["vendi"]["value"] > 1
 
 
 def test_a_native_reference_is_read_at_its_own_size(images, folders, tmp_path):
@@ -235,6 +239,7 @@ def test_the_command_prints_and_writes_the_same_numbers(images, folders, tmp_pat
         (["fake=x", "suite=mini", "~protocol.metrics.kid"], "fake: x is not a folder"),
         (["fake=x", "metrics=", "suite=mini"], "names no metric"),
         (["fake=x", "suite=mini"], "fake: x is not a folder"),
+        (["fake=x", "reference=y", "protocol=cdc2021"], "protocol=cdc2021 holds the shots beside"),
     ],
 )
 def test_words_that_the_command_cannot_take_are_refused(words, message):
