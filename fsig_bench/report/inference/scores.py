@@ -75,7 +75,7 @@ def drawing_the_same(records: Sequence[Record]) -> frozenset[str]:
     """The methods with runs on different targets that drew the same images."""
     targets: dict[tuple[str, str], set[str]] = defaultdict(set)
     for r in records:
-        targets[r["method"], r.get("pixels_sha256", r["run_id"])].add(r["dataset"])
+        targets[r["method"], str(r.get("pixels_sha256", r["run_id"]))].add(r["dataset"])
     return frozenset(method for (method, _), where in targets.items() if len(where) > 1)
 
 
