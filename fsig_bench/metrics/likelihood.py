@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from fsig_bench.api.plain import JsonDict
-from fsig_bench.metrics.base import Evidence, block_error, shuffled
+from fsig_bench.metrics.base import Evidence, block_error
 from fsig_bench.metrics.blocks import block_of
 
 # The authors' code: a wide Gaussian on the shots' mean takes part in the fit, its distances shrunk;
@@ -165,15 +165,12 @@ class Likelihood:
     def __call__(self, evidence: Evidence) -> JsonDict:
         """Samples and fresh images take part in equal numbers: at most half the reference.
 
-        Of more samples, those that `shuffled` puts first, so that their order does not matter.
+        Of more samples, the first ones.
         """
 
         def prepare() -> tuple[HeldOut, Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
             held = HeldOut.of(train=evidence.features("shots"), real=evidence.features("real"))
-            fake = evidence.features("fake")
-            n = min(self.most, len(held.fresh))
-            if n < len(fake):
-                fake = fake[shuffled(evidence.fake, evidence.seed)[:n]]
+            fake = evidence.features("fake")[: min(self.most, len(held.fresh))]
             own = held.likelihoods(held.standardised(fake))
             return held, fake, own, held.likelihoods(held.fresh[: len(fake)])
 
@@ -218,7 +215,7 @@ def _gap(own: tuple[Tensor, Tensor], fresh: tuple[Tensor, Tensor]) -> JsonDict:
     gap, fresh_gap = (float(train.mean() - test.mean()) for train, test in (own, fresh))
     apart = own[0] - fresh[0]  # of the same shots, so that what makes some unlikely cancels
     error, repeated = float(apart.std()) / len(apart) ** 0.5, likelier(own, fresh)
-    warning = None
+    warning, named = None, {"repeated": repeated} if repeated else {}
     if abs(gap - fresh_gap) < 2 * error:
         warning = f"with {len(apart)} shots this gap cannot be told from that of fresh real images "
         warning += f"({fresh_gap:.1f}): no sign of memorising, and no proof that there is none"
@@ -228,6 +225,6 @@ def _gap(own: tuple[Tensor, Tensor], fresh: tuple[Tensor, Tensor]) -> JsonDict:
     return {
         "value": _cut(gap),
         "fresh_gap": fresh_gap,
-        "over_shots": {"shots": len(apart), "standard_error": error, "repeated": repeated},
+        "over_shots": {"shots": len(apart), "standard_error": error, **named},
         "warning": warning,
     }

@@ -100,10 +100,11 @@ class CopyRate:
         def rate(distances: Tensor) -> float:
             return float((distances.min(1).values <= threshold).double().mean())
 
+        left_out = {"real_equal_to_shots": int(equal.sum())} if equal.any() else {}
         return {
             "value": rate(fake),
             **counts,
-            "real_equal_to_shots": int(equal.sum()),
+            **left_out,
             "threshold": threshold,
             "quantile": self.quantile,
             "of_real": rate(real),

@@ -152,18 +152,6 @@ def test_samples_that_are_all_copies_repeat_every_shot():
     assert likelier(h.likelihoods(h.standardised(one_kind)), h.likelihoods(h.fresh)) == 0
 
 
-def test_which_samples_carry_a_gaussian_does_not_depend_on_their_order():
-    """Sixty samples for thirty places, of which the last fifteen are copies."""
-    shots, real = pictures(5, 0), pictures(60, 2)
-    fake = torch.cat([pictures(45, 1), shots.repeat(3, 1, 1, 1)])
-    for which in ("gap", "fld"):
-        rule = Likelihood(which=which, most=10_000, blocks=3)
-        one, other = (rule(evidence(x, shots, real)) for x in (fake, fake.flip(0)))
-        assert one["gaussians"] == other["gaussians"] == 30
-        assert one["value"] == pytest.approx(other["value"], rel=1e-4)
-        assert which == "fld" or one["value"] < -500
-
-
 def test_one_shot_is_refused_in_a_sentence():
     rule = Likelihood(which="gap", most=100, blocks=4)
     one = evidence(pictures(20, 1), pictures(1, 0), pictures(20, 2))
