@@ -112,6 +112,8 @@ def serve() -> None:
                 if child == 0:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    # A job that a script starts in the background inherits an ignored SIGINT.
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
                     run_forked(request)
                 running[child] = Path(request["status"])
                 print(child, flush=True)
