@@ -19,6 +19,14 @@ PATHS = {"path", "reference", "files", "results_dir", "data_dir", "dir", "weight
 PATHS |= {"fake", "shots"}  # a key whose last part is one of these holds a path
 SWEPT = ("method", "dataset", "suite", "protocol")  # groups that a sweep may vary
 FIXED = ("precision", "figures")  # nodes of the config whose keys are all known
+WHOLE = {  # nodes that no single value can take the place of, and what to type instead
+    "precision": "give one of its settings, such as precision.adapt=bf16",
+    "figures": "give one of its settings, such as figures.embedding=pca",
+    "suite.source": "choose another by suite/source=NAME, or change one setting of it",
+    "suite.generator": "change one setting of it, such as suite.generator.weights=FILE",
+    "protocol.metrics": "take one out by '~protocol.metrics.NAME', "
+    "add one by +metric@protocol.metrics.NAME=NAME",
+}
 
 
 def split_word(word: str) -> tuple[str, str, str]:
@@ -117,7 +125,10 @@ def check_words(
     is_group: Callable[[str], bool],
     is_read: Callable[[str], bool],
 ) -> None:
-    """Refuses words that Hydra takes and nothing reads, and the removal of what every run needs.
+    """Refuses words that Hydra takes and no run can use.
+
+    These are words that nothing reads, a single value in the place of a node of settings, and the
+    removal of what every run needs.
 
     Args:
         words: as typed.
@@ -130,8 +141,12 @@ def check_words(
         ValueError: such a word; the message names it and the remedy.
     """
     for word in words:
-        marks, key, _ = split_word(word)
-        if not marks or word.startswith("-"):
+        marks, key, value = split_word(word)
+        if word.startswith("-"):
+            continue
+        if key in WHOLE and "~" not in marks and not re.match(r"[{$]", value):
+            raise ValueError(f"{word}: {key} holds several settings; {WHOLE[key]}")
+        if not marks:
             continue
         first, *rest = key.split(".")
         if "~" in marks:

@@ -91,3 +91,22 @@ def test_additions_that_something_reads_pass():
     )
     check("+foo=1", "k=${foo}")
     check("+by_yaml=1", "~protocol.metrics.kid", "~method", "-m", "--config-dir=x")
+
+
+@pytest.mark.parametrize(
+    "word, remedy",
+    {
+        "precision=bf16": "precision.adapt=bf16",
+        "figures=none": "figures.embedding=pca",
+        "suite.source=mine": "suite/source=NAME",
+        "suite.generator=null": "suite.generator.weights=FILE",
+        "protocol.metrics=[fd,kid]": "~protocol.metrics.NAME",
+    }.items(),
+)
+def test_one_value_in_the_place_of_several_settings_is_refused(word, remedy):
+    message = refusal("k=3", word)
+    assert message.startswith(f"{word}: ") and remedy in message
+
+
+def test_settings_within_such_a_place_pass():
+    check("precision.adapt=bf16", "precision={adapt:bf16}", "~protocol.metrics.kid")
