@@ -77,7 +77,12 @@ def sample_grid(
 def labelled_rows(
     path: Path, rows: Sequence[tuple[str, Tensor]], *, title: str, scale: int = 2, labels: int = 120
 ) -> None:
-    """One row per (label, uint8 [n, 3, h, w]), labels in a left column."""
+    """One row per (label, uint8 [n, 3, h, w]).
+
+    Labels stand in a left column of at least `labels` pixels, as wide as the longest one needs.
+    """
+    face = ImageFont.load_default(16)
+    labels = max([labels, *(round(face.getlength(label)) + 4 * GAP for label, _ in rows)])
     side = rows[0][1].shape[-1]
     step = side * scale + GAP
     most = max(len(images) for _, images in rows)

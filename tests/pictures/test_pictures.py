@@ -141,3 +141,12 @@ def test_an_unknown_embedding_or_a_missing_package_is_said(monkeypatch):
     monkeypatch.setattr("fsig_bench.pictures.tsne.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs umap-learn"):
         check_embedding("umap")
+
+
+def test_a_long_label_stays_left_of_its_images(tmp_path):
+    label = "a method with a name that is long"
+    labelled_rows(tmp_path / "r.png", [(label, pictures(2) * 0), ("b", pictures(2))], title="")
+    with Image.open(tmp_path / "r.png") as picture:
+        row = np.asarray(picture.convert("L"))[20 : 20 + 32, :, ...]
+    first = int(np.flatnonzero((row[0] == 0))[0])  # the first pixel of the black images
+    assert first > 200 and (row[:, first - 8 : first] == 255).all()

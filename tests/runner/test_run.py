@@ -213,7 +213,7 @@ def test_a_sweep_may_choose_methods_and_datasets(tmp_path):
     lines = by_hand.stdout.split()
     pairs = [(m, d) for m in ("copy", "crdi") for d in ("babies", "sketches")]
     assert [any(f"/{m}/{d}/" in w for w in lines) for m, d in pairs] == [True] * 4
-    narrowed = cli("-m", "experiment=mini_grid", "method=copy,real", "seed=0", *shared)
+    narrowed = cli("-m", "experiment=grid_main", "method=copy,real", "subset=0", *shared)
     assert narrowed.stdout.count("to do") == 2 * 6
 
 

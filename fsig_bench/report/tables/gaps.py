@@ -19,7 +19,8 @@ def command(spec: TableSpec, method: str, targets: Targets, protocol: str, k: Se
     return (
         f"python -m fsig_bench -m {head}suite={spec.suite} method={method} "
         f"dataset={commas(targets)} "
-        f"protocol={protocol} k={commas(k)} num_images={spec.num_images} seed={commas(spec.seeds)}"
+        f"protocol={protocol} k={commas(k)} num_images={spec.num_images} "
+        f"{spec.axis}={commas(spec.seeds)}"
     )
 
 

@@ -123,9 +123,9 @@ def legend(
         if any(0 < len(c.runs) < len(spec.seeds) for _, c in pairs):
             seeds = ",".join(map(str, spec.seeds))
             out.append(
-                f"{len(spec.seeds)} seeds are planned; where there are fewer, the cell's command "
-                f"with seed={seeds} runs the others (suite={spec.suite} method=... dataset=... "
-                f"protocol=... k=... num_images={spec.num_images})."
+                f"{len(spec.seeds)} runs are planned; where there are fewer, the cell's command "
+                f"with {spec.axis}={seeds} runs the others (suite={spec.suite} method=... "
+                f"dataset=... protocol=... k=... num_images={spec.num_images})."
             )
         used = [records for _, records in sorted(chosen.items()) if records]
         out.append(f"Scored with {'; '.join(scored(r) for r in used)}.")

@@ -12,7 +12,8 @@ from fsig_bench.metrics.cards import ARROWS
 
 FOLDER = CONF / "table"
 KINDS = {"paper": "panels", "records": "targets"}  # of a table, with the key that only it has
-OPTIONAL = ("cite", "experiments", "expected", "look_at")
+OPTIONAL = ("axis", "cite", "experiments", "expected", "look_at")
+AXES = ("seed", "subset")
 COLUMN_KEYS = ("domain", "metric", "shots", "paper", "table", "label", "rerun", "ours")
 
 
@@ -77,7 +78,7 @@ class TableSpec:
     suite: str
     shots: int
     num_images: int
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # what the commands vary
     methods: tuple[str, ...]  # kind paper: rows, as printed; kind records: rows to ask for
     metrics: Mapping[str, MetricSpec]  # kind paper, as printed
     panels: tuple[PanelSpec, ...]  # kind paper
@@ -87,6 +88,7 @@ class TableSpec:
     experiments: Mapping[str, str]  # the harness's method -> the experiment that runs it
     expected: tuple[ExpectedSpec, ...]
     look_at: Mapping[str, tuple[str, ...]]  # method, as printed -> causes of a number elsewhere
+    axis: str = "seed"  # or subset, where an experiment ties seed and draw to it
     config_dir: Path | None = None  # YAML of the user's own
 
 
@@ -161,6 +163,8 @@ def parse_spec(name: str, node: object) -> TableSpec:
     }
     printed = node["metrics"] if kind == "paper" else {}
     metrics = {k: metric_spec(k, v) for k, v in printed.items()}
+    if (axis := node.get("axis", "seed")) not in AXES:
+        raise ValueError(f"axis={axis!r}; choose seed or subset")
     panels = [check_keys(p, ("columns",), ("title",), "a panel") for p in node.get("panels", ())]
     return TableSpec(
         name=name,
@@ -180,6 +184,7 @@ def parse_spec(name: str, node: object) -> TableSpec:
         own_metrics=tuple(node["metrics"]) if kind == "records" else (),
         ours=source.get("ours"),
         experiments=dict(node.get("experiments") or {}),
+        axis=axis,
         expected=tuple(expected_spec(e, node["shots"]) for e in node.get("expected") or ()),
         look_at={row: tuple(causes) for row, causes in (node.get("look_at") or {}).items()},
         **{k: node[k] for k in ("kind", "title", "caption", "suite", "shots", "num_images")},
