@@ -148,5 +148,5 @@ def test_a_long_label_stays_left_of_its_images(tmp_path):
     labelled_rows(tmp_path / "r.png", [(label, pictures(2) * 0), ("b", pictures(2))], title="")
     with Image.open(tmp_path / "r.png") as picture:
         row = np.asarray(picture.convert("L"))[20 : 20 + 32, :, ...]
-    first = int(np.flatnonzero((row[0] == 0))[0])  # the first pixel of the black images
+    first = int(np.flatnonzero(row[0] == 0)[0])  # the first pixel of the black images
     assert first > 200 and (row[:, first - 8 : first] == 255).all()
