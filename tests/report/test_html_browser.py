@@ -145,7 +145,7 @@ def test_the_pivot_holds_one_setting_and_follows_the_metric(page, report):
     heads = page.locator("#pivot thead th").all_text_contents()
     assert heads == ["Method", "babies", "cats"]
     methods = page.locator("#pivot tbody th").all_text_contents()
-    assert methods == ["CRDI", "GAN inversion", "copy"]
+    assert methods == ["CRDI (closed form)", "GAN inversion", "copy"]
     first = page.locator("#pivot tbody td").first
     record = reference("crdi")
     page.select_option("#metric", "vendi")
@@ -205,14 +205,14 @@ def test_the_plot_by_keyboard(page, report):
 def test_two_runs_side_by_side(page, report):
     page.goto((report.parent / "compare.html").as_uri())
     labels = page.locator("#left option").all_text_contents()
-    assert labels == ["CRDI, seed 0", "GAN inversion, seed 0"]
+    assert labels == ["CRDI (closed form), seed 0", "GAN inversion, seed 0"]
     assert page.locator("#couples li").count() == 100
     assert page.locator("#pair-shots img").count() == 10
     numbers = page.locator("#pair-numbers tbody tr").first.locator("td").all_text_contents()
     assert numbers[0] == f"{reference('crdi')['metrics']['fd']['value']:.2f}"
     images = page.locator("#couples li").nth(7).locator("img")
     names = [image.get_attribute("alt") for image in images.all()]
-    assert names == ["CRDI, seed 0, image 7", "GAN inversion, seed 0, image 7"]
+    assert names == ["CRDI (closed form), seed 0, image 7", "GAN inversion, seed 0, image 7"]
     for image in images.all():
         page.wait_for_function("i => i.complete", arg=image.element_handle())
         assert image.evaluate("i => i.naturalWidth") > 0
@@ -226,7 +226,7 @@ def magnified(page):
 def test_a_pair_is_magnified_and_the_arrows_go_on(page, report):
     page.goto((report.parent / "compare.html").as_uri())
     page.locator("#couples button").nth(7).press("Enter")
-    seen = ["CRDI, seed 0, image 7", "GAN inversion, seed 0, image 7"]
+    seen = ["CRDI (closed form), seed 0, image 7", "GAN inversion, seed 0, image 7"]
     assert magnified(page) == ("Image 7 (0 to 99)", seen)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -248,7 +248,7 @@ def test_a_click_on_a_strip_magnifies_that_image_of_all_methods(page, report):
     strip.click(position={"x": box["width"] * 2.5 / 8, "y": box["height"] / 2})
     text, names = magnified(page)
     assert text == "Image 2 (0 to 7)"
-    assert names == ["CRDI, image 2", "GAN inversion, image 2"]
+    assert names == ["CRDI (closed form), image 2", "GAN inversion, image 2"]
     assert abs(mean_red(page.locator(".magnifier .tile").first) - 2) <= 3
     page.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Magnify").press("Enter")

@@ -39,7 +39,11 @@ def test_ranks_are_placed_by_their_means_and_intervals_are_cut_at_the_ends():
         record["metrics"]["fd"]["value"] = 3 - level if swapped else level
     diagram = rank_diagram(records, "fd")
     first, second, last = diagram.lines
-    assert [line.label for line in diagram.lines] == ["CRDI", "GAN inversion", "fine-tune"]
+    assert [line.label for line in diagram.lines] == [
+        "CRDI (closed form)",
+        "GAN inversion",
+        "fine-tune",
+    ]
     unit = (RIGHT - LEFT) / 2
     assert first.x == pytest.approx(LEFT + unit / 6, abs=0.1)
     assert second.x == pytest.approx(LEFT + 5 * unit / 6, abs=0.1)

@@ -250,8 +250,8 @@ def test_shots_that_were_read_otherwise_are_another_setting():
 
 def test_cells_short_of_seeds_say_how_to_complete_them():
     full = render_markdown(built([record(seed=s) for s in (0, 1, 2)]))
-    assert "3 seeds are planned" not in full
-    assert "3 seeds are planned" in render_markdown(built([record(seed=0)]))
+    assert "3 runs are planned" not in full
+    assert "3 runs are planned" in render_markdown(built([record(seed=0)]))
 
 
 def test_a_metric_without_value_gives_its_reason():

@@ -40,9 +40,9 @@ def cluster_values(
             continue
         total = sum(found["cluster_sizes"])
         sizes[r["method"]] += [100 * n / total for n in found["cluster_sizes"]]
-        # A cluster of fewer than two samples has no pair and no mean.
+        # A cluster of fewer than two samples has no pair and no mean: it counts as empty.
         means[r["method"]] += [v for v in found["cluster_means"].values() if v is not None]
-        empty[r["method"]] += sum(n == 0 for n in found["cluster_sizes"])
+        empty[r["method"]] += found["empty_clusters"]
     return {m: (means[m], sizes[m], empty[m]) for m in sorted(sizes)}
 
 
