@@ -25,6 +25,8 @@ def test_alternating_columns_have_the_amplitude_that_was_planted(faces):
     assert 0.5 < clean < 2 and amplitude < 0.1
     ratio, amplitude = measure_nyquist(with_columns(faces, 2))
     assert ratio > 100 * clean and amplitude == pytest.approx(2, abs=0.2)
+    ratio, amplitude = measure_nyquist(with_columns(faces.mT, 2).mT)  # rows
+    assert ratio > 100 * clean and amplitude == pytest.approx(2, abs=0.2)
 
 
 def test_white_noise_has_a_ratio_of_one():

@@ -12,7 +12,7 @@ from torch import Tensor
 from fsig_bench.api.images import to_float
 from fsig_bench.faceworld.reader import FactorReader, class_of
 
-TOP = 4  # rows above nearly every head
+TOP = 4  # rows above nearly every head, and columns left of it
 PATCH = 16  # pixels
 FLAT = 2.0  # grey levels: standard deviation of a flat patch after 2x2 averaging
 STRONG = 40.0  # grey levels a pixel: a strong edge
@@ -24,18 +24,23 @@ def grey(images: Tensor) -> Tensor:
 
 
 def measure_nyquist(images: Tensor) -> tuple[float, float]:
-    """Power of background rows at the Nyquist frequency over that at half to 7/8 of it; amplitude.
+    """The larger of `nyquist_along` over the top rows and over the left columns."""
+    y = grey(images)
+    return max(nyquist_along(y[:, :TOP]), nyquist_along(y[:, :, :TOP].mT))
 
-    Over the top rows, under a Hann window, which keeps the peak within two bins of its place. White
-    noise has a ratio of 1, a checkerboard more. The amplitude, in grey levels, is that of columns
-    that alternate by as much: a level more in one column and a level less in the next have 1.
+
+def nyquist_along(lines: Tensor) -> tuple[float, float]:
+    """Power of background lines at the Nyquist frequency over that at half to 7/8 of it; amplitude.
+
+    Under a Hann window, which keeps the peak within two bins of its place. White noise has a ratio
+    of 1, a grid of two pixels more. The amplitude, in grey levels, is that of pixels that alternate
+    by as much: a level more in one and a level less in the next have 1.
     """
-    rows = grey(images)[:, :TOP]
-    side = rows.shape[2]
-    centred = rows - rows.mean(2, keepdim=True)
+    side = lines.shape[2]
+    centred = lines - lines.mean(2, keepdim=True)
     power = torch.fft.rfft(centred * torch.hann_window(side)).abs().square().mean((0, 1))
     peak = power[side // 2]
-    ratio = peak / power[side // 4 : side * 7 // 16].mean()
+    ratio = peak / power[side // 4 : side * 7 // 16].mean().clamp(min=1e-12)  # of an even line: 0
     return float(ratio), float(peak.sqrt() / (side / 2))  # the window's sum is half of its width
 
 

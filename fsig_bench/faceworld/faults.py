@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fsig_bench.faceworld.domains import DOMAINS, draw
-from fsig_bench.faceworld.factors import FACTORS
+from fsig_bench.faceworld.factors import FACTORS, Table
 from fsig_bench.faceworld.render import CHUNK, paint_factors, render
 
 LAW_DRAWS = 4000  # factors that a quantile is taken of; they are drawn, not painted
@@ -74,6 +75,16 @@ class Checkerboard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stripes:
+    """Adds and takes away `strength` grey levels on alternate columns."""
+
+    def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
+        images = fresh_images(setting)
+        sign = 1.0 - 2.0 * (torch.arange(images.shape[3]) % 2)
+        return to_bytes(images + strength * sign)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blur:
     """A Gaussian blur whose standard deviation is `strength` pixels."""
 
@@ -121,19 +132,38 @@ class MissingMode:
         return images
 
 
+def towards_median(table: Table, law: Table, share: float) -> Table:
+    """Each factor's quantile in its law moved to the median by a share; values that the law has.
+
+    Args:
+        table: factors [n, f].
+        law: draws of the same factors [m, f].
+        share: from 0, which changes nothing, to 1.
+    """
+    if share == 0:
+        return table
+    moved, count = table.copy(), len(law)
+    for column, values in enumerate(np.sort(law, axis=0).T):
+        own = table[:, column]
+        sides = [np.searchsorted(values, own, side=side) for side in ("left", "right")]
+        quantile = 0.5 + (1 - share) * ((sides[0] + sides[1]) / (2 * count) - 0.5)
+        moved[:, column] = values[np.clip((quantile * count).astype(int), 0, count - 1)]
+    return moved
+
+
 def repainted(setting: Setting, taken: Tensor, *, narrowed: float, medium: str) -> Tensor:
     """Fresh images, of which those that are `taken`, bool [count], are painted in another way.
 
     Args:
         setting: the images.
         taken: which of them.
-        narrowed: the share of each factor's deviation from the domain's mean that is lost.
+        narrowed: the share by which each factor's quantile lies nearer to the median.
         medium: that they are painted in.
     """
     images, places = fresh_images(setting).clone(), taken.nonzero().flatten()
     table, texture, _ = draw(setting.domain, "fresh", [setting.first + int(i) for i in places])
-    mean = draw(setting.domain, "reference", range(LAW_DRAWS))[0].mean(0)
-    moved = torch.from_numpy(table + narrowed * (mean - table))
+    law = draw(setting.domain, "reference", range(LAW_DRAWS))[0]
+    moved = torch.from_numpy(towards_median(table, law, narrowed))
     creature = DOMAINS[setting.domain].creature
     parts = (x.split(CHUNK) for x in (places, moved, torch.from_numpy(texture)))
     for place, factors, offsets in zip(*parts, strict=True):
@@ -143,7 +173,7 @@ def repainted(setting: Setting, taken: Tensor, *, narrowed: float, medium: str) 
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowed:
-    """Every factor lies nearer to the domain's mean, by the share `strength` of its deviation."""
+    """Every factor's quantile lies nearer to its median, by the share `strength`."""
 
     def __call__(self, setting: Setting, shots: Tensor, strength: float) -> Tensor:
         everywhere = torch.full((setting.count,), strength > 0)

@@ -24,6 +24,7 @@ from fsig_bench.metrics.base import Evidence, block_error
 from fsig_bench.metrics.kernels import Fitted, mmd2_to
 
 DOMAIN = "domain"  # the part that is no factor
+EVEN = 1 / math.sqrt(12)  # the standard deviation of what is spread evenly over a range of 1
 
 
 class DomainLaw(Protocol):
@@ -57,10 +58,12 @@ def energy_to(real: Tensor) -> Callable[[Tensor], float]:
 class Coordinates:
     """Where images lie: their visible factors in units of the domain's exact law, and the domain.
 
-    A factor's unit is its standard deviation in the exact law, but at least `min_sd` of its range,
-    so that factors that the domain fixes have a unit too; the probability of the domain, which is
-    1 in the exact law, has the unit `min_sd`. A hidden value lies at the law's mean. Hues are
-    points on a circle.
+    A factor's unit is its standard deviation in the exact law. One whose deviation is below
+    `min_sd` of its range is fixed by the domain: its unit is the deviation that it would have if
+    it were spread evenly over its range. So has the probability of the domain, which is 1 in the
+    exact law. With these units, samples that all lie at the law's mean are about as far from it as
+    samples that all left the domain. A hidden value lies at the law's mean. Hues are points on a
+    circle.
     """
 
     names: tuple[str, ...]  # of the factors that the domain shows
@@ -68,7 +71,6 @@ class Coordinates:
     circular: frozenset[str]
     centre: Tensor  # [c - 1]
     unit: Tensor  # [c - 1]
-    min_sd: float
 
     @classmethod
     def of(
@@ -86,17 +88,17 @@ class Coordinates:
         centre, unit = [], []
         for j in shown:
             points = on_circle(law[seen[:, j], j], circular=names[j] in circular)
-            width = 2.0 if names[j] in circular else float(ranges[j])
+            on_a_circle = names[j] in circular
+            width, even = (2.0, 1.0) if on_a_circle else (float(ranges[j]), EVEN * float(ranges[j]))
             sd = math.sqrt(float(points.var(0).sum()))
             centre.append(points.mean(0))
-            unit.append(torch.full_like(centre[-1], max(sd, min_sd * width)))
+            unit.append(torch.full_like(centre[-1], sd if sd >= min_sd * width else even))
         return cls(
             names=tuple(names[j] for j in shown),
             columns=tuple(shown),
             circular=frozenset(circular),
             centre=torch.cat(centre),
             unit=torch.cat(unit),
-            min_sd=min_sd,
         )
 
     @property
@@ -113,7 +115,7 @@ class Coordinates:
             there.append(seen[:, j, None].expand(points[-1].shape))
         rows = (torch.cat(points, 1) - self.centre) / self.unit
         rows = torch.where(torch.cat(there, 1), rows, 0.0)
-        return torch.cat([rows, (probability.double()[:, None] - 1) / self.min_sd], 1)
+        return torch.cat([rows, (probability.double()[:, None] - 1) / EVEN], 1)
 
     def parts(self, rows: Tensor) -> dict[str, Tensor]:
         """The coordinates of each factor, and of the domain."""
@@ -136,7 +138,7 @@ class FactorDistance:
     """`factor_distance`: energy distance between what is read off samples and off real images."""
 
     law: DomainLaw
-    min_sd: float  # the smallest unit, as a share of a factor's range
+    min_sd: float  # a smaller deviation, as a share of a factor's range, is none: it is fixed
     blocks: int  # of samples, for the standard error of a single run
 
     needs: ClassVar[frozenset[str]] = frozenset({"real", "pairs", "factors", "features"})

@@ -1,5 +1,6 @@
 """Planted faults: nothing at strength 0, and what each dial does, by hand."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,15 +15,17 @@ from fsig_bench.faceworld.faults import (
     Mixture,
     Narrowed,
     Setting,
+    Stripes,
     WrongMedium,
     evenly,
     fresh_images,
+    towards_median,
 )
 from fsig_bench.faceworld.render import paint_factors, render
 
 SETTING = Setting(domain="babies", source_domain="adults", count=20, first=40)
 SHOTS = render("babies", "shots", range(3))[0]
-FAULTS = [Checkerboard(), Blur(), ColourCast(), MissingMode(factor="hair_light")]
+FAULTS = [Checkerboard(), Stripes(), Blur(), ColourCast(), MissingMode(factor="hair_light")]
 MEDIUM = WrongMedium(medium="paint", instead="photo")
 FAULTS += [Copies(), Mixture(), Narrowed(), MEDIUM]
 
@@ -89,12 +92,36 @@ def fresh_factors(first, count):
     return torch.from_numpy(table), torch.from_numpy(texture)
 
 
-def test_narrowed_factors_lie_between_themselves_and_their_mean():
+def test_narrowed_factors_lie_at_quantiles_nearer_to_the_median():
     table, texture = fresh_factors(40, 20)
-    mean = torch.from_numpy(draw("babies", "reference", range(4000))[0]).mean(0)
-    half = paint_factors((table + mean) / 2, texture, creature="human", medium="photo")
-    gap = Narrowed()(SETTING, SHOTS, 0.5).int() - half.int()
-    assert int(gap.abs().max()) <= 1  # the sums round differently
+    law = draw("babies", "reference", range(4000))[0]
+    column = FACTORS.index("smile")
+    moved = torch.from_numpy(towards_median(table.numpy(), law, 0.5))
+    values = np.sort(law[:, column])
+    for own, new in zip(table[:, column].tolist(), moved[:, column].tolist(), strict=True):
+        rank, moved_rank = (np.searchsorted(values, v) / 4000 for v in (own, new))
+        assert moved_rank - 0.5 == pytest.approx((rank - 0.5) / 2, abs=0.002)
+    painted = paint_factors(moved, texture, creature="human", medium="photo")
+    assert torch.equal(Narrowed()(SETTING, SHOTS, 0.5), painted)
+
+
+def test_narrowing_invents_no_value_that_the_law_does_not_have():
+    """An open mouth is 0 or at least 0.3; glasses are worn or not."""
+    law = draw("adults", "reference", range(4000))[0]
+    own = draw("adults", "fresh", range(400))[0]
+    for share in (0.2, 0.7, 1.0):
+        moved = towards_median(own, law, share)
+        for column in range(len(FACTORS)):
+            assert np.isin(moved[:, column], law[:, column]).all()
+    assert (towards_median(own, law, 1.0) == np.sort(law, axis=0)[2000]).all()
+    assert towards_median(own, law, 0.0) is own
+
+
+def test_stripes_are_their_amplitude_on_alternate_columns():
+    change = Stripes()(SETTING, SHOTS, 4.0).int() - fresh_images(SETTING).int()
+    inside = (fresh_images(SETTING) > 4) & (fresh_images(SETTING) < 251)
+    assert (change[..., ::2] == 4)[inside[..., ::2]].all()
+    assert (change[..., 1::2] == -4)[inside[..., 1::2]].all()
 
 
 def test_a_wrong_medium_has_the_same_factors():

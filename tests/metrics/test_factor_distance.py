@@ -9,6 +9,7 @@ from test_perceptual import evidence
 
 from fsig_bench.faceworld.factors import FACTORS
 from fsig_bench.faceworld.law import DrawnLaw
+from fsig_bench.faceworld.reader import CLASSES, HUES, visible
 from fsig_bench.metrics.factor_distance import Coordinates, FactorDistance, energy_to
 
 G = torch.Generator().manual_seed(0)
@@ -45,7 +46,7 @@ def test_a_share_counts_by_its_square():
     assert biased == pytest.approx(0.1**2 * 10, rel=0.1)
 
 
-def test_units_are_the_laws_and_never_below_the_smallest():
+def test_units_are_the_laws_and_of_what_is_fixed_those_of_an_even_spread():
     law = torch.tensor([[0.0, 0.5, 0.0], [1.0, 0.5, 0.5], [0.5, 0.5, 0.25], [0.5, 0.5, 0.75]])
     seen = torch.ones(4, 3, dtype=torch.bool)
     space = Coordinates.of(
@@ -61,9 +62,29 @@ def test_units_are_the_laws_and_never_below_the_smallest():
     row = space.place(some, torch.ones(1, 3, dtype=torch.bool), torch.tensor([0.7]))[0]
     sd = float(law[:, 0].double().std())
     # The hue is spread evenly over its circle: a standard deviation of sqrt(4/3) around 0.
-    assert row.tolist() == pytest.approx([0.5 / sd, 2.0, 0.0, math.sqrt(3 / 4), -3.0], abs=1e-6)
+    even = [0.4 / (2 / math.sqrt(12)), -0.3 * math.sqrt(12)]  # the fixed factor's range is 2
+    by_hand = [0.5 / sd, even[0], 0.0, math.sqrt(3 / 4), even[1]]
+    assert row.tolist() == pytest.approx(by_hand, abs=1e-6)
     hidden = space.place(some, torch.zeros(1, 3, dtype=torch.bool), torch.tensor([1.0]))
     assert hidden.tolist() == [[0.0] * 5]
+
+
+@pytest.mark.parametrize("domain", ["babies", "cats", "metfaces", "obama", "sketches"])
+def test_leaving_a_domain_and_collapsing_to_its_mean_weigh_alike(domain):
+    law, names = DrawnLaw(draws=1200), list(CLASSES)
+    table, source = law.factors(domain), law.factors("adults")[:600]
+
+    def seen(rows):
+        return visible(rows, torch.full((len(rows),), names.index(domain)))
+
+    space = Coordinates.of(
+        table, seen(table), names=FACTORS, circular=HUES, ranges=law.ranges(), min_sd=0.08
+    )
+    real = space.place(table[:600], seen(table[:600]), torch.ones(600))
+    left = space.place(source, seen(source), torch.zeros(600))
+    collapsed = torch.zeros_like(real)
+    ratio = energy_to(real)(left) / energy_to(real)(collapsed)
+    assert 0.5 < ratio < 4
 
 
 READS = ("face_width", "smile", "hair_light", "yaw")  # what `Reader` is handed in the pixels

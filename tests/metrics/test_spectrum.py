@@ -8,12 +8,15 @@ import torch
 from test_perceptual import evidence
 
 from fsig_bench.metrics.spectrum import (
+    GRIDS,
     TO_DB,
     Spectrum,
     band_of,
     expected_largest,
+    hann,
     log_power,
     nyquist_power,
+    places_of_grids,
 )
 
 SIDE = 32
@@ -25,9 +28,10 @@ def noise(n, seed, spread=20.0):
     return grey.round().clamp(0, 255).byte().expand(-1, 3, -1, -1).contiguous()
 
 
-def checkerboard(images, amplitude):
-    sign = 1.0 - 2.0 * ((torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2)
-    return (images + amplitude * sign).round().clamp(0, 255).byte()
+def planted_grid(images, amplitude, kind):
+    y, x = torch.arange(SIDE)[:, None], torch.arange(SIDE)[None, :]
+    alternating = {"columns": x + 0 * y, "rows": y + 0 * x, "checkerboard": x + y}[kind]
+    return (images + amplitude * (1.0 - 2.0 * (alternating % 2))).round().clamp(0, 255).byte()
 
 
 def spectrum(fake, real):
@@ -46,7 +50,9 @@ def test_bands_are_half_octaves_with_the_nyquist_frequency_at_a_centre():
 def test_white_noise_has_its_variance_in_every_band():
     """The power of a place is the variance; the mean log of a band of many is a little below."""
     found = log_power(2)(noise(200, 0)).mean(0)
-    assert found[-3:].tolist() == pytest.approx([math.log(400)] * 3, abs=0.1)
+    rings, grids = found[:-3], found[-3:]
+    assert rings[-3:].tolist() == pytest.approx([math.log(400)] * 3, abs=0.1)
+    assert grids.tolist() == pytest.approx([math.log(400)] * 3, abs=0.4)  # of fewer places
 
 
 def test_half_the_contrast_is_six_decibels():
@@ -69,20 +75,43 @@ def test_the_floor_of_one_band_is_the_mean_of_a_half_normal():
     assert expected_largest(x, 100) == pytest.approx(by_hand, rel=0.06)
 
 
-def test_a_checkerboard_is_seen_in_the_last_band_and_by_the_nyquist_ratio():
-    real = noise(200, 0)
-    result = spectrum(checkerboard(noise(200, 1), 10), real)
-    assert result["value"] > 3 and result["at_cycles_per_pixel"] == pytest.approx(0.7071)
-    assert result["nyquist_of_real"] == pytest.approx(1, abs=0.3) and result["nyquist"] > 5
+@pytest.mark.parametrize("side", [32, 64, 33])
+def test_grids_of_two_pixels_lie_where_they_are_looked_for(side):
+    """An even grid's power, and that of one with another strength left and right, is all there."""
+    y, x = torch.arange(side)[:, None], torch.arange(side)[None, :]
+    fade = 1 + 0.5 * torch.cos(2 * math.pi * (x + y) / side)
+    places = places_of_grids(side, side)
+    for j, alternating in enumerate((x + 0 * y, y + 0 * x, x + y)):
+        sign = 1.0 - 2.0 * (alternating % 2)
+        window = hann(side)[:, None] * hann(side)[None, :]
+        power = torch.fft.rfft2(sign * fade * window).abs().square()
+        assert float(power[places[j]].sum() / power.sum()) > 0.9
+        assert all(float(power[places[i]].sum() / power.sum()) < 0.02 for i in range(3) if i != j)
 
 
-def test_the_nyquist_ratio_of_white_noise_is_one_and_a_row_grating_is_all_at_it():
-    at, near = nyquist_power(noise(2000, 0)).mean(0)
-    assert float(at / near) == pytest.approx(1, abs=0.12)
+@pytest.mark.parametrize("kind", GRIDS)
+def test_a_grid_of_two_pixels_is_seen_by_its_own_band(kind):
+    real, fresh = noise(200, 0), noise(200, 1)
+    faint = planted_grid(fresh, 4, kind)
+    result = spectrum(faint, real)
+    assert result["largest_at"] == kind and result["value"] > 2
+    rings = {name: db for name, db in result["by_band_db"].items() if name not in GRIDS}
+    if kind != "checkerboard":
+        assert max(map(abs, rings.values())) < 0.6  # it drowns in them
+        assert result["nyquist_of_real"] == pytest.approx(1, abs=0.4) and result["nyquist"] > 1.8
+
+
+def test_the_nyquist_ratio_of_white_noise_is_one_and_a_grating_is_all_at_it():
+    rows, columns = nyquist_power(noise(2000, 0)).mean(0)
+    for at, near in (rows, columns):
+        assert float(at / near) == pytest.approx(1, abs=0.12)
     grating = torch.full((1, 3, SIDE, SIDE), 100, dtype=torch.uint8)
     grating[:, :, :, ::2] = 120
-    at, near = nyquist_power(grating)[0]
-    assert float(near) < 1e-6 * float(at)
+    along_rows, along_columns = nyquist_power(grating)[0]
+    assert float(along_rows[1]) < 1e-6 * float(along_rows[0])
+    assert float(along_columns[0]) == pytest.approx(0)
+    turned = nyquist_power(grating.mT)[0]
+    assert torch.allclose(turned, nyquist_power(grating)[0].flip(0))
 
 
 def test_images_of_another_size_have_no_common_spectrum():

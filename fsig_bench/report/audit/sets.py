@@ -92,21 +92,23 @@ def setting_of(cell: Cell, first: int) -> Setting:
 
 
 def planted(cell: Cell, dial: Dial, strength: float, repeat: int = 0) -> Tensor:
-    """The set with a fault, uint8 [n, 3, 64, 64]; each repeat has fresh images of its own.
+    """The set with a fault, uint8 [n, 3, 64, 64]; each repeat has images and shots of its own.
 
     Those of one repeat lie below the sets of all faults and strengths.
     """
-    return dial.fault(_base(cell, repeat), _shots(cell), strength)
+    own = with_shots_of(cell, repeat)
+    shots = own.dataset.shots(own.shots.k, own.shots.subset)
+    return dial.fault(_base(cell, repeat), shots, strength)
+
+
+def with_shots_of(cell: Cell, repeat: int) -> Cell:
+    """The cell with the shots that a repeat's sets are made of and scored with."""
+    return replace(cell, shots=replace(cell.shots, subset=cell.shots.subset + repeat))
 
 
 def _base(cell: Cell, repeat: int) -> Setting:
     first = REPEATS + cell.samples.num_scored * repeat if repeat else 0
     return setting_of(cell, first)
-
-
-def _shots(cell: Cell) -> Tensor:
-    shots: Tensor = cell.dataset.shots(cell.shots.k, cell.shots.subset)
-    return shots
 
 
 def scored(cell: Cell, metric: str, images: Tensor, store: Store) -> float:
@@ -158,4 +160,5 @@ def planted_values(
     place = [setting.domain, setting.source_domain, setting.count]
     own = [setting.first] if repeat else []
     what = ["planted", key_content(dial.spec), strength, *place, *own]
-    return kept(cell, store, what, lambda: planted(cell, dial, strength, repeat))
+    own_cell = with_shots_of(cell, repeat)
+    return kept(own_cell, store, what, lambda: planted(cell, dial, strength, repeat))
