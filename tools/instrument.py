@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
@@ -39,6 +40,7 @@ from fsig_bench.store.store import Store
 from tools.fidelity import describe, measure_edges
 
 N, N_REF = 2000, 2500
+SHEET, COLUMNS = 200, 20  # images on a contact sheet, and in its row
 NEAR = ("babies", "sunglasses", "sketches", "metfaces")
 # A source model alone, as a run of the harness; where its settings name its weights.
 SOURCES = {
@@ -153,11 +155,24 @@ def main() -> None:
     pictures({name: fake for name, (fake, _) in drawn.items()}, Path("docs"))
 
 
+def write_sheet(images: Tensor, path: Path) -> None:
+    """A WebP of unselected images uint8 [n, 3, h, w], 20 in a row, of whole rows only."""
+    n, w = len(images), images.shape[3]
+    tiles = images[: n - n % COLUMNS].unflatten(0, (-1, COLUMNS))
+    sheet = tiles.permute(0, 3, 1, 4, 2).reshape(-1, COLUMNS * w, 3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet.numpy()).save(path, quality=90, method=6)
+
+
 def pictures(fakes: dict[str, Tensor], folder: Path) -> None:
-    """The contact sheet of all domains, and unselected samples of the source models."""
+    """All domains, and unselected samples of the source models: nine of each, and 200."""
+    shown = {"real": render("adults", "held_out", range(SHEET))[0]}
+    shown |= {name: fake[:SHEET] for name, fake in fakes.items()}
+    for name, images in shown.items():
+        write_sheet(images, folder / "sheets" / f"{name.lower().replace(' ', '_')}.webp")
     rows = [(name, render(name, "held_out", range(9))[0]) for name in DOMAINS]
     labelled_rows(folder / "faceworld.png", rows, title="")
-    rows = [(name, fake[:9]) for name, fake in fakes.items()]
+    rows = [(name, images[:9]) for name, images in shown.items()]
     labelled_rows(folder / "source_models.png", rows, title="")
 
 
