@@ -2,9 +2,13 @@
 
 import copy
 import json
+import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 import torch
 from helpers import ROOT
 from PIL import Image
@@ -14,6 +18,31 @@ from fsig_bench.store.store import Store, run_folder_name
 
 REFERENCE = ROOT / "results" / "reference" / "mini"
 ROLES = {"source": 400, "target": 400, "generated": 400, "shots": 10}  # points of a run's figure
+
+SCRIPT = ROOT / "fsig_bench/report/html/compare.js"
+# Runs compare.js without a browser: elements are plain objects, and each step sets one selection.
+STAGE = """
+const { readFileSync } = require("fs"), { groups, steps, script } = JSON.parse(readFileSync(0));
+const make = (tag, fields, ...children) => ({ ...fields, children, heard: [],
+  append(...more) { this.children.push(...more); },
+  replaceChildren(...own) { this.children = own; },
+  addEventListener(name, call) { if (name === "change") this.heard.push(call); } });
+const nodes = {}, $ = (id) => nodes[id] ??= make("div", { value: 0 });
+const text = (n) => typeof n === "object"
+  ? (n.textContent ?? "") + n.children.map(text).join("") : n;
+const fsig = { $, make, json: () => groups, tile: (sheet, i, size, alt) => alt, magnify() {} };
+require("vm").runInNewContext(readFileSync(script, "utf8"),
+  { fsig, URLSearchParams, location: { hash: "" }, history: { replaceState() {} } });
+const read = () => ({ status: text($("pair-status")), couples: $("couples").children.length,
+  pair: ["left", "right"].map((id) => groups[$("group").value].runs[$(id).value].label),
+  shots: $("pair-shots").children.length, numbers: text($("pair-numbers")) });
+console.log(JSON.stringify([read(), ...steps.map(([id, value]) => {
+  $(id).value = value;
+  $(id).heard.forEach((call) => call());
+  return read();
+})]));
+"""
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
 def reference(method, dataset="babies", seed=0):
@@ -90,3 +119,18 @@ def tree(folder):
     return {
         p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
     }
+
+
+def groups_of(report):
+    """The groups that compare.html hands to its script."""
+    text = (report.parent / "compare.html").read_text()
+    return json.loads(re.search(r'id="groups">(.*?)</script>', text, re.S)[1])
+
+
+def compare_page(groups, *steps):
+    """What compare.js shows at first and after each (id, value)."""
+    given = json.dumps({"groups": groups, "steps": steps, "script": str(SCRIPT)})
+    done = subprocess.run(
+        ["node", "-e", STAGE], input=given, text=True, capture_output=True, check=True
+    )
+    return json.loads(done.stdout)

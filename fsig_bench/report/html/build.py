@@ -17,18 +17,20 @@ from fsig_bench.metrics.cards import MetricCard, metric_cards
 from fsig_bench.pictures.tsne import NAMES
 from fsig_bench.report.html import run_page as content
 from fsig_bench.report.html.faults import place_of, read_planted
-from fsig_bench.report.html.links import method_label, protocol_label, run_page
+from fsig_bench.report.html.links import method_label, protocol_label, run_label, run_page
 from fsig_bench.report.html.marks import HOW
 from fsig_bench.report.html.outputs import Outputs
-from fsig_bench.report.html.overview import beside, make_views, symbols_of, view_signs
+from fsig_bench.report.html.overview import make_views, symbols_of, view_signs
 from fsig_bench.report.html.pictures import Writer
 from fsig_bench.report.html.plots import HEIGHT, WIDTH
 from fsig_bench.report.html.row_page import row_page_values
 from fsig_bench.report.html.rows import Row, list_settings, make_rows
 from fsig_bench.report.html.side_by_side import group_runs
+from fsig_bench.report.html.strips import beside
 from fsig_bench.report.html.symbols import sign_of
 from fsig_bench.report.html.tsne import sheet_maker
 from fsig_bench.report.html.unfinished import unfinished_runs
+from fsig_bench.report.inference.units import chance_of
 from fsig_bench.report.rerun import rerun_command
 from fsig_bench.report.thumbnails import thumbnail_places
 
@@ -64,6 +66,8 @@ def jinja_environment(cards: Mapping[str, MetricCard]) -> Environment:
         "protocol_label": protocol_label,
         "method_label": method_label,
         "run_page": run_page,
+        "run_label": run_label,
+        "strip_caption": content.strip_caption,
     }
     return templates
 
@@ -93,6 +97,7 @@ def run_page_values(record: Record, row: Row, found: Json) -> JsonDict:
     return {
         "record": record,
         "row": row,
+        "chance": chance_of(record),
         "embedding": embedding_name(record),
         "command": rerun_command(record),
         "metrics": content.make_metrics(record),
@@ -157,7 +162,7 @@ def write_report(
             }
             page(run_page(record), "run.html", **run_page_values(record, row, found))
         page(row.page, "row.html", **row_page_values(row, cards))
-    groups = group_runs(table, outputs.sheets, cards, outputs.shots_of)
+    groups = group_runs(table, outputs.sheets, outputs.strips, cards, outputs.shots_of)
     page("compare.html", "compare.html", groups=groups)
     page("unfinished.html", "unfinished.html", pending=pending)
     settings = list_settings(records, list(cards))

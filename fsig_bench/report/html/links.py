@@ -1,4 +1,4 @@
-"""Where things lie: a record's page in the report, its folder among the results."""
+"""Where things lie, and what they are called: a record's page in the report, and its labels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import re
 
 from fsig_bench.api.plain import Record
+from fsig_bench.report.inference.units import chance_of
 from fsig_bench.report.records import label_with_start
 
 
@@ -25,6 +26,18 @@ def run_page(record: Record) -> str:
     """The page of a run, below the report's folder."""
     name = slug(f"{record['suite']}-{record['run_id']}")
     return f"runs/{name}.html"
+
+
+def run_label(record: Record) -> str:
+    """A run among those of its method: its seed, then the subset and the draw.
+
+    A draw that equals the seed is not named, and neither is subset 0 where the seed is 0 as well.
+    """
+    subset, seed, draw = chance_of(record)
+    words = [f"seed {seed}"]
+    words += [f"subset {subset}"] if subset or subset != seed else []
+    words += [f"draw {draw}"] if draw != seed else []
+    return ", ".join(words)
 
 
 def method_label(record: Record) -> str:

@@ -24,6 +24,11 @@ from fsig_bench.store.store import Store
 
 MOST_SHOTS = 10  # in a strip
 NO_SAMPLES = "The results folder has no samples of this run."
+NO_PICTURES = "The results folder has no pictures of this run."
+STRIP_ONLY = (
+    "Of this run only a strip of its first samples lies here; its other samples and its pictures "
+    "do not."
+)
 
 
 @dataclass(kw_only=True)
@@ -44,20 +49,25 @@ class Outputs:
         folder = store.run_folder(record)
         pictures, wrong = copy_pictures(list(PICTURES), folder, self.write) if folder else ([], [])
         missing += wrong
-        if not pictures:
-            missing.append("The results folder has no pictures of this run.")
         own = self._samples(record)
+        sheet = strip = None
         if isinstance(own, str):
-            missing.append(own)
-            missing += self._thumbnail(record)
+            strip, unusable = self._thumbnail(record)
+            reasons = [own] if pictures else [NO_PICTURES, own]
+            if strip and not pictures:
+                reasons = [STRIP_ONLY, *([own] if own != NO_SAMPLES else [])]
+            missing += reasons + unusable
         else:
-            self.sheets[record["run_id"]], self.strips[record["run_id"]] = own
-        sheet = None if isinstance(own, str) else own[0]
+            sheet, self.strips[record["run_id"]] = own
+            self.sheets[record["run_id"]] = sheet
+            missing += [] if pictures else [NO_PICTURES]
+        if any(picture.name == "samples" for picture in pictures):
+            strip = None  # the picture shows more of them
         shown = make_plot(folder, record, sheet, self.make) if folder else None
         stage = store.stage_folder(record, "adapt")
         lines = make_curves(read_curve(stage / "curve.jsonl")) if stage else []
-        return {"pictures": pictures, "sheet": sheet, "plot": shown, "curves": lines,
-                "missing": missing}  # fmt: skip
+        return {"pictures": pictures, "sheet": sheet, "strip": strip, "plot": shown,
+                "curves": lines, "missing": missing}  # fmt: skip
 
     def _samples(self, record: Record) -> tuple[Sheet, Sheet] | str:
         """A sheet and a strip of the run's samples, or why there are none."""
@@ -73,16 +83,17 @@ class Outputs:
                 self.known[key] = str(error).replace(f"{self.results}/", "")
         return self.known[key]
 
-    def _thumbnail(self, record: Record) -> list[str]:
-        """Takes the strip beside the record; returns why it cannot be used."""
+    def _thumbnail(self, record: Record) -> tuple[Sheet | None, list[str]]:
+        """Takes the strip beside the record; returns it, and why it cannot be used."""
         path = self.thumbnails.get(record["run_id"])
         if path is None:
-            return []
+            return None, []
         try:
-            self.strips[record["run_id"]] = copy_strip(path, self.write)
+            strip = copy_strip(path, self.write)
         except ValueError as error:
-            return [str(error)]
-        return []
+            return None, [str(error)]
+        self.strips[record["run_id"]] = strip
+        return strip, []
 
     def strip_of(self, record: Record) -> Sheet | None:
         """A run's first samples, once they were collected."""

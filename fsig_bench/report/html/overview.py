@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fsig_bench.api.plain import Json, Record
 from fsig_bench.metrics.cards import MetricCard, key_metrics, metric_names
-from fsig_bench.report.html.links import run_page
-from fsig_bench.report.html.pictures import Sheet
 from fsig_bench.report.html.ranking import RankDiagram, rank_diagram
-from fsig_bench.report.html.rows import Row, setting_id
+from fsig_bench.report.html.rows import Row
 from fsig_bench.report.html.scatter import Scatter, Spot, mean_spots, scatter, spot_of
-from fsig_bench.report.html.symbols import Sign, Symbol, sign_of
+from fsig_bench.report.html.strips import ShotsOf, StripBlock, StripOf, strip_block
+from fsig_bench.report.html.symbols import Sign, Symbol
 from fsig_bench.report.variants import main_variant
 
 ALL = "all"  # the place that stands for the mean over targets
 DIVERSITY = "intra_lpips"  # has a figure in any case: every paper prints it
-
-
-@dataclass(frozen=True, kw_only=True)
-class StripRow:
-    """Eight samples of one method."""
-
-    label: str
-    sign: Sign
-    control: bool
-    strip: Sheet | None
-    href: str
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StripBlock:
-    """One target: its shots, and samples of each method on them."""
-
-    target: str
-    shots: Sheet | str  # why there are none, where it is a text
-    rows: tuple[StripRow, ...]
-    lacking: tuple[str, ...]  # methods without a picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +38,6 @@ class View:
     strips: tuple[StripBlock, ...]
     has_strips: bool
     numbers: tuple[tuple[str, ...], ...]  # a heading line, then a line for each method
-
-
-StripOf = Callable[[Record], Sheet | None]
-ShotsOf = Callable[[Record], "Sheet | str"]
 
 
 def make_view(
@@ -140,34 +113,6 @@ def view_signs(views: Sequence[View]) -> Iterator[Sign]:
         yield from (row.sign for block in view.strips for row in block.rows)
 
 
-def beside(
-    record: Record, rows: Sequence[Row], strip_of: StripOf, shots_of: ShotsOf
-) -> StripBlock | None:
-    """A run's samples, then those of the other methods on the same shots; None without any.
-
-    Of each method the run with the same seed is taken, or else its first one on these shots.
-    """
-    place = record["dataset"], record["subset"]
-    lines: list[StripRow] = []
-    for row in rows:
-        alike = [r for r in row.records if (r["dataset"], r["subset"]) == place]
-        if not alike or setting_id(record) != row.setting:
-            continue
-        own = [r for r in alike if r["run_id"] == record["run_id"]]
-        same = [r for r in alike if r["seed"] == record["seed"]]
-        line = strip_row(row.method, row.kind, (own or same or alike)[0], strip_of)
-        lines = [line, *lines] if own else [*lines, line]
-    shown = tuple(line for line in lines if line.strip)
-    if not shown:
-        return None
-    return StripBlock(
-        target=record["dataset"],
-        shots=shots_of(record),
-        rows=shown,
-        lacking=tuple(line.label for line in lines if not line.strip),
-    )
-
-
 def make_place(
     place: str,
     where: str,
@@ -198,32 +143,6 @@ def make_place(
     ]
     title = "the mean over targets" if place == ALL else place
     return Place(name=place, title=title, figures=tuple(f for f in found if f))
-
-
-def strip_block(
-    target: str, rows: Sequence[Row], strip_of: StripOf, shots_of: ShotsOf
-) -> StripBlock:
-    """The strips of one target."""
-    own = [row for row in rows if row.dataset == target]
-    lines = [strip_row(row.method, row.kind, row.records[0], strip_of) for row in own]
-    return StripBlock(
-        target=target,
-        shots=shots_of(own[0].records[0]),
-        rows=tuple(line for line in lines if line.strip),
-        lacking=tuple(line.label for line in lines if not line.strip),
-    )
-
-
-def strip_row(label: str, kind: str, record: Record, strip_of: StripOf) -> StripRow:
-    """The first samples of one run."""
-    return StripRow(
-        label=label,
-        sign=sign_of(record),
-        control=kind == "control",
-        strip=strip_of(record),
-        href=run_page(record),
-        title=f"seed {record['seed']}",
-    )
 
 
 def numbers_of(diagrams: Sequence[RankDiagram]) -> list[tuple[str, ...]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fsig_bench.api.plain import JsonDict, Record
+from fsig_bench.api.plain import JsonDict
 from fsig_bench.metrics.cards import MetricCard
 from fsig_bench.report.html.axes import Axis
-from fsig_bench.report.html.links import run_page
-from fsig_bench.report.html.rows import Row, own_subset
+from fsig_bench.report.html.links import run_label, run_page
+from fsig_bench.report.html.rows import Row
 
 MOST_COLUMNS = 4  # runs that have a column each
 LEFT, RIGHT = 6.0, 214.0  # SVG units of a line's ends
@@ -54,11 +54,6 @@ def spread_of(row: Row, metric: str, card: MetricCard) -> Spread | None:
             for r, v in found
         ),
     )
-
-
-def run_label(record: Record) -> str:
-    """A run among those of its row."""
-    return f"seed {record['seed']}{own_subset(record)}"
 
 
 def row_page_values(row: Row, cards: Mapping[str, MetricCard]) -> JsonDict:

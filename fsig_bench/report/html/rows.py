@@ -8,11 +8,17 @@ from dataclasses import dataclass, replace
 
 from fsig_bench.api.plain import JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_names
-from fsig_bench.report.html.links import method_label, protocol_label, run_page, short_digest
+from fsig_bench.report.html.links import (
+    method_label,
+    protocol_label,
+    run_label,
+    run_page,
+    short_digest,
+)
 from fsig_bench.report.html.marks import Mark, Marks, marks_of
 from fsig_bench.report.inference.ranks import rank_line
 from fsig_bench.report.inference.sentences import spread_of_records
-from fsig_bench.report.inference.units import Units, mean_by_chance, units_of
+from fsig_bench.report.inference.units import Units, chance_of, mean_by_chance, units_of
 from fsig_bench.report.records import KINDS, comparable_setting
 from fsig_bench.report.variants import group_by_settings, main_variant, protocol_differences
 
@@ -62,17 +68,20 @@ class Row:
     def runs(self) -> str:
         """How many runs there are, and on how many levels of what."""
         if len(self.records) == 1:
-            record = self.records[0]
-            return f"1 (seed {record['seed']}{own_subset(record)})"
-        seeds, shots = (len({r[key] for r in self.records}) for key in ("seed", "subset"))
+            return f"1 ({run_label(self.records[0])})"
+        chances = [chance_of(record) for record in self.records]
+        shots, seeds, draws = (len(set(levels)) for levels in zip(*chances, strict=True))
         words = [f"{seeds} seeds"] if seeds > 1 else []
         words += [f"{shots} sets of shots"] if shots > 1 else []
+        if draws > 1 and any(chance.draw != chance.seed for chance in chances):
+            words.append(f"{draws} draws")
         return f"{len(self.records)} ({', '.join(words) or 'one seed'})"
 
 
-def own_subset(record: Record) -> str:
-    """The shots of a run, where they are not the canonical ones."""
-    return f", shots {record['subset']}" if record["subset"] else ""
+def run_order(record: Record) -> tuple[int | str, ...]:
+    """Runs of a row by seed, subset and draw."""
+    chance = chance_of(record)
+    return chance.seed, chance.subset, chance.draw, record["run_id"]
 
 
 def setting_id(record: Record) -> str:
@@ -112,7 +121,7 @@ def make_rows(records: Sequence[Record], cards: Mapping[str, MetricCard]) -> lis
     out = []
     for key, group in groups.items():
         for differs, own in group_by_settings(group):
-            ordered = sorted(own, key=lambda r: (r["seed"], r["subset"], r["run_id"]))
+            ordered = sorted(own, key=run_order)
             first = ordered[0]
             label = method_label(first) + (f" [{differs}]" if differs else "")
             row_id = short_digest(repr((*key, differs)))

@@ -9,6 +9,7 @@ from fsig_bench.api.plain import Json, JsonDict, Record
 from fsig_bench.metrics.cards import MetricCard, metric_card, metric_cards
 
 IN_COLUMNS = ("value", "extractor", "n_real", "n_fake", "error", "reason", "protocol_hash")
+COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight")
 STAGES = (("adapt", "adapting"), ("sample", "sampling"), ("score", "scoring"))
 
 
@@ -35,6 +36,15 @@ class Metric:
     reason: str
     details: tuple[tuple[str, str], ...]
     series: tuple[Series, ...]
+
+
+def strip_caption(count: int, num_images: int) -> str:
+    """What a strip of a run's first samples shows, and what is not there."""
+    number = COUNTS[count] if count < len(COUNTS) else f"{count:,}"
+    if count >= num_images:
+        return f"The run's samples, {number} in all, in index order."
+    first = "first sample" if count == 1 else f"first {number} samples"
+    return f"The run's {first}, in index order; the other samples are not stored here."
 
 
 def format_value(value: object) -> str:
