@@ -8,7 +8,7 @@ from helpers import ROOT
 from report_records import record
 from scipy.stats import kendalltau
 
-from fsig_bench.report.findings import agreement, text_agreement
+from fsig_bench.report.findings import agreement, text_agreement, text_parts
 from fsig_bench.report.findings import grid as grids
 from fsig_bench.report.findings.kendall import PERMUTATIONS, permutations
 from fsig_bench.report.findings.kendall import agreement as agreement_of
@@ -153,3 +153,48 @@ def test_the_grid_has_the_methods_that_have_everything():
     assert {("intra_lpips", grids.AS_PRINTED), ("intra_lpips", grids.TO_REAL)} <= readings
     with pytest.raises(ValueError, match="methods have all metrics"):
         grids.grid_of([r for r in records if r["method"] in ("crdi", "copy")])
+
+
+def parted(method, target, domain, *factors, kind="method"):
+    parts = dict(zip(("baby", "smile"), factors, strict=True)) | {"domain": domain}
+    value = {"value": domain + 0.25 * factors[0], "by_part": parts}
+    return record(method, target, kind=kind, metrics={"factor_distance": value, "fd": value})
+
+
+PARTED = [
+    *(parted("copy", t, 0.0, 0.5, 0.5, kind="control") for t in ("babies", "cats")),
+    *(parted("source", t, 25.0, 30.0, 10.0, kind="control") for t in ("babies", "cats")),
+    *(parted("real", t, 0.0, 0.0, 0.0, kind="control") for t in ("babies", "cats")),
+    *(parted("ada", t, 1.0, 4.0, 6.0) for t in ("babies", "cats")),
+    *(parted("cdc", t, 2.0, 3.0, 4.0) for t in ("babies", "cats")),
+    *(parted("ewc", t, 3.0, 2.0, 3.0) for t in ("babies", "cats")),
+]
+
+
+def test_the_parts_of_the_factor_distance_by_hand():
+    grid = grids.grid_of(PARTED)
+    text = "\n".join(text_parts.section(grid))
+    assert "| ada | 1.00 | 10.00 | 2.00 |" in text and "| real | 0.00 | 0.00 | 0.00 |" in text
+    # Values 2, 2.75 and 3.5 rise as the domain's parts do, and the factors' sums 10, 7, 5 fall.
+    assert "a tau of 1.00 with its domain part and of -1.00 with the factors' parts" in text
+    assert "come from `baby` and `smile` on babies; `baby` and `smile` on cats." in text
+    assert "is 1.00 for `copy` and 5.00 to 10.00 for the methods" in text
+    assert "Repeating the 10 shots costs this distance only little" in text
+    # Nothing of the kind is said where copies cost much, or where records lack the parts.
+    dear = [
+        parted(r["method"], r["dataset"], 9.0, 9.0, 9.0, kind="control")
+        if r["method"] == "copy"
+        else r
+        for r in PARTED
+    ]
+    assert "copies" not in "\n".join(text_parts.section(grids.grid_of(dear)))
+    bare = [r | {"metrics": {"fd": r["metrics"]["fd"]}} for r in PARTED]
+    assert text_parts.section(grids.grid_of(bare)) == []
+
+
+def test_the_factors_alone_are_a_truth_of_their_own():
+    found = analysed(grids.grid_of(PARTED))
+    taus = {(x.reading.heading, x.truth): x.found.mean for x in found.methods.lines}
+    assert taus["factor distance", "factors alone"] == -1.0
+    assert taus["Frechet distance", "factor distance"] == 1.0
+    assert list(agreement.truths_of(found.methods.grid)) == ["factor distance", "factors alone"]

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsig_bench.report.findings.grid import Grid, Reading, without_controls
+from fsig_bench.report.findings.grid import ALONE, Grid, Reading, without_controls
 from fsig_bench.report.findings.kendall import Agreement, agreements_with, permutations
+from fsig_bench.report.findings.parts import DISTANCE
 from fsig_bench.report.inference.intervals import RISK, holm
 
 # What is known of drawn images -> the metrics that state it, the first that the records hold.
 TRUTHS: Mapping[str, tuple[Reading, ...]] = {
-    "factor distance": (Reading(metric="factor_distance"),),
+    "factor distance": (Reading(metric=DISTANCE),),
+    "factors alone": (Reading(metric=DISTANCE, how=ALONE),),
     "factor coverage": (Reading(metric="factor_coverage"),),
     "leaving the source": (Reading(metric="source_leakage"),),
     "fidelity": (Reading(metric="rendering_residual"), Reading(metric="rendered_precision")),

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card, metric_names
+from fsig_bench.report.findings.parts import DISTANCE, by_run
 from fsig_bench.report.inference.scores import REAL, Runs, scores_of
 from fsig_bench.report.inference.units import units_of
 from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.variants import main_variant
 
 Means = Mapping[tuple[str, str], float]  # (method, target) -> larger is better
+ALONE = "factors alone"  # of the factor distance: the sum of its parts without the domain's
 AS_PRINTED, TO_REAL = "as papers read it", "distance to real images"
 FEWEST = 4  # methods of a grid
 
@@ -74,6 +76,9 @@ def readings(records: Sequence[Record]) -> dict[Reading, Means]:
             found[Reading(metric=name, how=how)] = means(scores.values, sign)
         if two_ways:
             found[Reading(metric=name, how=TO_REAL)] = means(scores.compared, -1.0)
+        if name == DISTANCE:
+            parts = by_run(records, lambda parts: parts.factors)
+            found[Reading(metric=name, how=ALONE)] = means(parts, -1.0)
     return {reading: own for reading, own in found.items() if own}
 
 

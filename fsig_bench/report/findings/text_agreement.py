@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+from fsig_bench.report.findings import text_parts
 from fsig_bench.report.findings.agreement import TRUTHS, Analysis, Family, Line, truths_of
-from fsig_bench.report.findings.grid import Grid, Reading
+from fsig_bench.report.findings.grid import ALONE, Grid, Reading
 from fsig_bench.report.findings.kendall import EXACT, PERMUTATIONS
+from fsig_bench.report.findings.parts import DISTANCE
 from fsig_bench.report.findings.words import listed_or, one_in
 from fsig_bench.report.inference.intervals import RISK
 from fsig_bench.report.inference.sentences import listed
@@ -39,6 +41,7 @@ def section(analysis: Analysis, figure: str) -> list[str]:
         f"{'The figure has the controls among the methods. ' * bool(grid.controls)}"
         "Filled marks hold after the correction; bars reach from the least target to the greatest.",
         *claims(analysis),
+        *text_parts.section(grid),
     ]
 
 
@@ -133,13 +136,15 @@ def _orders(methods: int) -> str:
 
 def _stated_by(reading: Reading) -> str:
     text = {
-        "source_leakage": "the share of samples that are not read as the source",
-        "factor_coverage": "the overlap of the factors' histograms with the target's",
-        "factor_distance": "the energy distance between the factors' laws, the smaller the better",
-        "rendering_residual": "the rendering residual, the smaller the better",
-        "rendered_precision": "the share of samples that the renderer could have drawn",
+        ("source_leakage", ""): "the share of samples that are not read as the source",
+        ("factor_coverage", ""): "the overlap of the factors' histograms with the target's",
+        (DISTANCE, ""): "the energy distance between the laws of the domain and all factors, the "
+        "smaller the better",
+        (DISTANCE, ALONE): "the sum of the same distance over single factors, without the domain",
+        ("rendering_residual", ""): "the rendering residual, the smaller the better",
+        ("rendered_precision", ""): "the share of samples that the renderer could have drawn",
     }
-    return text[reading.metric]
+    return text[reading.metric, reading.how]
 
 
 def _by_truth(family: Family, alone: Family | None) -> str:
