@@ -1,6 +1,7 @@
 """Metrics beside what is known of the images: the statistics by hand, and what is said of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -198,3 +199,18 @@ def test_the_factors_alone_are_a_truth_of_their_own():
     assert taus["factor distance", "factors alone"] == -1.0
     assert taus["Frechet distance", "factor distance"] == 1.0
     assert list(agreement.truths_of(found.methods.grid)) == ["factor distance", "factors alone"]
+
+
+def test_the_page_says_that_one_network_measures_metrics_and_truths():
+    def by(**extractors):
+        metrics = {m: {"value": 1.0, "extractor": e} for m, e in extractors.items()}
+        grid = made_grid("abcd")
+        records = tuple(r | {"metrics": metrics} for r in grid.records)
+        text = text_agreement.section(analysed(replace(grid, records=records)), "a.svg")
+        return next(part for part in text if "same network" in part)
+
+    assert "enters both sides and can raise tau" in by(fd="reader", spectrum="pixels")
+    assert by(fd="reader", spectrum="pixels").endswith(
+        "Only spectrum, dB is measured without it, on pixels."
+    )
+    assert by(fd="reader").endswith("No metric is measured without it, on pixels.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fsig_bench.metrics.cards import metric_card, metric_names
 from fsig_bench.report.findings import text_parts
 from fsig_bench.report.findings.agreement import TRUTHS, Analysis, Family, Line, truths_of
 from fsig_bench.report.findings.grid import ALONE, Grid, Reading
@@ -34,6 +35,7 @@ def section(analysis: Analysis, figure: str) -> list[str]:
     return [
         "## Do metrics agree with what is known?",
         intro,
+        _reader_paragraph(grid),
         "A p-value counts orders of the methods, the same on every target: the methods are the "
         "same on all of them, so targets that agree are no evidence on other methods.",
         *table(analysis),
@@ -60,6 +62,26 @@ def _grid_sentence(analysis: Analysis) -> str:
         f"{text} Their {count} committed runs hold {subsets} set{'s' * (subsets > 1)} of shots, "
         "and each of them has a mean for each metric and target."
     )
+
+
+def _reader_paragraph(grid: Grid) -> str:
+    """That metrics and truths are measured by one network, and which metrics are not."""
+    names = [metric_card(m).heading for m in metric_names(grid.records) if on_pixels(grid, m)]
+    which = "No metric is"
+    if names:
+        which = f"Only {listed(names)} {'are' if len(names) > 1 else 'is'}"
+    return (
+        "Metrics and truths are measured by the same network: the factor reader is the extractor "
+        "of the features, the network of perceptual distances and the reader of the factors. What "
+        "it gets wrong on generated images enters both sides and can raise tau, so a high tau may "
+        f"come from an error that both share. {which} measured without it, on pixels."
+    )
+
+
+def on_pixels(grid: Grid, metric: str) -> bool:
+    """Whether no run of the grid needed a network for a metric."""
+    found = {r["metrics"][metric].get("extractor") for r in grid.records if metric in r["metrics"]}
+    return found == {"pixels"}
 
 
 def _have(names: frozenset[str]) -> str:
