@@ -1,5 +1,6 @@
 """Metrics beside what is known of the images: the statistics by hand, and what is said of them."""
 
+import csv
 import math
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from scipy.stats import kendalltau
 
 from fsig_bench.report.findings import agreement, text_agreement, text_parts
 from fsig_bench.report.findings import grid as grids
+from fsig_bench.report.findings.agreement_csv import COLUMNS, to_csv
 from fsig_bench.report.findings.kendall import PERMUTATIONS, permutations
 from fsig_bench.report.findings.kendall import agreement as agreement_of
 from fsig_bench.report.records import load
@@ -101,7 +103,7 @@ def test_without_controls_only_the_methods_are_ordered():
     }
     # With x and y below, 9 of 15 pairs are turned round.
     assert taus["fd", "factor distance"] == pytest.approx((1.0, -3 / 15))
-    assert "1.00 / -0.20 |" in text_agreement.table(found)[-1]
+    assert "1.00 / -0.20 |" in text_agreement.tau_table(found)[-1]
 
 
 def test_a_family_that_cannot_succeed_says_so():
@@ -206,7 +208,9 @@ def test_the_page_says_that_one_network_measures_metrics_and_truths():
         metrics = {m: {"value": 1.0, "extractor": e} for m, e in extractors.items()}
         grid = made_grid("abcd")
         records = tuple(r | {"metrics": metrics} for r in grid.records)
-        text = text_agreement.section(analysed(replace(grid, records=records)), "a.svg")
+        text = text_agreement.section(
+            analysed(replace(grid, records=records)), figure="a.svg", table="a.csv"
+        )
         return next(part for part in text if "same network" in part)
 
     assert "enters both sides and can raise tau" in by(fd="reader", spectrum="pixels")
@@ -214,3 +218,18 @@ def test_the_page_says_that_one_network_measures_metrics_and_truths():
         "Only spectrum, dB is measured without it, on pixels."
     )
     assert by(fd="reader").endswith("No metric is measured without it, on pixels.")
+
+
+def test_the_table_of_taus_by_target():
+    fd = grids.Reading(metric="fd")
+    grid = made_grid("abcd", "x", targets=("cats", "babies", "obama"))
+    grid.scores[fd][:] = [[1.0, 2.0, 3.0, 4.0, 0.0], [4.0, 3.0, 2.0, 1.0, 5.0], [7.0] * 5]
+    rows = list(csv.DictReader(to_csv([analysed(grid)]).splitlines()))
+    own = [r for r in rows if (r["metric"], r["truth"]) == ("fd", "factor distance")]
+    alone, both = own
+    assert (alone["methods"], alone["controls"], both["controls"]) == ("4", "0", "1")
+    # In the order of their names; on obama fd tells no methods apart.
+    assert [alone[f"tau {t}"] for t in ("babies", "cats", "obama")] == ["-1", "1", ""]
+    assert [both[f"tau {t}"] for t in ("babies", "cats", "obama")] == ["-0.2", "0.2", ""]
+    assert float(alone["mean"]) == 0 and float(alone["p"]) == 1.0
+    assert len(rows) == 2 * 5 and list(rows[0])[:6] == list(COLUMNS)

@@ -113,8 +113,10 @@ def test_rankings_of_papers_that_no_test_can_tell_from_chance_say_so():
 
 def test_the_committed_page_is_made_again_byte_for_byte(tmp_path):
     sources = page.read_sources(COMMITTED, ROOT / "docs" / "audit")
-    made, figure = page.write_page(sources, tmp_path / "findings.md")
-    assert made.read_bytes() == (ROOT / "docs" / "findings.md").read_bytes()
+    made, figure, taus = page.write_page(sources, tmp_path / "findings.md")
+    for path in (made, taus):
+        assert path.read_bytes() == (ROOT / "docs" / path.name).read_bytes()
+    assert f"({taus.name})" in made.read_text() and f"({figure.name})" in made.read_text()
     assert figure.stat().st_size > 1000
     # What is absent is said, and other numbers make another page.
     other = replace(sources.audits[0], verdict="rewarded")

@@ -20,6 +20,7 @@ from fsig_bench.report.findings import (
     text_agreement,
     text_planted,
 )
+from fsig_bench.report.findings.agreement_csv import to_csv
 from fsig_bench.report.findings.figure import draw_agreement
 from fsig_bench.report.findings.planted import read_audits
 from fsig_bench.report.findings.words import between, p_text
@@ -29,6 +30,7 @@ from fsig_bench.report.records import load
 from fsig_bench.report.tables.markdown import grid_markdown
 
 FIGURE = "findings_agreement.svg"
+TABLE = "findings_agreement.csv"
 SEED = 0  # of random orders, where methods are too many for all of them
 HEAD = f"""# Findings: which metrics to believe
 
@@ -69,7 +71,7 @@ def read_sources(records: Path, audits: Path) -> Sources:
 
 
 def write_page(sources: Sources, out: Path) -> list[Path]:
-    """Writes the page, and its figure beside it."""
+    """Writes the page, and its figure and its table of taus beside it."""
     whole = grid.grid_of(sources.records)
     analysis = agreement.analyse(whole, np.random.default_rng(SEED))
     rankings, printed = papers.rankings(whole.records, load_published(), load_names())
@@ -77,13 +79,15 @@ def write_page(sources: Sources, out: Path) -> list[Path]:
     parts = [
         HEAD,
         *text_planted.sections(sources.audits),
-        *text_agreement.section(analysis, FIGURE),
+        *text_agreement.section(analysis, figure=FIGURE, table=TABLE),
         *papers_section(rankings, printed, [adjusted[n] for n in range(len(rankings))]),
         *flips_section(sources.flips),
         *selection.section(sources.units),
     ]
     write_bytes(out, ("\n\n".join(parts) + "\n").encode())
-    return [out, draw_agreement(out.with_name(FIGURE), analysis.with_controls.lines)]
+    write_bytes(out.with_name(TABLE), to_csv([analysis]).encode())
+    figure = draw_agreement(out.with_name(FIGURE), analysis.with_controls.lines)
+    return [out, figure, out.with_name(TABLE)]
 
 
 def papers_section(

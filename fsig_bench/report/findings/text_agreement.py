@@ -16,8 +16,14 @@ from fsig_bench.report.inference.sentences import listed
 from fsig_bench.report.tables.markdown import grid_markdown
 
 
-def section(analysis: Analysis, figure: str) -> list[str]:
-    """Kendall's tau of each metric with each truth, on all targets."""
+def section(analysis: Analysis, *, figure: str, table: str) -> list[str]:
+    """Kendall's tau of each metric with each truth, on all targets.
+
+    Args:
+        analysis: of all targets.
+        figure: the name of the figure beside the page.
+        table: the name of the CSV beside the page.
+    """
     grid = analysis.with_controls.grid
     first = grid.records[0]
     truths = truths_of(grid)
@@ -38,10 +44,11 @@ def section(analysis: Analysis, figure: str) -> list[str]:
         _reader_paragraph(grid),
         "A p-value counts orders of the methods, the same on every target: the methods are the "
         "same on all of them, so targets that agree are no evidence on other methods.",
-        *table(analysis),
+        *tau_table(analysis),
         f"![tau of each metric with each truth]({figure})",
         f"{'The figure has the controls among the methods. ' * bool(grid.controls)}"
-        "Filled marks hold after the correction; bars reach from the least target to the greatest.",
+        "Filled marks hold after the correction; bars reach from the least target to the greatest. "
+        f"[{table}]({table}) holds the tau of each target and all p-values.",
         *claims(analysis),
         *text_parts.section(grid),
     ]
@@ -94,7 +101,7 @@ def _controls(grid: Grid) -> str:
     return f"control{'s' * (len(names) > 1)} {listed(names)}"
 
 
-def table(analysis: Analysis) -> list[str]:
+def tau_table(analysis: Analysis) -> list[str]:
     """Metric by truth: the tau of the methods alone, and that with the controls."""
     cells: dict[tuple[Reading, str], list[str]] = {}
     for family in analysis.families:
