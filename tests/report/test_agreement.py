@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from findings_helpers import PARTED, analysed, made_grid, parted
 from helpers import ROOT
-from report_records import record
 from scipy.stats import kendalltau
 
 from fsig_bench.report.findings import agreement, text_agreement, text_parts
@@ -67,29 +67,6 @@ def test_the_smallest_p_is_that_of_the_most_extreme_order():
     assert agree([[0.0, 1.0, 1.0]], [[0.0, 1.0, 2.0]]).least_p == pytest.approx(4 / 6)
     many = [float(n) for n in range(9)]
     assert agree([many], [many]).least_p == 1 / (PERMUTATIONS + 1)
-
-
-READINGS = ("fd", "kid", "factor_distance", "factor_coverage")
-
-
-def made_grid(methods, controls=(), targets=("babies", "cats"), **scores):
-    """A grid whose metrics order the methods as named: by `scores`, else as they are listed."""
-    names = (*methods, *controls)
-    as_listed = [float(n) for n in range(len(names))]
-    return grids.Grid(
-        records=tuple(record(m, t) for m in names for t in targets),
-        methods=names,
-        controls=frozenset(controls),
-        targets=tuple(targets),
-        scores={
-            grids.Reading(metric=m): [list(scores.get(m, as_listed)) for _ in targets]
-            for m in READINGS
-        },
-    )
-
-
-def analysed(grid):
-    return agreement.analyse(grid, np.random.default_rng(0))
 
 
 def test_without_controls_only_the_methods_are_ordered():
@@ -156,22 +133,6 @@ def test_the_grid_has_the_methods_that_have_everything():
     assert {("intra_lpips", grids.AS_PRINTED), ("intra_lpips", grids.TO_REAL)} <= readings
     with pytest.raises(ValueError, match="methods have all metrics"):
         grids.grid_of([r for r in records if r["method"] in ("crdi", "copy")])
-
-
-def parted(method, target, domain, *factors, kind="method"):
-    parts = dict(zip(("baby", "smile"), factors, strict=True)) | {"domain": domain}
-    value = {"value": domain + 0.25 * factors[0], "by_part": parts}
-    return record(method, target, kind=kind, metrics={"factor_distance": value, "fd": value})
-
-
-PARTED = [
-    *(parted("copy", t, 0.0, 0.5, 0.5, kind="control") for t in ("babies", "cats")),
-    *(parted("source", t, 25.0, 30.0, 10.0, kind="control") for t in ("babies", "cats")),
-    *(parted("real", t, 0.0, 0.0, 0.0, kind="control") for t in ("babies", "cats")),
-    *(parted("ada", t, 1.0, 4.0, 6.0) for t in ("babies", "cats")),
-    *(parted("cdc", t, 2.0, 3.0, 4.0) for t in ("babies", "cats")),
-    *(parted("ewc", t, 3.0, 2.0, 3.0) for t in ("babies", "cats")),
-]
 
 
 def test_the_parts_of_the_factor_distance_by_hand():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_card, metric_names
 from fsig_bench.report.findings.parts import DISTANCE, by_run
 from fsig_bench.report.inference.scores import REAL, Runs, scores_of
-from fsig_bench.report.inference.units import units_of
+from fsig_bench.report.inference.units import chance_of, units_of
 from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.variants import main_variant
 
@@ -18,6 +19,7 @@ Means = Mapping[tuple[str, str], float]  # (method, target) -> larger is better
 ALONE = "factors alone"  # of the factor distance: the sum of its parts without the domain's
 AS_PRINTED, TO_REAL = "as papers read it", "distance to real images"
 FEWEST = 4  # methods of a grid
+SETS = 2  # of shots that a method of a grid of fewer targets has on each of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +93,83 @@ def grid_of(records: Sequence[Record]) -> Grid:
     group = main_group(records)
     by_reading = readings(group)
     targets = sorted({r["dataset"] for r in group})
-    names = sorted({r["method"] for r in group if r["method"] != REAL})
-    methods = [
-        m for m in names if all((m, t) in own for own in by_reading.values() for t in targets)
-    ]
+    held = held_targets(group, by_reading)
+    methods = [method for method, there in held.items() if there.issuperset(targets)]
     if len(methods) < FEWEST:
         raise ValueError(
             f"{len(methods)} methods have all metrics on {', '.join(targets)}; {FEWEST} are few"
         )
     return _grid(group, by_reading, methods, targets)
+
+
+def held_targets(
+    group: Sequence[Record], by_reading: Mapping[Reading, Means], sets: int = 1
+) -> dict[str, frozenset[str]]:
+    """Each method but `real` -> the targets on which it has every metric.
+
+    Args:
+        group: records of one setting.
+        by_reading: their `readings`.
+        sets: how many sets of shots it has there at least.
+    """
+    subsets: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for r in group:
+        subsets[r["method"], r["dataset"]].add(chance_of(r).subset)
+    whole = {
+        place
+        for place, own in subsets.items()
+        if len(own) >= sets and all(place in values for values in by_reading.values())
+    }
+    names = sorted({method for method, _ in subsets if method != REAL})
+    return {m: frozenset(target for method, target in whole if method == m) for m in names}
+
+
+def wider_grid(records: Sequence[Record], whole: Grid) -> Grid | None:
+    """The grid of fewer targets that holds the most methods; see `wider_targets`.
+
+    Args:
+        records: those that `whole` was made from.
+        whole: the grid of all targets.
+
+    Returns:
+        Methods with all metrics and several sets of shots on each of the targets; None where no
+        set of targets holds more methods than all targets do.
+    """
+    group = main_group(records)
+    by_reading = readings(group)
+    held = held_targets(group, by_reading, SETS)
+    controls = {r["method"] for r in group if is_control(r)}
+    targets = wider_targets(
+        [there for method, there in held.items() if method not in controls],
+        whole.targets,
+        more_than=len(without_controls(whole).methods),
+    )
+    if targets is None:
+        return None
+    methods = [method for method, there in held.items() if there.issuperset(targets)]
+    return _grid(group, by_reading, methods, targets)
+
+
+def wider_targets(
+    held: Sequence[frozenset[str]], targets: Sequence[str], *, more_than: int
+) -> tuple[str, ...] | None:
+    """The set of at least two targets, but not all, that holds the most methods.
+
+    Args:
+        held: the targets of each method.
+        targets: all of them.
+        more_than: how many methods are not enough.
+
+    Returns:
+        Of sets with equally many methods the largest, and of these the first by name; None where
+        all hold too few.
+    """
+    sizes = range(len(targets) - 1, 1, -1)
+    sets = [some for size in sizes for some in combinations(sorted(targets), size)]
+    best = max(sets, key=lambda some: sum(map(set(some).issubset, held)), default=None)
+    if best is None or sum(map(set(best).issubset, held)) <= more_than:
+        return None
+    return best
 
 
 def _grid(

@@ -26,7 +26,7 @@ Scores: TypeAlias = Sequence[Sequence[float]]  # [t][n]
 Moves: TypeAlias = NDArray[np.intp]  # [m, n]
 EXACT = 8  # methods whose orders can all be tried: 40,320
 PERMUTATIONS = 100_000  # of more methods
-CHUNK = 4096  # orders that are held in memory at once
+CHUNK = 512  # orders that are held in memory at once
 SLACK = 1e-4  # between sums that are equal but for rounding
 
 
@@ -114,14 +114,16 @@ def _weights(a: Array, b: Array, there: NDArray[np.bool_]) -> NDArray[np.float32
 
 def _sums(b: Array, weights: NDArray[np.float32], moves: Moves) -> NDArray[np.float32]:
     """The sum of taus over targets of each score with each permuted order, [m, scores]."""
-    first, second = np.triu_indices(b.shape[-1], 1)
-    own, flat = b.astype(np.float32), weights.reshape(len(weights), -1).T
-    parts = []
+    n = b.shape[-1]
+    first, second = np.triu_indices(n, 1)
+    own = b.reshape(len(b), -1).astype(np.float32)
+    found = np.zeros((len(moves), len(weights)), dtype=np.float32)
     for start in range(0, len(moves), CHUNK):
         some = moves[start : start + CHUNK]
-        moved = own[:, some[:, first], some[:, second]].swapaxes(0, 1)
-        parts.append(moved.reshape(len(some), -1) @ flat)
-    return np.concatenate(parts)
+        places = some[:, first] * n + some[:, second]
+        for target, flat in enumerate(own):
+            found[start : start + CHUNK] += flat.take(places) @ weights[:, target].T
+    return found
 
 
 def _judged(taus: Array, null: NDArray[np.float32], *, whole: bool) -> Agreement | None:

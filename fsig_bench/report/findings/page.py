@@ -19,6 +19,7 @@ from fsig_bench.report.findings import (
     selection,
     text_agreement,
     text_planted,
+    text_wider,
 )
 from fsig_bench.report.findings.agreement_csv import to_csv
 from fsig_bench.report.findings.figure import draw_agreement
@@ -73,20 +74,23 @@ def read_sources(records: Path, audits: Path) -> Sources:
 def write_page(sources: Sources, out: Path) -> list[Path]:
     """Writes the page, and its figure and its table of taus beside it."""
     whole = grid.grid_of(sources.records)
-    analysis = agreement.analyse(whole, np.random.default_rng(SEED))
+    wider = grid.wider_grid(sources.records, whole)
+    rng = np.random.default_rng(SEED)
+    analyses = [agreement.analyse(own, rng) for own in (whole, wider) if own is not None]
     rankings, printed = papers.rankings(whole.records, load_published(), load_names())
     adjusted = holm({n: ranking.p for n, ranking in enumerate(rankings)})
     parts = [
         HEAD,
         *text_planted.sections(sources.audits),
-        *text_agreement.section(analysis, figure=FIGURE, table=TABLE),
+        *text_agreement.section(analyses[0], figure=FIGURE, table=TABLE),
+        *text_wider.section(analyses[1] if wider else None),
         *papers_section(rankings, printed, [adjusted[n] for n in range(len(rankings))]),
         *flips_section(sources.flips),
         *selection.section(sources.units),
     ]
     write_bytes(out, ("\n\n".join(parts) + "\n").encode())
-    write_bytes(out.with_name(TABLE), to_csv([analysis]).encode())
-    figure = draw_agreement(out.with_name(FIGURE), analysis.with_controls.lines)
+    write_bytes(out.with_name(TABLE), to_csv(analyses).encode())
+    figure = draw_agreement(out.with_name(FIGURE), analyses[0].with_controls.lines)
     return [out, figure, out.with_name(TABLE)]
 
 

@@ -15,6 +15,8 @@ from fsig_bench.report.inference.intervals import RISK
 from fsig_bench.report.inference.sentences import listed
 from fsig_bench.report.tables.markdown import grid_markdown
 
+CLAIMS = "What holds after the correction; the family of the methods alone is the primary one:"
+
 
 def section(analysis: Analysis, *, figure: str, table: str) -> list[str]:
     """Kendall's tau of each metric with each truth, on all targets.
@@ -123,7 +125,7 @@ def tau_table(analysis: Analysis) -> list[str]:
 def claims(analysis: Analysis) -> list[str]:
     """What survives the correction, in each family."""
     alone, both = analysis.methods, analysis.with_controls
-    found = ["What holds after the correction, family by family:", _family_sentence(alone, "")]
+    found = [CLAIMS, _family_sentence(alone, "")]
     if alone.can_succeed():
         found.append(_by_truth(alone, None))
     if len(analysis.families) == 1:
