@@ -8,7 +8,7 @@ from helpers import ROOT
 
 from fsig_bench.__main__ import main
 from fsig_bench.report.audit import table
-from fsig_bench.report.findings import page, papers, planted
+from fsig_bench.report.findings import page, papers, planted, text_planted
 from fsig_bench.report.published import load_names
 from fsig_bench.report.records import load
 
@@ -53,6 +53,19 @@ def test_the_smallest_sets_by_hand():
     assert planted.smallest_sets(seen, ["fd"]) == []
     assert planted.unseen_early(seen, ["fd"]) == ["mode", "copies"]
     assert seen.rewarded == {("vendi", "mode")} and seen.early_strengths["blur"] == 0.2
+
+
+def test_a_metric_that_was_not_tried_for_every_fault_is_left_out_and_named():
+    levels = {("fd", "blur"): 1, ("fd", "mode"): 9, ("kid", "blur"): 9, ("kid", "mode"): 1}
+    levels |= {("vendi", "mode"): 2}  # alone with fd it would see all, but of blur nothing is known
+    seen = planted.seen_in(audited(levels))
+    assert planted.tried_throughout(seen) == ["fd", "kid"]
+    assert planted.smallest_sets(seen) == [("fd", "kid")]
+    assert planted.unseen_early(seen, ["fd", "vendi"]) == ["mode"]
+    text = " ".join(text_planted.sections(audited(levels)))
+    assert "Left out is what was not tried for every fault: Vendi. The smallest sets" in text
+    whole = {key: level for key, level in levels.items() if key[0] != "vendi"}
+    assert "Left out" not in " ".join(text_planted.sections(audited(whole)))
 
 
 def test_the_first_audit_that_has_a_fault_counts():
