@@ -19,6 +19,7 @@ from fsig_bench.report.findings import (
     selection,
     text_agreement,
     text_planted,
+    text_selection,
     text_wider,
 )
 from fsig_bench.report.findings.agreement_csv import to_csv
@@ -86,7 +87,7 @@ def write_page(sources: Sources, out: Path) -> list[Path]:
         *text_wider.section(analyses[1] if wider else None),
         *papers_section(rankings, printed, [adjusted[n] for n in range(len(rankings))]),
         *flips_section(sources.flips),
-        *selection.section(sources.units),
+        *text_selection.section(sources.units),
     ]
     write_bytes(out, ("\n\n".join(parts) + "\n").encode())
     write_bytes(out.with_name(TABLE), to_csv(analyses).encode())
