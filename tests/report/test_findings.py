@@ -31,7 +31,7 @@ def row(metric, fault, level, verdict):
     )
 
 
-def audited(levels):
+def made_rows(levels):
     """From (metric, fault) -> the level from which on it is seen, negative where 1 is rewarded."""
     rows = []
     for (metric, fault), first in levels.items():
@@ -47,7 +47,7 @@ def test_the_smallest_sets_by_hand():
     levels = {("fd", "blur"): 1, ("fd", "mode"): 3, ("fd", "copies"): 9}
     levels |= {("kid", "blur"): 9, ("kid", "mode"): 2, ("kid", "copies"): 2}
     levels |= {("vendi", "blur"): 9, ("vendi", "mode"): -2, ("vendi", "copies"): 1}
-    seen = planted.seen_in(audited(levels))
+    seen = planted.seen_in(made_rows(levels))
     # One alone sees too little; the pair that rewards nothing comes first.
     assert planted.smallest_sets(seen) == [("fd", "kid"), ("fd", "vendi")]
     assert planted.smallest_sets(seen, ["fd"]) == []
@@ -58,19 +58,19 @@ def test_the_smallest_sets_by_hand():
 def test_a_metric_that_was_not_tried_for_every_fault_is_left_out_and_named():
     levels = {("fd", "blur"): 1, ("fd", "mode"): 9, ("kid", "blur"): 9, ("kid", "mode"): 1}
     levels |= {("vendi", "mode"): 2}  # alone with fd it would see all, but of blur nothing is known
-    seen = planted.seen_in(audited(levels))
+    seen = planted.seen_in(made_rows(levels))
     assert planted.tried_throughout(seen) == ["fd", "kid"]
     assert planted.smallest_sets(seen) == [("fd", "kid")]
     assert planted.unseen_early(seen, ["fd", "vendi"]) == ["mode"]
-    text = " ".join(text_planted.sections(audited(levels)))
+    text = " ".join(text_planted.sections(made_rows(levels)))
     assert "Left out is what was not tried for every fault: Vendi. The smallest sets" in text
     whole = {key: level for key, level in levels.items() if key[0] != "vendi"}
-    assert "Left out" not in " ".join(text_planted.sections(audited(whole)))
+    assert "Left out" not in " ".join(text_planted.sections(made_rows(whole)))
 
 
 def test_the_first_audit_that_has_a_fault_counts():
-    first = audited({("fd", "blur"): 1})
-    second = audited({("fd", "blur"): -3, ("fd", "mode"): 2})
+    first = made_rows({("fd", "blur"): 1})
+    second = made_rows({("fd", "blur"): -3, ("fd", "mode"): 2})
     both = planted.seen_in([*first, *(replace(r, samples=5000) for r in second)])
     assert both.levels == {("fd", "blur"): 1, ("fd", "mode"): 2} and not both.rewarded
 
@@ -135,6 +135,19 @@ def test_the_committed_page_is_made_again_byte_for_byte(tmp_path):
     other = replace(sources.audits[0], verdict="rewarded")
     page.write_page(replace(sources, audits=[other, *sources.audits[1:]]), made)
     assert made.read_bytes() != (ROOT / "docs" / "findings.md").read_bytes()
+
+
+def test_versions_of_a_protocol_are_named_only_where_they_differ():
+    audited = {"protocol": "ours", "version": 4}
+    records = [{"protocol": "ours", "config": {"protocol": {"version": 5}}}]
+    text = page.versions_sentence(audited, records)
+    assert text.startswith("The audits were made under version 4 of the protocol `ours`")
+    assert "the grid under version 5" in text
+    rows = made_rows({("fd", "blur"): 1})
+    assert text in " ".join(text_planted.sections(rows, text))
+    assert "version" not in " ".join(text_planted.sections(rows))
+    for other in (audited | {"version": 5}, audited | {"protocol": "cdc2021"}, None):
+        assert page.versions_sentence(other, records) == ""
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fsig_bench.api.files import write_bytes
-from fsig_bench.api.plain import Record
+from fsig_bench.api.plain import Json, Record
 from fsig_bench.report.audit import flips
+from fsig_bench.report.audit.setting import FILE, read_audit
 from fsig_bench.report.audit.table import Row
 from fsig_bench.report.findings import (
     agreement,
@@ -52,6 +53,7 @@ class Sources:
     """What the page is made from."""
 
     audits: Sequence[Row]
+    audited: Json | None  # the setting of audit.csv, where it lies beside the table
     flips: Sequence[flips.Value]  # of committed samples that were scored under other rules
     records: Sequence[Record]
     units: Sequence[selection.Unit]  # methods at several numbers of steps
@@ -64,8 +66,10 @@ def read_sources(records: Path, audits: Path) -> Sources:
         ValueError: one of them holds nothing of use.
     """
     found, steps = audits / "flips.csv", records.parent / "checkpoints"
+    audit = read_audit(audits)
     return Sources(
         audits=read_audits(audits),
+        audited=audit[0] if audit else None,
         flips=flips.from_csv(found.read_text()) if found.is_file() else (),
         records=load([records]),
         units=selection.read_units(steps) if steps.is_dir() else (),
@@ -82,7 +86,7 @@ def write_page(sources: Sources, out: Path) -> list[Path]:
     adjusted = holm({n: ranking.p for n, ranking in enumerate(rankings)})
     parts = [
         HEAD,
-        *text_planted.sections(sources.audits),
+        *text_planted.sections(sources.audits, versions_sentence(sources.audited, whole.records)),
         *text_agreement.section(analyses[0], figure=FIGURE, table=TABLE),
         *text_wider.section(analyses[1] if wider else None),
         *papers_section(rankings, printed, [adjusted[n] for n in range(len(rankings))]),
@@ -93,6 +97,21 @@ def write_page(sources: Sources, out: Path) -> list[Path]:
     write_bytes(out.with_name(TABLE), to_csv(analyses).encode())
     figure = draw_agreement(out.with_name(FIGURE), analyses[0].with_controls.lines)
     return [out, figure, out.with_name(TABLE)]
+
+
+def versions_sentence(audited: Json | None, records: Sequence[Record]) -> str:
+    """That audits and records were made under other versions of a protocol; "" where they agree."""
+    protocol = records[0]["config"].get("protocol", {})
+    if not audited or audited["protocol"] != records[0]["protocol"]:
+        return ""
+    one, other = audited["version"], protocol.get("version")
+    if one == other:
+        return ""
+    return (
+        f"The audits were made under version {one} of the protocol `{audited['protocol']}` "
+        f"([audit/{FILE}](audit/{FILE})), and the records of the grid under version {other}; "
+        "[instrument.md](instrument.md) says what differs. "
+    )
 
 
 def papers_section(

@@ -27,15 +27,21 @@ LEVEL_NOTE = (
 )
 
 
-def sections(rows: Sequence[Row]) -> list[str]:
-    """What was planted, what each metric sees, what published rules see, and the smallest set."""
+def sections(rows: Sequence[Row], versions: str = "") -> list[str]:
+    """What was planted, what each metric sees, what published rules see, and the smallest set.
+
+    Args:
+        rows: of every audit.
+        versions: a sentence on the protocol that they were made under, or "".
+    """
     ours = [row for row in rows if row.protocol == OURS]
     seen = seen_in(ours)
     published = [row for row in rows if row.protocol != OURS]
     return [
         "## Planted faults",
         f"The renderer draws sets of fresh images with one fault each, at rising strengths "
-        f"([instrument.md](instrument.md) says of which target). {_setting_sentence(ours)} A fault "
+        f"([instrument.md](instrument.md) says of which target). {_setting_sentence(ours)} "
+        f"{versions}A fault "
         "counts as seen where the value lies further from fresh real images than chance allows "
         "over the whole table of its audit (Bonferroni, 5 %), in the direction that papers call "
         "bad, and as rewarded where it lies as far in the other one. The limit supposes that "
