@@ -5,48 +5,14 @@ from dataclasses import replace
 
 import pytest
 from helpers import ROOT
-from scipy.stats import kendalltau
 
 from fsig_bench.__main__ import main
 from fsig_bench.report.audit import table
-from fsig_bench.report.findings import agreement, page, papers, planted
-from fsig_bench.report.findings.kendall import PERMUTATIONS
-from fsig_bench.report.findings.kendall import agreement as agree
+from fsig_bench.report.findings import page, papers, planted, text_planted
 from fsig_bench.report.published import load_names
 from fsig_bench.report.records import load
 
 COMMITTED = ROOT / "results" / "reference"
-
-
-def test_tau_is_scipys_with_ties_and_without():
-    a = [[1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 1.0, 2.0, 3.0, 3.0]]
-    b = [[2.0, 1.0, 3.0, 5.0, 4.0], [4.0, 1.0, 2.0, 2.0, 9.0]]
-    found = agree(a, b)
-    expected = [kendalltau(x, y).statistic for x, y in zip(a, b, strict=True)]
-    assert found.taus == pytest.approx(expected)
-    assert found.mean == pytest.approx(sum(expected) / 2)
-
-
-def test_the_p_value_is_the_share_of_permutations():
-    ordered = [float(n) for n in range(7)]
-    assert agree([ordered], [ordered]).p == pytest.approx(2 / math.factorial(7), rel=1e-9)
-    some = [3.0, 0.0, 1.0, 2.0, 6.0, 5.0, 4.0]
-    exact = kendalltau(ordered, some, method="exact").pvalue
-    assert agree([ordered], [some]).p == pytest.approx(exact, rel=1e-9)
-    ordered, some = [*ordered, 7.0, 8.0], [*some, 8.0, 7.0]  # too many orders to try them all
-    exact = kendalltau(ordered, some, method="exact").pvalue
-    assert agree([ordered], [some]).p == pytest.approx(exact, abs=4 * (exact / PERMUTATIONS) ** 0.5)
-
-
-def test_targets_that_repeat_each_other_are_no_further_evidence():
-    ordered, some = [float(n) for n in range(6)], [0.0, 2.0, 1.0, 3.0, 5.0, 4.0]
-    once, often = agree([ordered], [some]), agree([ordered] * 5, [some] * 5)
-    assert often.p == once.p and often.mean == pytest.approx(once.mean)
-
-
-def test_targets_with_ties_alone_are_left_out():
-    assert agree([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], [[0.0] * 3, [1.0, 2.0, 3.0]]).taus == (1.0,)
-    assert agree([[1.0, 2.0]], [[0.0, 0.0]]) is None
 
 
 def row(metric, fault, level, verdict):
@@ -65,7 +31,7 @@ def row(metric, fault, level, verdict):
     )
 
 
-def audited(levels):
+def made_rows(levels):
     """From (metric, fault) -> the level from which on it is seen, negative where 1 is rewarded."""
     rows = []
     for (metric, fault), first in levels.items():
@@ -81,7 +47,7 @@ def test_the_smallest_sets_by_hand():
     levels = {("fd", "blur"): 1, ("fd", "mode"): 3, ("fd", "copies"): 9}
     levels |= {("kid", "blur"): 9, ("kid", "mode"): 2, ("kid", "copies"): 2}
     levels |= {("vendi", "blur"): 9, ("vendi", "mode"): -2, ("vendi", "copies"): 1}
-    seen = planted.seen_in(audited(levels))
+    seen = planted.seen_in(made_rows(levels))
     # One alone sees too little; the pair that rewards nothing comes first.
     assert planted.smallest_sets(seen) == [("fd", "kid"), ("fd", "vendi")]
     assert planted.smallest_sets(seen, ["fd"]) == []
@@ -89,9 +55,22 @@ def test_the_smallest_sets_by_hand():
     assert seen.rewarded == {("vendi", "mode")} and seen.early_strengths["blur"] == 0.2
 
 
+def test_a_metric_that_was_not_tried_for_every_fault_is_left_out_and_named():
+    levels = {("fd", "blur"): 1, ("fd", "mode"): 9, ("kid", "blur"): 9, ("kid", "mode"): 1}
+    levels |= {("vendi", "mode"): 2}  # alone with fd it would see all, but of blur nothing is known
+    seen = planted.seen_in(made_rows(levels))
+    assert planted.tried_throughout(seen) == ["fd", "kid"]
+    assert planted.smallest_sets(seen) == [("fd", "kid")]
+    assert planted.unseen_early(seen, ["fd", "vendi"]) == ["mode"]
+    text = " ".join(text_planted.sections(made_rows(levels)))
+    assert "Left out is what was not tried for every fault: Vendi. The smallest sets" in text
+    whole = {key: level for key, level in levels.items() if key[0] != "vendi"}
+    assert "Left out" not in " ".join(text_planted.sections(made_rows(whole)))
+
+
 def test_the_first_audit_that_has_a_fault_counts():
-    first = audited({("fd", "blur"): 1})
-    second = audited({("fd", "blur"): -3, ("fd", "mode"): 2})
+    first = made_rows({("fd", "blur"): 1})
+    second = made_rows({("fd", "blur"): -3, ("fd", "mode"): 2})
     both = planted.seen_in([*first, *(replace(r, samples=5000) for r in second)])
     assert both.levels == {("fd", "blur"): 1, ("fd", "mode"): 2} and not both.rewarded
 
@@ -133,33 +112,42 @@ def test_a_published_ranking_beside_minis():
     assert set(found[0].methods) == set(printed) and found[0].low < found[0].tau < found[0].high
 
 
-def test_the_grid_has_the_methods_that_have_everything():
-    records = load([COMMITTED])
-    grid = agreement.grid_of(records)
-    assert "real" not in grid.methods and {"source", "copy"} <= set(grid.methods)
-    fd = grid.scores[agreement.Reading(metric="fd", how="")]
-    t, m = grid.targets.index("babies"), grid.methods.index("copy")
-    own = [
-        r["metrics"]["fd"]["value"]
-        for r in grid.records
-        if (r["method"], r["dataset"]) == ("copy", "babies")
-    ]
-    assert fd[t][m] == pytest.approx(-sum(own) / len(own))
-    readings = {(r.metric, r.how) for r in grid.scores}
-    assert {("intra_lpips", agreement.AS_PRINTED), ("intra_lpips", agreement.TO_REAL)} <= readings
-    with pytest.raises(ValueError, match="methods have all metrics"):
-        agreement.grid_of([r for r in records if r["method"] in ("crdi", "copy")])
+def ranking(methods, p):
+    place = {"paper": "A", "table": "1", "metric": "FID", "dataset": "babies"}
+    return papers.Ranking(**place, methods=tuple(methods), tau=1.0, p=p, low=None, high=None)
+
+
+def test_rankings_of_papers_that_no_test_can_tell_from_chance_say_so():
+    few, many = ranking("abc", 2 / 6), ranking("abcdef", 2 / 720)
+    said = "Of so few methods no order could hold after the correction for all of them"
+    assert said in page.papers_section([few], 5, [few.p])[1]
+    assert "no order could hold" not in page.papers_section([few, many], 5, [few.p, 2 * many.p])[1]
 
 
 def test_the_committed_page_is_made_again_byte_for_byte(tmp_path):
     sources = page.read_sources(COMMITTED, ROOT / "docs" / "audit")
-    made, figure = page.write_page(sources, tmp_path / "findings.md")
-    assert made.read_bytes() == (ROOT / "docs" / "findings.md").read_bytes()
+    made, figure, taus = page.write_page(sources, tmp_path / "findings.md")
+    for path in (made, taus):
+        assert path.read_bytes() == (ROOT / "docs" / path.name).read_bytes()
+    assert f"({taus.name})" in made.read_text() and f"({figure.name})" in made.read_text()
     assert figure.stat().st_size > 1000
     # What is absent is said, and other numbers make another page.
     other = replace(sources.audits[0], verdict="rewarded")
     page.write_page(replace(sources, audits=[other, *sources.audits[1:]]), made)
     assert made.read_bytes() != (ROOT / "docs" / "findings.md").read_bytes()
+
+
+def test_versions_of_a_protocol_are_named_only_where_they_differ():
+    audited = {"protocol": "ours", "version": 4}
+    records = [{"protocol": "ours", "config": {"protocol": {"version": 5}}}]
+    text = page.versions_sentence(audited, records)
+    assert text.startswith("The audits were made under version 4 of the protocol `ours`")
+    assert "the grid under version 5" in text
+    rows = made_rows({("fd", "blur"): 1})
+    assert text in " ".join(text_planted.sections(rows, text))
+    assert "version" not in " ".join(text_planted.sections(rows))
+    for other in (audited | {"version": 5}, audited | {"protocol": "cdc2021"}, None):
+        assert page.versions_sentence(other, records) == ""
 
 
 @pytest.mark.parametrize(

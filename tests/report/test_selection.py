@@ -1,9 +1,15 @@
 """What choosing the checkpoint gains: by hand, and what is refused."""
 
+import math
+import re
+
 import pytest
+from omegaconf import OmegaConf
 from report_records import record
 
-from fsig_bench.report.findings import selection
+from fsig_bench.api.places import CONF
+from fsig_bench.report.findings import selection, text_selection
+from fsig_bench.runner.compose import compose_config
 
 DISTANCES = {  # steps -> (first draw, second draw), on two sets of shots
     0: {50: (30.0, 31.0), 100: (20.0, 22.0), 200: (18.0, 25.0)},
@@ -51,17 +57,28 @@ def test_gains_by_hand():
     assert (first.best, first.gain(first.best), first.gain(first.best, 1)) == (200, 2.0, -3.0)
     assert (second.best, second.gain(second.best)) == (100, 0.0)
     assert (first.on_shots, first.gain(50)) == (50, -10.0) and second.on_shots is None
+    # 30 - 18 on the draw that chose, 31 - 25 on the other one.
+    assert (first.edge(), first.edge(1)) == (12.0, 6.0) and second.edge() is None
 
 
 def test_the_table_holds_means_over_sets_of_shots():
     """Each target has a line of its own: its sets of shots are the units."""
     elsewhere = [r | {"dataset": "cats", "run_id": r["run_id"] + "c"} for r in runs()]
-    both = selection.section(units([*runs(), *elsewhere]))[-1]
+    both = text_selection.section(units([*runs(), *elsewhere]))[-1]
     assert both.count("| CRDI | babies | 2 |") == both.count("| CRDI | cats | 2 |") == 1
-    text = "\n".join(selection.section(units(runs(), [study(0, 50), study(1, 100)])))
-    # Gains 2 and 0: mean 1, and a half interval of 12.706 * sqrt(2) / sqrt(2).
-    assert "| 2 | 50, **100**, 200 | 22.0 [-3.4, 47.4] | 1.0 [-11.7, 13.7] | " in text
+    text = "\n".join(text_selection.section(units(runs(), [study(0, 50), study(1, 100)])))
+    # Gains 2 and 0: mean 1, and a half interval of 12.706 * sqrt(2) / sqrt(2); no gain is below 0.
+    assert "| 2 | 50, **100**, 200 | 22.0 [-3.4, 47.4] | 1.0 [0.0, 13.7] | " in text
     assert "| -1.5 [-20.6, 17.6] | -5.0 [-68.5, 58.5] |" in text
+    # Best minus on the shots: 12 and 0 on the draw that chose, 6 and 0 on the other one.
+    assert text.rstrip().endswith("| 6.0 [0.0, 82.2] | 3.0 [-35.1, 41.1] |")
+
+
+def test_what_a_second_draw_does_not_take_away_is_said():
+    text = "\n".join(text_selection.section(units(runs())))
+    assert "Both draws are scored against the same reference images" in text
+    assert "a gain by chance is lost" not in text and "can be negative" in text
+    assert "conf/experiment/checkpoints.yaml" in text_selection.section([])[1]
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -78,6 +95,40 @@ def test_what_cannot_be_compared_is_refused():
         units(apart)
     with pytest.raises(ValueError, match="differ in nothing"):
         units([run(100, 0, 0, 1.0)])
+
+
+SWEEP = re.compile(
+    r"^# fsig-bench -m experiment=checkpoints method=(\S+) (method\.\w+)=(\S+)$", re.M
+)
+TEXT = (CONF / "experiment" / "checkpoints.yaml").read_text()
+SWEEPS = [
+    (method, key, values.split(","))
+    for methods, key, values in SWEEP.findall(TEXT)
+    for method in methods.split(",")
+]
+
+
+def test_the_header_names_the_steps_of_three_methods():
+    assert [(method, key) for method, key, _ in SWEEPS] == [
+        ("finetune", "method.iterations"),
+        ("domainstudio", "method.iterations"),
+        ("rs_imle", "method.max_iterations"),
+    ]
+    # What is chosen on the shots is chosen among the same numbers.
+    assert SWEEPS[0][2] == re.search(r"choice\(([\d,]+)\)", TEXT)[1].split(",")
+
+
+@pytest.mark.parametrize(("method", "key", "values"), SWEEPS, ids=[s[0] for s in SWEEPS])
+def test_the_steps_of_the_header_compose_and_hold_the_suites_own(method, key, values):
+    own = selection.settings_of_yaml(method, "babies")
+    assert str(own[key]) in values
+    for value in values:
+        words = ["experiment=checkpoints", f"method={method}", f"{key}={value}"]
+        config = compose_config([*words, "suite=mini", "dataset=babies"])
+        assert str(OmegaConf.select(config, key)) == value
+        if method == "rs_imle":  # stops at the end of its epochs, whatever the limit is
+            each = math.ceil(config.k / config.method.batch)  # iterations of an epoch
+            assert int(value) <= config.method.epochs * each
 
 
 def test_the_fixed_number_is_that_of_the_yaml():

@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fsig_bench.api.plain import Record
-from fsig_bench.metrics.cards import metric_card, metric_names
-from fsig_bench.report.findings.kendall import Agreement, agreement
-from fsig_bench.report.inference.scores import REAL, Runs, scores_of
-from fsig_bench.report.inference.units import units_of
-from fsig_bench.report.records import comparable_setting
-from fsig_bench.report.variants import main_variant
+import numpy as np
 
-Means = Mapping[tuple[str, str], float]  # (method, target) -> larger is better
-AS_PRINTED, TO_REAL = "as papers read it", "distance to real images"
+from fsig_bench.report.findings.grid import ALONE, Grid, Reading, without_controls
+from fsig_bench.report.findings.kendall import Agreement, agreements_with, permutations
+from fsig_bench.report.findings.parts import DISTANCE
+from fsig_bench.report.inference.intervals import RISK, holm
+
 # What is known of drawn images -> the metrics that state it, the first that the records hold.
-TRUTHS: Mapping[str, tuple[str, ...]] = {
-    "factor distance": ("factor_distance",),
-    "factor coverage": ("factor_coverage",),
-    "leaving the source": ("source_leakage",),
-    "fidelity": ("rendering_residual", "rendered_precision"),
+TRUTHS: Mapping[str, tuple[Reading, ...]] = {
+    "factor distance": (Reading(metric=DISTANCE),),
+    "factors alone": (Reading(metric=DISTANCE, how=ALONE),),
+    "factor coverage": (Reading(metric="factor_coverage"),),
+    "leaving the source": (Reading(metric="source_leakage"),),
+    "fidelity": (Reading(metric="rendering_residual"), Reading(metric="rendered_precision")),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """A metric, read in one way."""
-
-    metric: str
-    how: str
-
-    @property
-    def heading(self) -> str:
-        """As tables name it."""
-        return metric_card(self.metric).heading + (f", {self.how}" if self.how else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Methods that all have runs on all targets."""
-
-    records: tuple[Record, ...]
-    methods: tuple[str, ...]
-    targets: tuple[str, ...]
-    scores: Mapping[Reading, list[list[float]]]  # [targets][methods], larger is better
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,77 +29,83 @@ class Line:
     reading: Reading
     truth: str
     found: Agreement
+    p_holm: float  # corrected for all lines of its family
+
+    @property
+    def holds(self) -> bool:
+        """Whether it can be told from chance after the correction."""
+        return self.p_holm <= RISK
 
 
-def main_group(records: Sequence[Record]) -> list[Record]:
-    """The records of suite=mini that share a table, of the largest such group."""
-    mini = [r for r in records if r["suite"] == "mini"]
-    if not mini:
-        raise ValueError("none of the records has suite=mini; name a folder that holds some")
-    counts = Counter(comparable_setting(r) for r in mini)
-    first = max(counts, key=lambda key: (counts[key], key))
-    return main_variant([r for r in mini if comparable_setting(r) == first])
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The tests of one set of methods on one set of targets, which are corrected together."""
+
+    grid: Grid
+    lines: tuple[Line, ...]
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p that a test of the family can have."""
+        return min((line.found.least_p for line in self.lines), default=1.0)
+
+    def can_succeed(self, truth: str | None = None) -> bool:
+        """Whether some order of the methods would hold after the correction.
+
+        Args:
+            truth: look at the tests of this truth, and leave the others as they were found.
+        """
+        own = [n for n, line in enumerate(self.lines) if truth in (None, line.truth)]
+        p_values = {n: line.found.p for n, line in enumerate(self.lines)}
+        best = holm(p_values | {n: self.lines[n].found.least_p for n in own})
+        return any(best[n] <= RISK for n in own)
 
 
-def means(runs: Mapping[tuple[str, str], Runs], sign: float) -> dict[tuple[str, str], float]:
-    """The mean of each method on each target, times a sign; `real` is no method."""
-    return {p: sign * units_of(own).mean for p, own in runs.items() if p[0] != REAL and own}
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """One set of targets: its methods, and its methods with the controls among them."""
+
+    methods: Family
+    with_controls: Family  # the same as `methods` where there are no controls
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Those that differ."""
+        both = (self.methods, self.with_controls)
+        return both if self.with_controls.grid.controls else both[:1]
 
 
-def readings(records: Sequence[Record]) -> dict[Reading, Means]:
-    """Every metric with a direction, as papers read it, and by its distance to real images."""
-    found: dict[Reading, Means] = {}
-    for name in metric_names(records):
-        scores = scores_of(records, name)
-        two_ways = scores.card.better == "like_real"
-        if scores.card.claimed in ("lower", "higher"):
-            sign = -1.0 if scores.card.claimed == "lower" else 1.0
-            how = AS_PRINTED if two_ways else ""
-            found[Reading(metric=name, how=how)] = means(scores.values, sign)
-        if two_ways:
-            found[Reading(metric=name, how=TO_REAL)] = means(scores.compared, -1.0)
-    return found
-
-
-def grid_of(records: Sequence[Record]) -> Grid:
-    """The methods that have every metric on every target.
-
-    Raises:
-        ValueError: there are fewer than four such methods.
-    """
-    group = main_group(records)
-    by_reading = {reading: own for reading, own in readings(group).items() if own}
-    targets = sorted({r["dataset"] for r in group})
-    names = sorted({r["method"] for r in group if r["method"] != REAL})
-    methods = [
-        m for m in names if all((m, t) in own for own in by_reading.values() for t in targets)
-    ]
-    if len(methods) < 4:
-        raise ValueError(
-            f"{len(methods)} methods have all metrics on {', '.join(targets)}; 4 are few"
-        )
-    scores = {
-        reading: [[own[m, t] for m in methods] for t in targets]
-        for reading, own in by_reading.items()
-    }
-    return Grid(records=tuple(group), methods=tuple(methods), targets=tuple(targets), scores=scores)
+def analyse(grid: Grid, rng: np.random.Generator) -> Analysis:
+    """Every metric beside every truth; random orders, where methods are many, come from `rng`."""
+    methods = family_of(without_controls(grid), rng)
+    both = family_of(grid, rng) if grid.controls else methods
+    return Analysis(methods=methods, with_controls=both)
 
 
 def truths_of(grid: Grid) -> dict[str, Reading]:
     """The truths that the grid holds, and by which metric."""
-    there = {reading.metric: reading for reading in grid.scores}
-    found = {truth: next((m for m in names if m in there), None) for truth, names in TRUTHS.items()}
-    return {truth: there[name] for truth, name in found.items() if name is not None}
+    found = {truth: [r for r in some if r in grid.scores] for truth, some in TRUTHS.items()}
+    return {truth: there[0] for truth, there in found.items() if there}
 
 
-def agreements(grid: Grid) -> list[Line]:
+def family_of(grid: Grid, rng: np.random.Generator) -> Family:
     """Every metric beside every truth, and each truth beside those that follow it."""
     truths = truths_of(grid)
     places = {reading: n for n, reading in enumerate(truths.values())}
-    found = []
-    for reading, scores in grid.scores.items():
-        for place, (truth, other) in enumerate(truths.items()):
-            own = agreement(scores, grid.scores[other])
-            if places.get(reading, -1) < place and own is not None:
-                found.append(Line(reading=reading, truth=truth, found=own))
-    return found
+    moves = permutations(len(grid.methods), rng)
+    found: dict[tuple[Reading, str], Agreement] = {}
+    for place, (truth, other) in enumerate(truths.items()):
+        beside = [r for r in grid.scores if places.get(r, -1) < place]
+        each = agreements_with([grid.scores[r] for r in beside], grid.scores[other], moves)
+        pairs = zip(beside, each, strict=True)
+        found |= {(reading, truth): own for reading, own in pairs if own is not None}
+    adjusted = holm({key: own.p for key, own in found.items()})
+    order: Sequence[tuple[Reading, str]] = [(r, t) for r in grid.scores for t in truths]
+    return Family(
+        grid=grid,
+        lines=tuple(
+            Line(reading=key[0], truth=key[1], found=found[key], p_holm=adjusted[key])
+            for key in order
+            if key in found
+        ),
+    )

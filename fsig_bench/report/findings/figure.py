@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsig_bench.api.files import write_whole
 from fsig_bench.pictures.colours import INK
 from fsig_bench.report.figures.style import MARKERS, PAGE, PALETTE, new_figure
 from fsig_bench.report.figures.style import style as paper_style
-from fsig_bench.report.findings.agreement import Line, Reading
+from fsig_bench.report.findings.agreement import Line
+from fsig_bench.report.findings.grid import Reading
 
 APART = 0.22  # of a row, between the truths
 
 
-def draw_agreement(path: Path, lines: Sequence[Line], decided: Mapping[int, bool]) -> Path:
-    """Writes the figure as SVG.
+def draw_agreement(path: Path, lines: Sequence[Line]) -> Path:
+    """Writes the figure as SVG: filled marks hold after the correction.
 
     Args:
         path: where it goes.
         lines: in the order of the table.
-        decided: by the line's place, whether it holds after correction: drawn filled.
     """
     rows = list(dict.fromkeys(line.reading for line in lines))
     truths = list(dict.fromkeys(line.truth for line in lines))
@@ -30,9 +30,9 @@ def draw_agreement(path: Path, lines: Sequence[Line], decided: Mapping[int, bool
         axes = figure.subplots()
         axes.axvline(0, color=INK, lw=0.6)
         for n, truth in enumerate(truths):
-            own = [(i, line) for i, line in enumerate(lines) if line.truth == truth]
+            own = [line for line in lines if line.truth == truth]
             shift = APART * (n - (len(truths) - 1) / 2)
-            for first, (i, line) in enumerate(own):
+            for first, line in enumerate(own):
                 taus, y = line.found.taus, place[line.reading] + shift
                 colour = PALETTE[n % len(PALETTE)]
                 axes.plot([min(taus), max(taus)], [y, y], color=colour, lw=0.8)
@@ -41,7 +41,7 @@ def draw_agreement(path: Path, lines: Sequence[Line], decided: Mapping[int, bool
                     [y],
                     marker=MARKERS[n % len(MARKERS)],
                     color=colour,
-                    mfc=colour if decided[i] else "white",
+                    mfc=colour if line.holds else "white",
                     ms=3.5,
                     ls="",
                     label=truth if first == 0 else None,

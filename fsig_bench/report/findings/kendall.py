@@ -6,7 +6,7 @@ targets, and the test is two-sided. Of a few methods every order is tried; among
 p-value counts the one that was found (Phipson and Smyth, Statistical Applications in Genetics and
 Molecular Biology 9, 2010).
 
-Shape legend: t targets, n methods.
+Shape legend: t targets, n methods, m orders that are tried.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
+Scores: TypeAlias = Sequence[Sequence[float]]  # [t][n]
+Moves: TypeAlias = NDArray[np.intp]  # [m, n]
 EXACT = 8  # methods whose orders can all be tried: 40,320
-PERMUTATIONS = 39_999  # of more methods
+PERMUTATIONS = 100_000  # of more methods
+CHUNK = 512  # orders that are held in memory at once
 SLACK = 1e-4  # between sums that are equal but for rounding
 
 
@@ -32,8 +34,14 @@ SLACK = 1e-4  # between sums that are equal but for rounding
 class Agreement:
     """Two scores over the same methods."""
 
-    taus: tuple[float, ...]  # of the targets on which both scores tell some methods apart
-    p: float  # of their mean, by permutations of the methods
+    by_target: tuple[float | None, ...]  # None where a score tells no methods apart
+    p: float  # of the mean tau, by permutations of the methods
+    least_p: float  # the smallest p that any order of the methods has
+
+    @property
+    def taus(self) -> tuple[float, ...]:
+        """Of the targets on which both scores tell some methods apart."""
+        return tuple(tau for tau in self.by_target if tau is not None)
 
     @property
     def mean(self) -> float:
@@ -55,42 +63,79 @@ def tau_b(a: Array, b: Array) -> Array:
     return found
 
 
-@cache
-def permutations(n: int) -> NDArray[np.intp]:
-    """Every order of up to EXACT methods, else the same PERMUTATIONS random ones each time.
+def permutations(n: int, rng: np.random.Generator) -> Moves:
+    """Every order of up to EXACT methods, else PERMUTATIONS random ones.
 
     Returns:
-        [orders, n].
+        [m, n].
     """
     if n <= EXACT:
         return np.array(list(itertools.permutations(range(n))), dtype=np.intp)
-    order = np.argsort(np.random.default_rng(0).random((PERMUTATIONS, n)), axis=1)
+    order = np.argsort(rng.random((PERMUTATIONS, n)), axis=1)
     return order
 
 
-@cache
-def permuted_orders(scores: tuple[tuple[float, ...], ...]) -> NDArray[np.float32]:
-    """`orders` of scores [t, n] with the methods permuted, [permutations, t, n * n]."""
-    own, moved = orders(np.asarray(scores, float)), permutations(len(scores[0]))
-    found = own[:, moved[:, :, None], moved[:, None, :]].swapaxes(0, 1)
-    return found.reshape(*found.shape[:2], -1).astype(np.float32)
+def agreements_with(many: Sequence[Scores], other: Scores, moves: Moves) -> list[Agreement | None]:
+    """How each of many scores agrees with one other.
+
+    Args:
+        many: of the same methods on the same targets as `other`.
+        other: the score whose methods are permuted.
+        moves: the orders that are tried, see `permutations`.
+
+    Returns:
+        None in the place of a score that shares no target on which both tell methods apart.
+    """
+    b = orders(np.asarray(other, float))
+    sides = [orders(np.asarray(one, float)) for one in many]
+    taus = [tau_b(a, b) for a in sides]
+    weights = np.stack(
+        [_weights(a, b, np.isfinite(tau)) for a, tau in zip(sides, taus, strict=True)]
+    )
+    null = _sums(b, weights, moves)
+    whole = len(moves) == math.factorial(b.shape[-1])  # these hold the order that was found
+    return [_judged(tau, null[:, i], whole=whole) for i, tau in enumerate(taus)]
 
 
-def agreement(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Agreement | None:
-    """How two scores [t, n] agree; None where no target tells methods apart on both sides."""
-    a, b = orders(np.asarray(one, float)), orders(np.asarray(other, float))
-    taus = tau_b(a, b)
+def agreement(one: Scores, other: Scores, moves: Moves) -> Agreement | None:
+    """How two scores agree; None where no target tells methods apart on both sides."""
+    return agreements_with([one], other, moves)[0]
+
+
+def _weights(a: Array, b: Array, there: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What each pair of methods adds to the sum of taus, for each unit of `b`, [t, pairs]."""
+    first, second = np.triu_indices(a.shape[-1], 1)
+    # Ties stay ties under a permutation, so the denominators are those of the order found.
+    scale = np.sqrt((a * a).sum((-2, -1)) * (b * b).sum((-2, -1)))
+    found = np.zeros((len(a), len(first)), dtype=np.float32)
+    found[there] = 2 * a[there][:, first, second] / scale[there, None]
+    return found
+
+
+def _sums(b: Array, weights: NDArray[np.float32], moves: Moves) -> NDArray[np.float32]:
+    """The sum of taus over targets of each score with each permuted order, [m, scores]."""
+    n = b.shape[-1]
+    first, second = np.triu_indices(n, 1)
+    own = b.reshape(len(b), -1).astype(np.float32)
+    found = np.zeros((len(moves), len(weights)), dtype=np.float32)
+    for start in range(0, len(moves), CHUNK):
+        some = moves[start : start + CHUNK]
+        places = some[:, first] * n + some[:, second]
+        for target, flat in enumerate(own):
+            found[start : start + CHUNK] += flat.take(places) @ weights[:, target].T
+    return found
+
+
+def _judged(taus: Array, null: NDArray[np.float32], *, whole: bool) -> Agreement | None:
     there = np.isfinite(taus)
     if not there.any():
         return None
-    # Ties stay ties under a permutation, so the denominators are those of the order found.
-    scale = np.sqrt((a * a).sum((-2, -1)) * (b * b).sum((-2, -1)))[there]
-    weights = (a.reshape(len(a), -1)[there] / scale[:, None]).astype(np.float32)
-    moved = permuted_orders(tuple(map(tuple, other)))[:, there]
-    null = np.einsum("pti,ti->p", moved, weights)
-    seen = abs(float(taus[there].sum()))
-    extreme = int((np.abs(null) >= seen - SLACK).sum())
-    whole = len(null) == math.factorial(len(other[0]))  # these hold the order that was found
-    p = extreme / len(null) if whole else (1 + extreme) / (1 + len(null))
-    found = tuple(float(tau) for tau in taus[there])
-    return Agreement(taus=found, p=p)
+    sizes = np.abs(null)
+    extreme = int((sizes >= abs(float(taus[there].sum())) - SLACK).sum())
+    most = int((sizes >= sizes.max() - SLACK).sum())
+    m = len(null)
+    return Agreement(
+        by_target=tuple(float(tau) if math.isfinite(tau) else None for tau in taus),
+        p=extreme / m if whole else (1 + extreme) / (1 + m),
+        least_p=most / m if whole else 1 / (1 + m),
+    )

@@ -29,6 +29,11 @@ class Ranking:
     low: float | None  # Fieller's 95 % interval; None with four methods or fewer
     high: float | None
 
+    @property
+    def least_p(self) -> float:
+        """The smallest p that an order of these methods has, where none are tied."""
+        return 2 / math.factorial(len(self.methods))
+
 
 def fieller(tau: float, count: int) -> tuple[float, float] | None:
     """The 95 % interval of Kendall's tau over `count` methods, by Fisher's z.

@@ -3,7 +3,8 @@
 results/checkpoints holds runs of one method that differ in one setting, its number of steps, drawn
 twice (conf/experiment/checkpoints.yaml), and studies of `fsig-bench tune` that choose among the
 same numbers of steps on the shots alone. A *unit* is a target with a set of shots. Everything is
-chosen on the first draw; the second one shows what is left of a gain on fresh samples.
+chosen on the first draw; the second one shows what is left of a gain on fresh samples. Both are
+scored against the same reference images.
 """
 
 from __future__ import annotations
@@ -17,17 +18,13 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from fsig_bench.api.plain import Json, Record
-from fsig_bench.metrics.cards import metric_card
-from fsig_bench.report.inference.intervals import Estimate, estimate
 from fsig_bench.report.inference.units import chance_of
 from fsig_bench.report.records import comparable_setting, load
-from fsig_bench.report.tables.markdown import grid_markdown
 from fsig_bench.report.variants import settings_of
 from fsig_bench.runner.compose import compose_config
 from fsig_bench.store.records import flat
 
 METRIC = "fd"  # what papers choose checkpoints by
-HEAD = "## What choosing the checkpoint gains"
 Place = tuple[str, str, int, int]  # method, dataset, subset, seed
 
 
@@ -51,6 +48,17 @@ class Unit:
     def gain(self, steps: int, draw: int = 0) -> float:
         """How much smaller the distance is after `steps` than after the fixed number."""
         return self.distances[self.fixed][draw] - self.distances[steps][draw]
+
+    @property
+    def draws(self) -> int:
+        """How many draws there are of every number of steps."""
+        return len(self.distances[self.fixed])
+
+    def edge(self, draw: int = 0) -> float | None:
+        """The gain of the best steps beyond that of the steps that the shots chose."""
+        if self.on_shots is None:
+            return None
+        return self.gain(self.best, draw) - self.gain(self.on_shots, draw)
 
 
 def read_units(folder: Path) -> list[Unit]:
@@ -146,54 +154,3 @@ def differing_setting(place: Place, group: Sequence[Record]) -> str:
         what = ", ".join(keys) or "nothing"
         raise ValueError(f"the runs of {place[0]} on {place[1]} differ in {what}; name one setting")
     return keys[0]
-
-
-def section(units: Sequence[Unit]) -> list[str]:
-    """The section of the page."""
-    if not units:
-        return [
-            HEAD,
-            "No committed record holds a method's numbers at several checkpoints, so this page "
-            "does not say how many points are gained by keeping the checkpoint with the best "
-            "number on the reference; `fsig-bench -m experiment=checkpoints` makes them.",
-        ]
-    heading = metric_card(METRIC).heading
-    text = (
-        f"Some papers keep the checkpoint with the best number on the reference that is then "
-        f"reported. The table shows by how much the {heading} falls when each method is read after "
-        "the best of the listed numbers of steps, in place of the number that its YAML file fixes "
-        "(bold); *on fresh samples* is the same choice on another draw, where a gain by chance is "
-        "lost; *on the shots* is the number of steps that `fsig-bench tune` chose without the "
-        "reference. Means, with Student's 95 % interval over the sets of shots of the target."
-    )
-    lines = []
-    for method, target in dict.fromkeys((unit.method, unit.dataset) for unit in units):
-        lines.append(_line([u for u in units if (u.method, u.dataset) == (method, target)]))
-    head = ["method", "target", "sets of shots", "steps", f"{heading}, fixed"]
-    head += ["gain, best on the reference", "on fresh samples", "gain, on the shots"]
-    return [HEAD, text, grid_markdown(head, lines)]
-
-
-def _line(own: Sequence[Unit]) -> list[str]:
-    first = own[0]
-    steps = [f"**{s}**" if s == first.fixed else str(s) for s in first.distances]
-    fresh = [u.gain(u.best, 1) for u in own if len(u.distances[u.fixed]) > 1]
-    shots = [u.gain(u.on_shots) for u in own if u.on_shots is not None]
-    return [
-        first.label,
-        first.dataset,
-        str(len(own)),
-        ", ".join(steps),
-        _text([u.distances[u.fixed][0] for u in own]),
-        _text([u.gain(u.best) for u in own]),
-        _text(fresh),
-        _text(shots),
-    ]
-
-
-def _text(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    found: Estimate = estimate(values)
-    limits = "" if found.low is None else f" [{found.low:.1f}, {found.high:.1f}]"
-    return f"{found.mean:.1f}{limits}"

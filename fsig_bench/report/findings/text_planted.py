@@ -13,6 +13,7 @@ from fsig_bench.report.findings.planted import (
     needs_factors,
     seen_in,
     smallest_sets,
+    tried_throughout,
     unseen_early,
 )
 from fsig_bench.report.inference.sentences import listed
@@ -26,15 +27,21 @@ LEVEL_NOTE = (
 )
 
 
-def sections(rows: Sequence[Row]) -> list[str]:
-    """What was planted, what each metric sees, what published rules see, and the smallest set."""
+def sections(rows: Sequence[Row], versions: str = "") -> list[str]:
+    """What was planted, what each metric sees, what published rules see, and the smallest set.
+
+    Args:
+        rows: of every audit.
+        versions: a sentence on the protocol that they were made under, or "".
+    """
     ours = [row for row in rows if row.protocol == OURS]
     seen = seen_in(ours)
     published = [row for row in rows if row.protocol != OURS]
     return [
         "## Planted faults",
         f"The renderer draws sets of fresh images with one fault each, at rising strengths "
-        f"([instrument.md](instrument.md) says of which target). {_setting_sentence(ours)} A fault "
+        f"([instrument.md](instrument.md) says of which target). {_setting_sentence(ours)} "
+        f"{versions}A fault "
         "counts as seen where the value lies further from fresh real images than chance allows "
         "over the whole table of its audit (Bonferroni, 5 %), in the direction that papers call "
         "bad, and as rewarded where it lies as far in the other one. The limit supposes that "
@@ -131,10 +138,20 @@ def _recommendation(seen: Seen) -> list[str]:
         "## The smallest set that sees every fault",
         f"A set of metrics sees every planted fault early if, for each of the {len(seen.faults)} "
         f"faults, one of them sees it from strength {EARLY} on ({_strengths(seen)}). "
-        f"{_sets_sentence(seen, None)}",
+        f"{_left_out_sentence(seen)}{_sets_sentence(seen, None)}",
         "Photographs have no named factors, so here are the sets without the metrics that need "
         f"them; the faults are still those of drawn images. {_sets_sentence(seen, anywhere)}",
     ]
+
+
+def _left_out_sentence(seen: Seen) -> str:
+    """The metrics that the search passes over."""
+    tried = tried_throughout(seen)
+    names = [metric_card(m).heading for m in seen.metrics if m not in tried]
+    if not names:
+        return ""
+    were = "were" if len(names) > 1 else "was"
+    return f"Left out is what {were} not tried for every fault: {listed(names)}. "
 
 
 def _strengths(seen: Seen) -> str:
@@ -145,7 +162,7 @@ def _sets_sentence(seen: Seen, metrics: Sequence[str] | None) -> str:
     found = smallest_sets(seen, metrics)
     if not found:
         missed = [seen.faults[f] for f in unseen_early(seen, metrics)]
-        return f"No set does, since no metric sees {listed(missed)} early."
+        return f"No set does, since none of these metrics sees {listed(missed)} early."
     named = [", ".join(metric_card(m).heading for m in some) for some in found[:MOST_SETS]]
     text = f"The smallest sets have {len(found[0])} metrics, and there are {len(found)}. "
     text += f"The one that rewards the fewest faults and sees them earliest is **{named[0]}**"

@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def over_targets(taus: Sequence[float]) -> str:
-    """The mean of taus, and the least and the greatest where there are several."""
-    text = f"{sum(taus) / len(taus):.2f}"
-    return f"{text} ({min(taus):.2f} to {max(taus):.2f})" if len(taus) > 1 else text
-
-
 def between(low: float, high: float) -> str:
     """An interval of taus in brackets."""
     return f"[{max(low, -1):.2f}, {min(high, 1):.2f}]"
@@ -25,3 +19,8 @@ def listed_or(words: Sequence[str]) -> str:
     """a; a or b; a, b or c."""
     *most, last = words
     return f"{', '.join(most)} or the {last}" if most else last
+
+
+def one_in(p: float) -> str:
+    """A small p-value as one in how many."""
+    return f"1 in {1 / p:,.0f}"
