@@ -12,6 +12,7 @@ r"""`fsig-bench tune`: settings chosen on the shots alone, or on targets that st
     objective=shots                      nearness to shots left out; no reference is read
     objective=reference                  Frechet distance and copies, on development targets only
     trials=20                            settings tried in all, those of earlier calls included
+    startup=10                           of these drawn at random, before TPE suggests the others
     samples=40                           drawn in each fold (objective=reference: 500 in each cell)
     held=2                               shots left out in each fold (objective=shots)
     subsets=2                            of the shots of each target (objective=reference)
@@ -79,7 +80,7 @@ def main(words: Sequence[str]) -> int:
     from fsig_bench.tune.candidates import results_dir_of
     from fsig_bench.tune.plans import with_plan
     from fsig_bench.tune.ranges import outdated
-    from fsig_bench.tune.study import Study, optuna_package
+    from fsig_bench.tune.study import Study, optuna_package, way_of_suggesting
     from fsig_bench.tune.trials import best_of, log_line, trial_json, trials_table
     from fsig_bench.words import split_config_dir
 
@@ -99,6 +100,7 @@ def main(words: Sequence[str]) -> int:
         space=problem.space,
         first=problem.first,
         steps=problem.steps,
+        startup=request.startup,
         seed=problem.seed,
         store=store,
     )
@@ -107,6 +109,8 @@ def main(words: Sequence[str]) -> int:
     copying = problem.copying()
     if copying is not None:
         console.print(f"copying the shots adapted to would score {copying:.4f}")
+    way = way_of_suggesting(problem.space, trials=request.trials, startup=request.startup)
+    console.print(f"settings: {way}")
     console.print(f"study {study.journal}")
     enough = study.search(
         problem.evaluate, request.trials, lambda t: console.print(log_line(t, aim))
@@ -132,6 +136,7 @@ def main(words: Sequence[str]) -> int:
         "samples": request.samples,
         "space": {d.key: str(d) for d in sorted(problem.space, key=lambda d: d.key)},
         "study": study.name,
+        "suggested": way,
         "trials": [trial_json(t, aim) for t in trials],
         "uses": aim.uses,
     }

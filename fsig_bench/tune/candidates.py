@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 VERSION = 2  # raise when a change of the code changes what the objective measures
 OPTIONS = {  # of each objective, with their defaults
-    "shots": {"trials": 20, "samples": 40, "held": 2},
-    "reference": {"trials": 20, "samples": 500, "subsets": 2},
+    "shots": {"trials": 20, "startup": 10, "samples": 40, "held": 2},
+    "reference": {"trials": 20, "startup": 10, "samples": 500, "subsets": 2},
 }
 HINT = "fsig-bench ... --cfg job prints all of them"
 GROUP = "dev"  # dataset=dev: all development targets
@@ -36,6 +36,7 @@ class Request:
     fixed: tuple[str, ...]
     objective: str  # shots | reference
     trials: int
+    startup: int  # of these, drawn at random before TPE suggests any
     samples: int  # drawn in each part of a trial
     held: int = 0  # shots left out in each fold, of objective=shots
     subsets: int = 0  # of shots, of objective=reference

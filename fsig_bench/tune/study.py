@@ -6,7 +6,7 @@ killed goes on as it would have, and processes that share one try different sett
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,11 +57,11 @@ def optuna_package() -> ModuleType:
     return optuna
 
 
-def reproducible_tpe(seed: int) -> BaseSampler:
+def reproducible_tpe(seed: int, startup: int) -> BaseSampler:
     """TPE whose random numbers come from the seed and the number of trials before.
 
-    Trials whose process died do not count. Optuna's own sampler starts its random numbers anew with
-    every process.
+    The first `startup` different settings are drawn at random. Trials whose process died do not
+    count. Optuna's own sampler starts its random numbers anew with every process.
     """
     optuna = optuna_package()
     lost, base = optuna.trial.TrialState.FAIL, optuna.samplers.BaseSampler
@@ -70,8 +70,9 @@ def reproducible_tpe(seed: int) -> BaseSampler:
         def _sampler_at(self, study: OptunaStudy, trial: FrozenTrial, *more: str) -> BaseSampler:
             before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
             place = sum(t.state != lost for t in before)
+            repeats = sum(t.state != lost and "same_as" in t.user_attrs for t in before)
             drawn = derive(seed, "tune", place, *more) % 2**32
-            return optuna.samplers.TPESampler(seed=drawn)
+            return optuna.samplers.TPESampler(seed=drawn, n_startup_trials=startup + repeats)
 
         def infer_relative_search_space(
             self, study: OptunaStudy, trial: FrozenTrial
@@ -96,6 +97,15 @@ def reproducible_tpe(seed: int) -> BaseSampler:
     return ReproducibleTPE()
 
 
+def way_of_suggesting(space: Sequence[Dimension], *, trials: int, startup: int) -> str:
+    """How the settings of so many trials come about, in words."""
+    if whole_grid(space, trials) is not None:
+        return "all points of the space"
+    if trials <= startup:
+        return "drawn at random"
+    return f"the first {startup} drawn at random, the others suggested by TPE"
+
+
 def distribution(d: Dimension) -> BaseDistribution:
     """A dimension as Optuna has it."""
     kinds = optuna_package().distributions
@@ -114,6 +124,7 @@ class Study:
     space: tuple[Dimension, ...]
     first: Point | None  # a point to begin with
     steps: int  # parts of a trial
+    startup: int  # settings that are drawn at random before TPE suggests any
     seed: int
     store: Store
 
@@ -133,7 +144,7 @@ class Study:
         return optuna.create_study(
             storage=storage,
             study_name=self.name,
-            sampler=reproducible_tpe(self.seed),
+            sampler=reproducible_tpe(self.seed, self.startup),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
             load_if_exists=True,
         )

@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+import yaml
 from helpers import ROOT, make_cell
 
 from fsig_bench.api.weights import manifest_entry
@@ -60,6 +61,40 @@ def test_the_committed_records_are_whole(records):
         numbers = [m["value"] for m in record["metrics"].values()]
         assert numbers and all(v is None or v == v for v in numbers)
         assert record.get("record_version", 1) >= 3 or record["draw"] == record["seed"]
+
+
+MAIN = yaml.safe_load((ROOT / "conf" / "tune" / "mini.yaml").read_text())["spaces"]
+CELL = 480  # core-seconds: four minutes on two cores
+
+
+def fastest_runs(records):
+    """The core-seconds of each main method's fastest run on each target."""
+    found = {}
+    for r in records:
+        if r["method"] in MAIN:
+            place = r["method"], r["dataset"]
+            took = sum(r["timing_s"][stage] for stage in ("adapt", "sample", "score"))
+            found[place] = min(took, found.get(place, took))
+    return found
+
+
+def test_a_cell_of_a_main_method_takes_four_minutes_on_two_cores(records):
+    """But for D2C-style, whose proposals serve all targets of a draw (docs/tuning.md, Time)."""
+    found = fastest_runs(records)
+    assert {method for method, _ in found} == set(MAIN) and len(found) == 6 * len(MAIN)
+    too_long = {method for (method, _), took in found.items() if took > CELL}
+    assert too_long == {"d2c"}
+
+
+def test_the_pages_state_what_a_first_cell_of_d2c_takes():
+    runs = [
+        json.loads(p.read_text())["timing_s"] for p in FOLDER.glob("mini/d2c/*/k10-seed1-*/*.json")
+    ]
+    made = min(t["adapt"] + t["sample"] for t in runs)
+    told = f"about {round(made, -1):.0f} core-seconds"
+    for name in ("docs/tuning.md", "docs/methods/d2c.md"):
+        text = " ".join((ROOT / name).read_text().split())
+        assert told in text and f"{min(t['score'] for t in runs):.0f} for scoring" in text, name
 
 
 @pytest.mark.parametrize("path", [p for p in PATHS if json.loads(p.read_text()).get("code")])

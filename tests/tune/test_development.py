@@ -20,6 +20,9 @@ from fsig_bench.tune import __main__ as tune
 from fsig_bench.tune.candidates import parse_request, present_settings
 from fsig_bench.tune.development import measure, targets_of
 from fsig_bench.tune.plans import read_plan, with_plan
+from fsig_bench.tune.ranges import parse
+from fsig_bench.tune.space import present_point
+from fsig_bench.tune.study import Study, optuna_package, way_of_suggesting
 from fsig_bench.tune.trials import Part
 
 SMALL = ["method=source", "k=2", "samples=40", "dataset.n_ref=100", "method.num_steps=choice(2,3)"]
@@ -122,6 +125,8 @@ def test_every_search_of_the_plan_can_begin(method, tmp_path):
     request = parse_request(words)
     problem = tune.prepare(request, Store(tmp_path))
     assert (request.trials, request.objective, problem.steps) == (8, "reference", 2)
+    way = way_of_suggesting(problem.space, trials=request.trials, startup=request.startup)
+    assert way == "drawn at random"  # as docs/tuning.md says
     assert problem.first is not None  # the settings as they stand lie in the space
 
 
@@ -181,3 +186,32 @@ def test_the_page_shows_what_the_committed_search_found(path):
     changed = {k.removeprefix("method."): v for k, v in by_value[0]["settings"].items()}
     kept = by_value[0] is first
     assert all((f"{k}={v}" in row) is not kept for k, v in changed.items())
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_the_committed_searches_drew_at_random(path, tmp_path):
+    """The plan's command tries the settings of the file again, in its order, whatever they give."""
+    study = json.loads(path.read_text())
+    if optuna_package().__version__ != study["optuna"]:
+        pytest.skip(f"the file was made by Optuna {study['optuna']}, whose draws may be others")
+    space = tuple(parse(f"{key}={word}") for key, word in study["space"].items())
+    told = {t["number"]: t["settings"] for t in study["trials"]}
+    first = {key: yaml.safe_load(value) for key, value in told[0].items()}
+    words = yaml.safe_load((ROOT / "conf" / "tune" / "mini.yaml").read_text())["words"]
+    again = Study(
+        name="again",
+        space=space,
+        first=present_point(space, first),
+        steps=2,
+        startup=words["startup"],
+        seed=0,
+        store=Store(tmp_path),
+    )
+    tried = []
+
+    def evaluate(settings, known):
+        tried.append(settings)
+        return iter([Part(of=(n,), value=1.0, check=0.0) for n in range(2)])
+
+    again.search(evaluate, words["trials"], lambda trial: None)
+    assert tried == [told[number] for number in sorted(told)]

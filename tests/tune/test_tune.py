@@ -45,7 +45,7 @@ from fsig_bench.tune.space import (
     typed_values,
     whole_grid,
 )
-from fsig_bench.tune.study import Study
+from fsig_bench.tune.study import Study, way_of_suggesting
 from fsig_bench.tune.trials import Part, best_of, mean_check, objective, ranked
 
 
@@ -354,9 +354,9 @@ def folds_of(value, count=3):
     return [Part(of=(n,), value=value, check=value / 2) for n in range(count)]
 
 
-def study_of(tmp_path, *words, first=None, seed=0):
-    space = tuple(map(parse, words))
-    return Study(name="toy", space=space, first=first, steps=3, seed=seed, store=Store(tmp_path))
+def study_of(tmp_path, *words, first=None, seed=0, startup=10):
+    settings = {"space": tuple(map(parse, words)), "first": first, "seed": seed}
+    return Study(name="toy", steps=3, startup=startup, store=Store(tmp_path), **settings)
 
 
 class TestStudy:
@@ -379,6 +379,33 @@ class TestStudy:
         assert parts[0] + parts[2] == whole
         assert len({w["method.x"] for w in whole}) == 13
         assert self.search(study_of(tmp_path / "c", word, seed=1), 4) != whole[:4]
+
+    def asked_with(self, folder, word, *, startup, sign=1, trials=12):
+        study = study_of(folder, word, startup=startup)
+        return self.search(study, trials, lambda w: sign * float(w["method.x"]))
+
+    def test_values_count_once_the_startup_is_over(self, tmp_path):
+        word = "method.x=interval(0,1)"
+        up, down = (self.asked_with(tmp_path / f"{s}", word, startup=6, sign=s) for s in (1, -1))
+        whole = self.asked_with(tmp_path / "whole", word, startup=12)
+        assert up[:6] == down[:6] == whole[:6] and up[6:] != down[6:]
+        assert whole == self.asked_with(tmp_path / "down", word, startup=99, sign=-1)
+
+    def test_settings_that_come_again_do_not_shorten_the_startup(self, tmp_path):
+        """Of 12 values, some come again before 8 different ones are tried."""
+        words = {"word": "method.x=range(1,13)", "trials": 8, "startup": 8}
+        up, down = (self.asked_with(tmp_path / f"{s}", sign=s, **words) for s in (1, -1))
+        assert up == down and len(up) == 8
+        kept = study_of(tmp_path / "1", words["word"]).open_study().trials
+        assert len(kept) > 8
+
+    def test_how_settings_come_about_is_told(self):
+        space = [parse("method.x=interval(0,1)")]
+        told = {n: way_of_suggesting(space, trials=n, startup=10) for n in (8, 10, 11)}
+        assert told[8] == told[10] == "drawn at random"
+        assert told[11] == "the first 10 drawn at random, the others suggested by TPE"
+        grid = [parse("method.x=range(1,4)")]
+        assert way_of_suggesting(grid, trials=3, startup=1) == "all points of the space"
 
     def test_a_trial_whose_process_died_is_tried_again(self, tmp_path):
         """SIGKILL in the second trial leaves it under way in the journal."""
@@ -515,6 +542,7 @@ class TestCommand:
         # The source model never looks at the shots: all folds together leave each out once.
         assert all(t["left_out"] == pytest.approx(t["adapted_to"]) for t in result["trials"])
         assert "shots only" in out and result["uses"] == "shots only"
+        assert result["suggested"] == "all points of the space"
         assert result["command"] in out and result["study"] in out
         words = shlex.split(result["command"])
         assert words[0] == "fsig-bench"

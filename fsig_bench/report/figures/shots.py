@@ -8,8 +8,8 @@ from pathlib import Path
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import added_metrics, metric_card
 from fsig_bench.report.figures.style import (
-    EDGE,
     PAGE,
+    draw_curve,
     drawing_order,
     look,
     method_legend,
@@ -41,19 +41,7 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
                     line = [(k, units(runs, value)) for k, runs in at.items() if runs]
                     if not line:
                         continue
-                    drawn = look(method, known[method])
-                    axes.errorbar(
-                        [k for k, _ in line],
-                        [s.mean for _, s in line],
-                        yerr=[s.std or 0.0 for _, s in line],
-                        marker=drawn.marker,
-                        color=drawn.colour,
-                        ls=drawn.line_style,
-                        mec=drawn.colour if drawn.control else EDGE,
-                        mew=0.9 if drawn.control else 0.3,
-                        ms=3.5,
-                        elinewidth=0.7,
-                    )
+                    draw_curve(axes, line, look(method, known[method]))
                 axes.set_xscale("log")
                 axes.set_xticks(ks, [str(k) for k in ks])
                 axes.minorticks_off()

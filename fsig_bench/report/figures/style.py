@@ -23,7 +23,10 @@ from fsig_bench.pictures.colours import INK
 from fsig_bench.report.records import method_cards
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from fsig_bench.report.inference.units import Units
 
 COLUMN, PAGE = 3.3, 6.9  # widths in inches: one column, both columns
 GREY = "#808080"
@@ -177,6 +180,22 @@ def method_legend(
         frameon=False,
         handletextpad=0.2,
         columnspacing=1.2,
+    )
+
+
+def draw_curve(axes: Axes, line: Sequence[tuple[float, Units]], drawn: Look) -> None:
+    """A method's values over x, with standard deviations of the units as bars."""
+    axes.errorbar(
+        [x for x, _ in line],
+        [s.mean for _, s in line],
+        yerr=[s.std or 0.0 for _, s in line],
+        marker=drawn.marker,
+        color=drawn.colour,
+        ls=drawn.line_style,
+        mec=drawn.colour if drawn.control else EDGE,
+        mew=0.9 if drawn.control else 0.3,
+        ms=3.5,
+        elinewidth=0.7,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import added_metrics
+from fsig_bench.report.figures.adapting_time import adapting_time, over_lengths
 from fsig_bench.report.figures.clusters import cluster_figure, cluster_values
 from fsig_bench.report.figures.factors import coverage_by_factor, factor_bars
 from fsig_bench.report.figures.pareto import quality_against, quality_cost
@@ -95,6 +96,13 @@ def plots(records: Records, out: Path) -> tuple[list[Path], list[str]]:
         made += shots_curves(curves, out / f"shots-{slug(curves[0], ks)}")
     else:
         left.append("shots: no two records differ in k alone")
+    if longer := over_lengths(records):
+        stem = out / f"adapting_time-{slug(longer[0], str(longer[0]['k']))}"
+        made += adapting_time(longer, stem)
+    else:
+        left.append(
+            "adapting_time: no two records differ in their method's length of adapting alone"
+        )
     for dataset in sorted({r["dataset"] for r in group}):
         own = [r for r in group if r["dataset"] == dataset]
         if cluster_values(own):
