@@ -161,6 +161,29 @@ def test_the_report_shows_where_the_chance_comes_from():
     found = components(values)["shots"]
     assert "from 3 sets of shots x 3 seeds x 2 draws on babies, sketches, pooled" in text
     assert "| metric | method | shots | adapting | drawing | residual |" in text
-    shots = f"{found.estimate**0.5:.2f} ({found.low**0.5:.2f} to {found.high**0.5:.2f}; df 4)"
+    interval = f"{found.low**0.5:.2f} to {found.high**0.5:.2f}"
+    shots = f"{found.estimate**0.5:.2f} ({interval}; df of MS shots 4)"
     assert f"| Frechet distance | CRDI | {shots} |" in text
+    assert "below detection" not in text.lower()
+    assert "; df of MS seeds and states " in text and "; df of MS rest 16)" in text
     assert "Where the chance" not in report([record(seed=s, fd=float(s)) for s in range(3)])
+
+
+def test_a_component_without_an_upper_end_is_said_to_be_below_detection():
+    """The sets of shots agree far better than states within them do: no variance fits that."""
+    g = np.random.default_rng(0)
+    values = g.standard_normal((2, 3, 3, 2))
+    values -= values.mean((-2, -1), keepdims=True)
+    found = components(values)["shots"]
+    assert found.estimate < 0 and found.high == 0
+    assert found.df_of == ("shots",)  # and not those of the states, which it subtracts
+    rows = [
+        record(dataset=name, subset=s, seed=a, draw=d, fd=float(values[t][c]))
+        for t, name in enumerate(("babies", "sketches"))
+        for c in CROSSED
+        for s, a, d in (moved(c, t),)
+    ]
+    text = report(rows)
+    assert "| Frechet distance | CRDI | below detection | " in text
+    assert "Below detection: the upper end of the interval is 0 or less." in text
+    assert "0.00 (0.00 to 0.00" not in text

@@ -51,7 +51,8 @@ class Component:
     estimate: Array  # free of bias, so it may be negative
     low: Array  # of the 95 % interval, at least 0
     high: Array
-    df: Array  # of the sum of the mean squares that count for it (Satterthwaite)
+    df: Array  # of the sum of the mean squares that it adds (Satterthwaite), not of the estimate
+    df_of: tuple[str, ...]  # these mean squares; those that it subtracts are not counted
 
 
 def mean_squares(values: Array, shared: Collection[str] = ()) -> dict[str, MeanSquare]:
@@ -153,8 +154,9 @@ def _component(
     )
     sides = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     low, high = np.maximum(np.quantile(standing, sides, axis=-1), 0.0)
-    df = satterthwaite([(w * lines[n].value, lines[n].df) for n, w in weights.items() if w > 0])
-    return Component(estimate=np.asarray(total), low=low, high=high, df=df)
+    added = tuple(name for name, w in weights.items() if w > 0)
+    df = satterthwaite([(weights[n] * lines[n].value, lines[n].df) for n in added])
+    return Component(estimate=np.asarray(total), low=low, high=high, df=df, df_of=added)
 
 
 def satterthwaite(parts: Sequence[tuple[Array, int]]) -> Array:
