@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted_grids import PLANTED, grids, truth
+from planted_grids import PLANTED, WITH_DRAWS, grids, truth
 from report_records import record
 from scipy import stats
 
@@ -96,6 +96,18 @@ def test_planted_components_are_found_again():
         assert found[name].estimate.mean() == pytest.approx(true, rel=0.1), name
         covered = np.mean((found[name].low <= true) & (true <= found[name].high))
         assert 0.93 <= covered <= 0.97, (name, covered)
+
+
+def test_what_the_shots_do_to_a_draw_ends_where_the_page_says():
+    """Planted beside components of 1: 4 of variance, on 4 x 3 x 2 places of 2 targets."""
+    alike = dict.fromkeys(PLANTED, 1.0)
+    planted = alike | {WITH_DRAWS: 4.0}
+    values = grids(4000, planted, shape=(2, 4, 3, 2), seed=2, parts=tuple(planted))
+    found = {name: c.estimate.mean() for name, c in components(values, pivots=10).items()}
+    rest = 3 * 3 * 4 / 11  # (s - 1) a / (s a - 1) of it
+    moved = {"shots": 4 / 2, "adapting": -rest / 2, "drawing": (3 * 4 - rest) / 12}
+    expected = {n: v + moved.get(n, rest) for n, v in truth(alike).items()}
+    assert found == pytest.approx(expected, rel=0.06)
 
 
 def test_without_chance_nothing_is_found():
