@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,10 @@ METRICS = ("fd", "intra_lpips")  # and any that conf/protocol/ours.yaml does not
 
 
 def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
-    """A column per target domain, a row per metric; bars are standard deviations of the units."""
+    """A column per target domain, a row per metric.
+
+    Bars are standard deviations of the units; a single unit has none.
+    """
     known, metrics = cards(records), (*METRICS, *added_metrics(records))
     datasets = sorted({r["dataset"] for r in records})
     ks = sorted({r["k"] for r in records})
@@ -45,7 +49,7 @@ def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
                     axes.errorbar(
                         [k for k, _ in line],
                         [s.mean for _, s in line],
-                        yerr=[s.std or 0.0 for _, s in line],
+                        yerr=[math.nan if s.std is None else s.std for _, s in line],
                         marker=drawn.marker,
                         color=drawn.colour,
                         ls=drawn.line_style,
