@@ -6,8 +6,11 @@ import numpy as np
 PLANTED = {"shots": 600.0, "seeds": 10.0, "states": 17.0, "draws": 4.0, "rest": 2.0}
 
 
+WITH_DRAWS = "shots x draws"  # how each set of shots moves a draw in its own way
+
+
 def truth(planted):
-    """The components of a planted grid."""
+    """The components of a planted grid; what the shots do to a draw is no part of the model."""
     return {
         "shots": planted["shots"],
         "adapting": planted["seeds"] + planted["states"],
@@ -24,7 +27,7 @@ def grids(count, planted=PLANTED, shape=(2, 3, 3, 2), seed=0, parts=tuple(PLANTE
     g, (t, s, a, d) = np.random.default_rng(seed), shape
     places = {
         **{"shots": (s, 1, 1), "seeds": (1, a, 1), "states": (s, a, 1)},
-        **{"draws": (1, 1, d), "rest": (s, a, d)},
+        **{"draws": (1, 1, d), "rest": (s, a, d), WITH_DRAWS: (s, 1, d)},
     }
     effects = [
         np.sqrt(planted[name]) * g.standard_normal((count, t, *place))

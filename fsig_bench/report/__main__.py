@@ -25,7 +25,7 @@ fill=true says what it will fetch, prepare and run, asks once, does it, and goes
   method= dataset= seed= protocol=               a part of the table     device= batch_size=
 
 Everything is a pure function of the records: methods down, target domains across, one table for
-each metric; mean and standard deviation over seeds and subsets, and the methods' mean ranks.
+each metric; means, a ± of which the caption says what it holds, and the methods' mean ranks.
 Records that differ in suite, protocol, k or sample count never share a table.
 """
 

@@ -28,7 +28,9 @@ from fsig_bench.api.plain import Record
 from fsig_bench.console import run_word
 from fsig_bench.metrics.cards import metric_cards
 from fsig_bench.report.inference.intervals import RISK, holm
-from fsig_bench.report.inference.paired import Difference, differences
+from fsig_bench.report.inference.paired import OVER_TARGETS, Difference, differences
+from fsig_bench.report.inference.ranks import rank_changes
+from fsig_bench.report.inference.reranking import Changes
 from fsig_bench.report.inference.scores import Scores, scores_of
 from fsig_bench.report.records import comparable_setting, load, record_folders
 from fsig_bench.report.variants import main_variant
@@ -45,6 +47,7 @@ class Compared:
     setting: str  # in words
     scores: Scores
     rows: tuple[Difference, ...]
+    changes: Changes | None = None  # of the ranks over several targets, on new shots
 
 
 def setting_words(record: Record) -> str:
@@ -66,7 +69,9 @@ def compared(records: Sequence[Record], first: str, second: str) -> list[Compare
             rows = () if card.is_p_value else tuple(differences(scores, first, second))
             if rows:
                 words = setting_words(groups[key][0])
-                found.append(Compared(setting=words, scores=scores, rows=rows))
+                several = rows[-1].place == OVER_TARGETS
+                changes = rank_changes(scores, (first, second)) if several else None
+                found.append(Compared(setting=words, scores=scores, rows=rows, changes=changes))
     return found
 
 
@@ -152,6 +157,7 @@ def comparison(records: Sequence[Record], first: str, second: str) -> str:
             row_text(row, decimals, tests.get((i, j)), len(tests))
             for j, row in enumerate(page.rows)
         ]
+        lines += [f"  {page.changes.text}"] if page.changes else []
     notes = notes_on(pages, tests)
     if left := asked - len(records):
         notes.append(f"{left} records of other settings than a method's most frequent are left out")

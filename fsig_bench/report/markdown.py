@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fsig_bench.api.plain import Record
 from fsig_bench.metrics.cards import metric_names
-from fsig_bench.report.inference.ranks import flip_line, mean_line, rank_line
+from fsig_bench.report.inference.ranks import change_line, flip_line, mean_line, rank_line
 from fsig_bench.report.inference.sentences import spread_sentences
 from fsig_bench.report.records import comparable_setting
 from fsig_bench.report.tables.components import component_lines
@@ -56,7 +56,8 @@ def report(records: Sequence[Record]) -> str:
         main = main_variant(group, labels)
         for metric, panel in zip(metrics, panels, strict=True):
             out.append(render_panel(panel))
-            lines = (say(main, metric) for say in (mean_line, rank_line, flip_line))
+            sentences = (mean_line, rank_line, flip_line, change_line)
+            lines = (say(main, metric) for say in sentences)
             out += [line_text(line) for line in lines if line]
         out += component_lines(main)
     return "\n\n".join(out) + "\n"

@@ -93,7 +93,7 @@ def spread_text(records: Sequence[Record]) -> str:
         elif key == "seed" or values != [0]:
             parts.append(f"{key} {values[0]}")
     several = any("s " in part for part in parts)
-    return f"{'mean ± standard deviation over ' if several else ''}{' and '.join(parts)}"
+    return f"{'mean over ' if several else ''}{' and '.join(parts)}"
 
 
 def notes_on(panels: Sequence[Panel]) -> list[str]:

@@ -2,9 +2,10 @@
 
 Reads the records of `experiment=grid_main` and `experiment=mini_checks` (default: the committed
 ones) and prints, for each domain, both sides of each relation as mean and deviation over the sets
-of shots that both sides have. `CHECKS` should hold if methods, source models and metrics do what
-they are for: exit status 1 if one fails or lacks records. `CLAIMS` are what papers report for their
-own settings; whether the mini suite shows them too is printed, and decides nothing.
+of shots that both sides have. A relation is one of the means over those runs, and no test: a line
+says of how many. `CHECKS` should hold if methods, source models and metrics do what they are for:
+exit status 1 if one fails or lacks records. `CLAIMS` are what papers report for their own settings;
+whether the mini suite shows them too is printed, and decides nothing.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def spread(numbers: Sequence[float]) -> str:
 def verdict_of(
     records: Sequence[dict[str, Any]], relation: Relation, domain: str, words: Mapping[str, str]
 ) -> tuple[str, str]:
-    """Whether a relation holds over the runs that both sides have, and both sides."""
+    """Whether a relation holds for the means of the runs that both sides have, and both sides."""
     _, metric, left, sign, right, share = relation
     a, b = (values(records, method, domain, metric) for method in (left, right))
     shared = sorted(a.keys() & b.keys())
@@ -72,7 +73,8 @@ def verdict_of(
     holds = RELATIONS[sign](statistics.fmean(ours), share * statistics.fmean(theirs))
     factor = "" if share == 1 else f"{share:g} x "
     sides = f"{metric}: {left} {spread(ours)} {sign} {factor}{right} {spread(theirs)}"
-    return words["yes" if holds else "no"], f"{sides} ({len(shared)} runs of each)"
+    of = f"mean of {len(shared)} runs" if len(shared) > 1 else "one run"
+    return f"{words['yes' if holds else 'no']}, {of}", sides
 
 
 def main(folders: Sequence[str]) -> int:
@@ -85,8 +87,8 @@ def main(folders: Sequence[str]) -> int:
         for domain in DOMAINS:
             for relation in relations:
                 verdict, sides = verdict_of(records, relation, domain, words)
-                failed += relations is CHECKS and verdict != "holds"
-                print(f"{verdict:<10} {domain:<10} {relation[0]}: {sides}")
+                failed += relations is CHECKS and not verdict.startswith(words["yes"])
+                print(f"{verdict:<24} {domain:<10} {relation[0]}: {sides}")
     return failed
 
 

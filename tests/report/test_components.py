@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planted_grids import PLANTED, grids, truth
+from planted_grids import PLANTED, WITH_DRAWS, grids, truth
 from report_records import record
 from scipy import stats
 
@@ -98,6 +98,18 @@ def test_planted_components_are_found_again():
         assert 0.93 <= covered <= 0.97, (name, covered)
 
 
+def test_what_the_shots_do_to_a_draw_ends_where_the_page_says():
+    """Planted beside components of 1: 4 of variance, on 4 x 3 x 2 places of 2 targets."""
+    alike = dict.fromkeys(PLANTED, 1.0)
+    planted = alike | {WITH_DRAWS: 4.0}
+    values = grids(4000, planted, shape=(2, 4, 3, 2), seed=2, parts=tuple(planted))
+    found = {name: c.estimate.mean() for name, c in components(values, pivots=10).items()}
+    rest = 3 * 3 * 4 / 11  # (s - 1) a / (s a - 1) of it
+    moved = {"shots": 4 / 2, "adapting": -rest / 2, "drawing": (3 * 4 - rest) / 12}
+    expected = {n: v + moved.get(n, rest) for n, v in truth(alike).items()}
+    assert found == pytest.approx(expected, rel=0.06)
+
+
 def test_without_chance_nothing_is_found():
     found = components(np.full((2, 3, 3, 2), 7.0))
     assert all(c.estimate == c.low == c.high == 0 for c in found.values())
@@ -161,6 +173,29 @@ def test_the_report_shows_where_the_chance_comes_from():
     found = components(values)["shots"]
     assert "from 3 sets of shots x 3 seeds x 2 draws on babies, sketches, pooled" in text
     assert "| metric | method | shots | adapting | drawing | residual |" in text
-    shots = f"{found.estimate**0.5:.2f} ({found.low**0.5:.2f} to {found.high**0.5:.2f}; df 4)"
+    interval = f"{found.low**0.5:.2f} to {found.high**0.5:.2f}"
+    shots = f"{found.estimate**0.5:.2f} ({interval}; df of MS shots 4)"
     assert f"| Frechet distance | CRDI | {shots} |" in text
+    assert "below detection" not in text.lower()
+    assert "; df of MS seeds and states " in text and "; df of MS rest 16)" in text
     assert "Where the chance" not in report([record(seed=s, fd=float(s)) for s in range(3)])
+
+
+def test_a_component_without_an_upper_end_is_said_to_be_below_detection():
+    """The sets of shots agree far better than states within them do: no variance fits that."""
+    g = np.random.default_rng(0)
+    values = g.standard_normal((2, 3, 3, 2))
+    values -= values.mean((-2, -1), keepdims=True)
+    found = components(values)["shots"]
+    assert found.estimate < 0 and found.high == 0
+    assert found.df_of == ("shots",)  # and not those of the states, which it subtracts
+    rows = [
+        record(dataset=name, subset=s, seed=a, draw=d, fd=float(values[t][c]))
+        for t, name in enumerate(("babies", "sketches"))
+        for c in CROSSED
+        for s, a, d in (moved(c, t),)
+    ]
+    text = report(rows)
+    assert "| Frechet distance | CRDI | below detection | " in text
+    assert "Below detection: the upper end of the interval is 0 or less." in text
+    assert "0.00 (0.00 to 0.00" not in text

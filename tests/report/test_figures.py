@@ -11,6 +11,7 @@ from helpers import ROOT
 from PIL import Image
 from report_records import record
 
+from fsig_bench.report.figures import shots
 from fsig_bench.report.figures.clusters import cluster_values
 from fsig_bench.report.figures.factors import coverage_by_factor
 from fsig_bench.report.figures.matrix import EACH, sample_matrix
@@ -174,6 +175,33 @@ def test_curves_over_shots_need_records_that_differ_in_k_alone(records, tmp_path
     assert {r["k"] for r in most_frequent([*own, *with_k(own[:2], 5)])} == {10}
     names = {p.name for p in write_figures(several, results=None, out=tmp_path)}
     assert {"shots-mini-ours-k1_5_10.pdf", "shots-mini-ours-k1_5_10.svg"} <= names
+
+
+def bars_of(figure):
+    """The lengths of all bars, without those that are not drawn."""
+    found = [
+        segment[1, 1] - segment[0, 1]
+        for axes in figure.axes
+        for container in axes.containers
+        for lines in container.lines[2]
+        for segment in lines.get_segments()
+        if len(segment) == 2
+    ]
+    return [length for length in found if np.isfinite(length)]
+
+
+def test_a_single_run_has_no_bar_over_shots(records, tmp_path, monkeypatch):
+    """A bar without length looks as if the runs agreed."""
+    drawn = []
+    monkeypatch.setattr(shots, "save", lambda figure, stem: drawn.append(figure) or [])
+    own = [r for r in records if r["dataset"] == "metfaces"]
+    single = [r for r in own if r["seed"] == 0]
+    shots.shots_curves([*single, *with_k(single, 5)], tmp_path / "single")
+    shots.shots_curves([*single, *with_k(own, 5)], tmp_path / "several")
+    methods = len({r["method"] for r in own})
+    alone, several = map(bars_of, drawn)
+    assert alone == []
+    assert len(several) == 2 * methods  # of two metrics, at one of two numbers of shots
 
 
 def test_clusters_and_factors_are_the_records_own_numbers(records):

@@ -18,6 +18,7 @@ from fsig_bench.report.html.axes import axis
 from fsig_bench.report.html.build import write_report
 from fsig_bench.report.html.faults import UNSEEN, between, place_of
 from fsig_bench.report.html.links import run_page
+from fsig_bench.report.html.overview import where_text
 from fsig_bench.report.html.ranking import LEFT, RIGHT, rank_diagram
 from fsig_bench.report.html.rows import make_rows
 from fsig_bench.report.html.scatter import front_points
@@ -85,6 +86,17 @@ def test_many_runs_are_counted_and_shown_as_dots(tmp_path):
     assert sum(own.get("cx") is not None for own in page.all("circle")) >= 18
     assert {f"../{run_page(r)}" for r in runs} <= set(page.addresses)
     assert "neither their samples nor strips" in Page(index).text
+
+
+def test_a_figure_says_what_its_lines_are():
+    several = [altered(reference("crdi"), run_id=f"{n:010d}", seed=n, subset=n) for n in range(3)]
+    for n, run in enumerate(several):
+        run["metrics"]["fd"]["value"] += n
+    one_set = [altered(run, subset=0) for run in several]
+    for runs, over in ((several, "its sets of shots."), (one_set, "its runs, which have one set")):
+        rows = make_rows(runs, metric_cards(runs))
+        assert f"one standard deviation over {over}" in where_text("babies", rows)
+    assert where_text("babies", make_rows(several[:1], metric_cards(several))) == "Means on babies."
 
 
 def fault(level, strength, value, verdict="seen"):

@@ -1,10 +1,11 @@
-"""Which of our own numbers are marked: those whose order holds on new shots."""
+"""Which of our own numbers are marked: in tables and on pages, after one correction."""
 
 from statistics import NormalDist
 
 import pytest
 from report_records import record
 
+from fsig_bench.report.html.marks import marks_of
 from fsig_bench.report.tables import build_table, load_spec, render_markdown
 
 CHANCE = [NormalDist().inv_cdf((i + 0.5) / 5) for i in (0, 3, 1, 4, 2)]  # five sets of shots
@@ -44,8 +45,22 @@ def test_pairs_on_the_same_shots_decide_what_single_numbers_do_not():
 
 def test_the_best_has_to_differ_from_every_other():
     found = marks([*runs("a", 10.0), *runs("b", 10.02, own=NOISE), *runs("c", 20.0, own=OTHER)])
-    assert found["A"] == ""
-    assert found["B"] == "second"  # it is better than c beyond chance
+    assert set(found.values()) == {""}
+
+
+def test_of_two_that_are_not_told_apart_none_is_second():
+    """Both are better than a third beyond chance, which says nothing of the order of the two."""
+    apart = [0.9, -1.0, 0.8, -0.9, 0.2]
+    pair = [*runs("a", 10.0), *runs("b", 10.4, own=apart)]
+    assert set(marks([*pair, *runs("c", 30.0, own=OTHER)]).values()) == {""}
+    assert marks([*runs("b", 10.4, own=NOISE), *runs("c", 30.0, own=OTHER)])["B"] == "best"
+
+
+def test_a_second_best_needs_the_best_beside_it_after_holms_correction():
+    """The order of the first two has p = 0.03 by itself: among two claims none of them holds."""
+    own = [1.0, -1.0, 3.3, 0.2, 1.9]  # mean 1.08: added to 1.0, t = 2.9
+    three = [*runs("a", 10.0), *runs("b", 11.0, own=own), *runs("c", 90.0, own=OTHER)]
+    assert set(marks(three).values()) == {""}
 
 
 def test_without_several_sets_of_shots_nothing_is_marked():
@@ -94,3 +109,51 @@ def test_a_caption_says_what_the_deviation_holds():
     )
     assert "leaves out" not in table.caption
     assert "±" not in build_table(load_spec("main"), []).caption
+
+
+# Marks of a report's pages: bold, underlined and ≈ come from one correction.
+CLOSE = [1.0, -1.0, 3.6, 0.4, 2.0]  # mean 1.2: added to 1.0, t = 2.8
+TARGETS = ("babies", "cats", "obama", "sketches")
+
+
+def shown(records, metric="fd"):
+    """The mark of each method on each target; "" where its runs have none."""
+    found = marks_of(records, [metric])
+    places = {(r["dataset"], r["method"]): r["run_id"] for r in records}
+    return {place: found.get((metric, run), "") for place, run in places.items()}
+
+
+def pair(dataset, own=CLOSE):
+    return [*runs("a", 10.0, dataset=dataset), *runs("b", 11.0, own=own, dataset=dataset)]
+
+
+def test_one_correction_decides_what_is_bold_and_what_is_open():
+    """By itself the order on each of four targets has p below 0.05; corrected, none holds."""
+    assert set(shown(pair("babies")).values()) == {"best", ""}
+    found = shown([r for target in TARGETS for r in pair(target)])
+    assert set(found.values()) == {"open"} and len(found) == 8
+
+
+@pytest.mark.parametrize("own", [CLOSE, NOISE, [0.0] * 5, [-9.0, 9.0, 5.0, -5.0, 0.0]])
+def test_no_number_is_open_alone(own):
+    """Whatever is told apart: a column has a bold number, or two or more with the sign."""
+    records = [*pair("babies", own), *pair("cats", NOISE), *runs("c", 40.0, own=OTHER)]
+    found = shown(records)
+    for target in ("babies", "cats"):
+        marks = [mark for (where, _), mark in found.items() if where == target]
+        assert ("best" in marks) != (marks.count("open") > 1), (target, marks)
+        assert marks.count("open") != 1
+
+
+def test_a_method_far_below_an_open_order_is_told_apart():
+    own = [0.9, -1.0, 0.8, -0.9, 0.2]
+    found = shown([*runs("a", 10.0), *runs("b", 10.4, own=own), *runs("c", 40.0, own=OTHER)])
+    assert list(found.values()) == ["open", "open", ""]
+
+
+def test_what_shares_no_shots_is_not_told_apart():
+    lone = runs("c", 90.0)[:1]
+    found = shown([*runs("a", 10.0), *runs("b", 60.0, own=NOISE), *lone])
+    assert list(found.values()) == ["open", "", "open"]
+    single = [runs(name, level, subset=0)[0] for name, level in (("a", 1.0), ("b", 9.0))]
+    assert list(shown(single).values()) == ["open", "open"]

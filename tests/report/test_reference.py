@@ -6,13 +6,14 @@ import json
 import pytest
 import yaml
 from helpers import ROOT, make_cell
+from report_records import record as made
 
 from fsig_bench.api.weights import manifest_entry
 from fsig_bench.report.markdown import report
 from fsig_bench.report.records import load
 from fsig_bench.report.tables import write_tables
 from tools import crdi_scores
-from tools.results_tables import between_marks, pages
+from tools.results_tables import between_marks, pages, summary
 
 FOLDER = ROOT / "results" / "reference"
 CHANCE = ("subset", "seed", "draw")
@@ -45,6 +46,32 @@ def test_the_page_of_crdi_shows_the_tables_of_its_solvers():
 def test_readme_and_results_page_show_them():
     for path, text in pages().items():
         assert path.read_text() == text, "python -m tools.results_tables"
+
+
+def test_the_summary_takes_the_fastest_run_and_the_target_as_the_unit():
+    """Fastest runs of 10, 20 and 30 s; mean distances of 10, 20 and 60 on three targets."""
+    others = {name: {"value": 0.5} for name in ("copy_rate", "factor_coverage", "source_leakage")}
+    rows = [
+        made(
+            method,
+            dataset=target,
+            seed=s,
+            subset=s,
+            metrics={"fd": {"value": fd + 4 * s - 2}, **others},
+            timing_s={"adapt": seconds + 500 * (s == slow), "sample": 1.0, "score": 90.0},
+            nfe_adapt=100,
+        )
+        for method in ("a", "b")
+        for target, fd, seconds, slow in (
+            *(("babies", 10.0, 9.0, 0), ("cats", 20.0, 19.0, 1)),
+            ("obama", 60.0, 29.0, 1),
+        )
+        for s in (0, 1)
+    ]
+    head, _, line, _ = summary(rows).splitlines()
+    # Deviation 26.46 over sqrt(3), times 4.303, Student's t at two degrees of freedom.
+    assert "| A | 1.50 | 30.0 (-35.7 to 95.7) | 0.500 | 0.500 | 0.500 | 600 | 20 |" == line
+    assert "Frechet distance ↓ (95 %)" in head
 
 
 def test_a_page_without_its_markers_is_refused():

@@ -27,7 +27,7 @@ class Value:
     """A metric's number in a row."""
 
     metric: str
-    text: str  # mean ± standard deviation over the runs, or a dash
+    text: str  # mean ± standard deviation over the units, or a dash
     mean: float | None
     rank: int | None  # among the methods of the track on this dataset, 1 is best
 

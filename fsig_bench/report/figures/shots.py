@@ -23,7 +23,10 @@ METRICS = ("fd", "intra_lpips")  # and any that conf/protocol/ours.yaml does not
 
 
 def shots_curves(records: Sequence[Record], stem: Path) -> list[Path]:
-    """A column per target domain, a row per metric; bars are standard deviations of the units."""
+    """A column per target domain, a row per metric.
+
+    Bars are standard deviations of the units; a single unit has none.
+    """
     known, metrics = cards(records), (*METRICS, *added_metrics(records))
     datasets = sorted({r["dataset"] for r in records})
     ks = sorted({r["k"] for r in records})

@@ -10,6 +10,7 @@ figure and on every page, whichever others are there, and a new one changes none
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -184,11 +185,11 @@ def method_legend(
 
 
 def draw_curve(axes: Axes, line: Sequence[tuple[float, Units]], drawn: Look) -> None:
-    """A method's values over x, with standard deviations of the units as bars."""
+    """A method's values over x, with standard deviations as bars where there are several units."""
     axes.errorbar(
         [x for x, _ in line],
         [s.mean for _, s in line],
-        yerr=[s.std or 0.0 for _, s in line],
+        yerr=[math.nan if s.std is None else s.std for _, s in line],  # one unit: no bar
         marker=drawn.marker,
         color=drawn.colour,
         ls=drawn.line_style,

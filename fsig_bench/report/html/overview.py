@@ -12,6 +12,7 @@ from fsig_bench.report.html.rows import Row
 from fsig_bench.report.html.scatter import Scatter, Spot, mean_spots, scatter, spot_of
 from fsig_bench.report.html.strips import ShotsOf, StripBlock, StripOf, strip_block
 from fsig_bench.report.html.symbols import Sign, Symbol
+from fsig_bench.report.inference.sentences import unit_words
 from fsig_bench.report.variants import main_variant
 
 ALL = "all"  # the place that stands for the mean over targets
@@ -68,7 +69,7 @@ def make_view(
         where = f"Means over the {len(spots)} targets, of methods that have all of them."
         places.append(make_place(ALL, where, mean_spots(spots), records, cards))
     for target, own in spots.items():
-        where = f"Means on {target}; lines through a mark are one standard deviation over its runs."
+        where = where_text(target, [row for row in main if row.dataset == target])
         places.append(make_place(target, where, list(own.values()), records, cards))
     legend = {name: spot for own in spots.values() for name, spot in own.items()}
     blocks = tuple(strip_block(t, main, strip_of, shots_of) for t in spots)
@@ -81,6 +82,17 @@ def make_view(
         has_strips=any(row.strip for block in blocks for row in block.rows),
         numbers=tuple(numbers_of(diagrams)),
     )
+
+
+def where_text(target: str, rows: Sequence[Row]) -> str:
+    """What the marks of a target's figures are, and the lines through them where there are any."""
+    units = [n.units for row in rows for n in row.numbers if n.units and n.units.std]
+    if not units:
+        return f"Means on {target}."
+    over = unit_words(units)
+    if not any(u.axis == "subset" for u in units):
+        over += ", which have one set of shots"
+    return f"Means on {target}; lines through a mark are one standard deviation over its {over}."
 
 
 def make_views(

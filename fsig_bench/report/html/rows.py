@@ -16,7 +16,7 @@ from fsig_bench.report.html.links import (
     short_digest,
 )
 from fsig_bench.report.html.marks import Mark, Marks, marks_of
-from fsig_bench.report.inference.ranks import rank_line
+from fsig_bench.report.inference.ranks import change_line, rank_line
 from fsig_bench.report.inference.sentences import spread_of_records
 from fsig_bench.report.inference.units import Units, chance_of, mean_by_chance, units_of
 from fsig_bench.report.records import KINDS, comparable_setting
@@ -183,6 +183,12 @@ def setting_notes(group: Sequence[Record], others: Sequence[Record]) -> list[str
     return out
 
 
+def rank_text(records: Sequence[Record], metric: str) -> str:
+    """The methods' mean ranks, and what new shots may do to them; "" where there are none."""
+    lines = (say(records, metric) for say in (rank_line, change_line))
+    return " ".join(line for line in lines if line)
+
+
 def list_settings(records: Sequence[Record], metrics: Sequence[str]) -> list[JsonDict]:
     """The settings that a pivot table may have, the one with the most runs first."""
     count = Counter(setting_id(r) for r in records)
@@ -193,7 +199,7 @@ def list_settings(records: Sequence[Record], metrics: Sequence[str]) -> list[Jso
         own = metric_names(group)
         others = [g[0] for t, g in sorted(groups.items()) if t != s]
         main = main_variant(group)
-        ranked = {m: line for m in metrics if m in own and (line := rank_line(main, m))}
+        ranked = {m: text for m in metrics if m in own and (text := rank_text(main, m))}
         label = (
             f"{first['suite']}, {protocol_label(first)}, {first['k']} shots, "
             f"{first['num_images']} samples: {count[s]} runs"

@@ -6,6 +6,7 @@ Three axes of chance move a number: which shots (`subset`), adapting (`seed`) an
     intervals    Student's interval and test of a mean, Holm's correction
     components   mean squares of a crossed design -> variance of each axis, with intervals
     crossing     the crossed part of a set of records
+    reranking    does a ranking hold on new shots?
     resampling   does an order hold on new shots, and how many sets of shots does a claim need
     scores       records -> what is averaged and ranked; distance to `real` where that is best
     paired       two methods, run by run

@@ -11,13 +11,23 @@ with independent normal effects. The components are
     drawing   variance of D: a draw that moves all states alike
     residual  variance of E: a draw that moves each state in its own way
 
-and their sum is the variance of a single fresh run. The design is balanced, so every component is
-a sum of mean squares that is free of bias; it may be negative, and tables then show 0. Mean
-squares are pooled over targets, whose variances are taken as equal. A seed or a draw that several
-targets share moves all of them alike, so such targets count as one for it. Intervals are
-generalised (Weerahandi, JASA 88, 1993): with mean square M of f degrees of freedom,
-f M / chi-square(f) stands for its expectation, and the interval holds 95 % of the sum's
-distribution.
+and their sum is the variance of a single fresh run. The design is balanced, so every component is a
+sum of mean squares that is free of bias; it may be negative, and tables then show 0. Mean squares
+are pooled over targets, whose variances are taken as equal. A seed or a draw that several targets
+share moves all of them alike, so such targets count as one for it. Intervals are generalised
+(Weerahandi, JASA 88, 1993): with mean square M of f degrees of freedom, f M / chi-square(f) stands
+for its expectation, and the interval holds 95 % of the sum's distribution.
+
+E is independent from state to state: the model has no interaction of the draw with the shots (SD)
+or with the seed (AD) alone. Where there are such, with variances v and w, and s sets of shots, a
+seeds and d draws, the expected estimates gain
+
+    residual  r = ((s - 1) a v + (a - 1) s w) / (s a - 1)
+    shots     v / d
+    adapting  (w - r) / d
+    drawing   (a v + s w - r) / (s a)
+
+and the interval of the residual counts too many degrees of freedom.
 """
 
 from __future__ import annotations
@@ -51,7 +61,8 @@ class Component:
     estimate: Array  # free of bias, so it may be negative
     low: Array  # of the 95 % interval, at least 0
     high: Array
-    df: Array  # of the sum of the mean squares that count for it (Satterthwaite)
+    df: Array  # of the sum of the mean squares that it adds (Satterthwaite), not of the estimate
+    df_of: tuple[str, ...]  # these mean squares; those that it subtracts are not counted
 
 
 def mean_squares(values: Array, shared: Collection[str] = ()) -> dict[str, MeanSquare]:
@@ -153,8 +164,9 @@ def _component(
     )
     sides = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     low, high = np.maximum(np.quantile(standing, sides, axis=-1), 0.0)
-    df = satterthwaite([(w * lines[n].value, lines[n].df) for n, w in weights.items() if w > 0])
-    return Component(estimate=np.asarray(total), low=low, high=high, df=df)
+    added = tuple(name for name, w in weights.items() if w > 0)
+    df = satterthwaite([(weights[n] * lines[n].value, lines[n].df) for n in added])
+    return Component(estimate=np.asarray(total), low=low, high=high, df=df, df_of=added)
 
 
 def satterthwaite(parts: Sequence[tuple[Array, int]]) -> Array:

@@ -11,11 +11,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
 from fsig_bench.api.plain import Record
 from fsig_bench.report.inference.intervals import LEVEL, estimate
 from fsig_bench.report.inference.paired import mean_flip
+from fsig_bench.report.inference.reranking import SEED, Changes, order_changes
 from fsig_bench.report.inference.scores import Scores, scores_of
 from fsig_bench.report.inference.units import units_of
 
@@ -138,6 +140,30 @@ def flip_line(records: Sequence[Record], metric: str) -> str | None:
         if (first := mean_flip(scores, best)) is not None:
             text += f"; the first two in mean rank with {first:.2f}"
     return f"{text}."
+
+
+def rank_changes(scores: Scores, methods: Sequence[str]) -> Changes | None:
+    """What new shots do to the mean ranks of methods, on the targets that all of these have.
+
+    None with fewer than two methods, or where one has fewer than two sets of shots on a target.
+    """
+    means = means_by_target(scores, methods)
+    shared = sorted(set.intersection(*map(set, means.values()))) if means else []
+    if len(means) < 2 or not shared:
+        return None
+    return order_changes(
+        {m: {t: scores.compared[m, t] for t in shared} for m in means},
+        lower_is_better=scores.lower_is_better,
+        generator=np.random.default_rng(SEED),
+    )
+
+
+def change_line(records: Sequence[Record], metric: str) -> str | None:
+    """How probable another order by mean rank is; None where `rank_changes` is."""
+    scores, labels = scores_of(records, metric), labels_of(records)
+    full = full_methods(means_by_target(scores, sorted(labels)))
+    found = rank_changes(scores, full)
+    return found.text if found else None
 
 
 def rank_line(records: Sequence[Record], metric: str) -> str | None:

@@ -46,9 +46,8 @@ def spread_sentences(cells: Iterable[Units]) -> list[str]:
     kinds = sorted({units.holds for units in several}, key=lambda h: (-_count(several, h), h))
     counts = sorted({units.count for units in several})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    out = [
-        f"± is the standard deviation over {number} {_unit(several)}; it {holds_words(kinds[0])}."
-    ]
+    over = f"{number} {unit_words(several)}"
+    out = [f"± is the standard deviation over {over}; it {holds_words(kinds[0])}."]
     out += [
         f"In {_count(several, kind)} of {len(several)} cells it {holds_words(kind)}."
         for kind in kinds[1:]
@@ -67,7 +66,7 @@ def spread_of_records(records: Sequence[Record]) -> list[str]:
     return spread_sentences(map(units_of, scores.values.values()))
 
 
-def _unit(several: Iterable[Units]) -> str:
+def unit_words(several: Iterable[Units]) -> str:
     """What is counted: sets of shots, or runs of one set."""
     axes = {units.axis for units in several}
     if axes == {"subset"}:

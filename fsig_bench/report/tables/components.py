@@ -18,8 +18,11 @@ NAMES = ("shots", "adapting", "drawing", "residual")
 NAMES_OF_ONE_DRAW = ("shots", "adapting and drawing")
 INTRODUCTION = (
     "Where the chance comes from: standard deviations by axis, from {}, pooled over targets as if "
-    "they were the same on each, with 95 % intervals and degrees of freedom."
+    "they were the same on each, with 95 % intervals. The degrees of freedom (df) are those of the "
+    "mean squares (MS) that an estimate adds up; what it subtracts is not in them."
 )
+UNSEEN = "below detection"  # where even the upper end of the interval is no variance
+UNSEEN_MEANING = f" {UNSEEN.capitalize()}: the upper end of the interval is 0 or less."
 MEANING: Mapping[tuple[str, ...], str] = {
     NAMES: "Shots: another subset; adapting: another seed at the same shots; drawing: a draw that "
     "moves all states alike; residual: a draw that moves each state in its own way.",
@@ -28,11 +31,13 @@ MEANING: Mapping[tuple[str, ...], str] = {
 
 
 def deviation(component: Component, decimals: int) -> str:
-    """Standard deviation, its 95 % interval and its degrees of freedom."""
+    """Standard deviation, its 95 % interval, and the degrees of freedom of what it adds up."""
+    if float(component.high) <= 0:
+        return UNSEEN
     estimate, low, high = (
         math.sqrt(max(float(v), 0.0)) for v in (component.estimate, component.low, component.high)
     )
-    df = f"df {float(component.df):.0f}"
+    df = f"df of MS {listed(component.df_of)} {float(component.df):.0f}"
     return f"{estimate:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f}; {df})"
 
 
@@ -67,11 +72,12 @@ def component_lines(records: Sequence[Record]) -> list[str]:
     out = []
     for design, rows in sorted(component_rows(records).items()):
         names = NAMES if rows[0][2].shape[2] > 1 else NAMES_OF_ONE_DRAW
-        out.append(line_text(f"{INTRODUCTION.format(design)} {MEANING[names]}"))
         lines = [["metric", "method", *names]]
         for heading, label, pooled, decimals in rows:
             parts = [deviation(pooled.components[name], decimals) for name in names]
             lines.append([line_text(heading), line_text(label), *parts])
+        unseen = UNSEEN_MEANING if any(UNSEEN in line for line in lines) else ""
+        out.append(line_text(f"{INTRODUCTION.format(design)} {MEANING[names]}{unseen}"))
         head, *body = (f"| {' | '.join(line)} |" for line in lines)
         out.append("\n".join([head, "|---|---|" + "--:|" * len(names), *body]))
     return out

@@ -62,8 +62,8 @@ def marking(pairs: Sequence[tuple[Column, TableCell]]) -> str:
         return "Ours are not marked: a mark claims something of new shots, and no cell has several."
     text = (
         "Ours are marked only where, on the same shots, seed and draw, the number differs from "
-        "every one that it is better than: paired t tests with the set of shots as the unit, "
-        "Holm's correction over this table, 5 %."
+        "every one that it is better than, and a second best also from the best: paired t tests "
+        "with the set of shots as the unit, Holm's correction over this table, 5 %."
     )
     if any(column.like_real for column, _ in own):
         text += " Where the best value is that of real images, distances to `real` are compared."

@@ -3,6 +3,7 @@
 Among printed numbers the best is the best that is printed. One of ours is marked only where chance
 allows it: in runs with equal shots, seed and draw it has to differ from every row that it claims
 to be better than, with the set of shots as the unit, after Holm's correction over the whole table.
+A second best claims also that the best is better than it, so it is never marked alone.
 """
 
 from __future__ import annotations
@@ -101,6 +102,10 @@ class Order:
         """Of one row being better than another; None where no two sets of shots are shared."""
         return p_of_order(self.runs[better], self.runs[worse], lower=self.lower)
 
+    def p_below(self, place: int) -> list[float | None]:
+        """Of the row at a place, from 0, being better than each of those below it."""
+        return [self.p(self.rows[place], other) for other in self.rows[place + 1 :]]
+
 
 def orders(panel: Panel, number: int) -> Iterable[Order]:
     """The orders of a column; rows that are not ranked are left out."""
@@ -119,25 +124,59 @@ def orders(panel: Panel, number: int) -> Iterable[Order]:
 
 
 def own_claims(panel: Panel, place: tuple[int, int]) -> Iterable[Claim]:
-    """What the order of a column of ours claims, with the chance of each claim."""
+    """What the order of a column of ours claims, with the chance of each claim.
+
+    The best claims to be better than every other row. The second best claims this of the best, and
+    of itself that it is better than the rows below it. A best number that cannot be compared with
+    every other row is a claim that cannot hold; it counts where a comparison is possible at all.
+    """
     for order in orders(panel, place[1]):
-        enough: dict[Mark, int] = {"best": ENOUGH_FOR_BEST, "second": ENOUGH_FOR_SECOND}
-        marks = [mark for mark, count in enough.items() if len(order.rows) >= count]
-        for n, mark in enumerate(marks):
-            tests = [order.p(order.rows[n], other) for other in order.rows[n + 1 :]]
-            known = [p for p in tests if p is not None]
-            if len(known) == len(tests):
-                yield Claim(place=(*place, order.rows[n]), mark=mark, p=max(known))
+        tests = order.p_below(0)
+        best = largest(tests)
+        if best is not None:
+            yield Claim(place=(*place, order.rows[0]), mark="best", p=best)
+            second = largest(order.p_below(1))
+            if second is not None and len(order.rows) >= ENOUGH_FOR_SECOND:
+                yield Claim(place=(*place, order.rows[1]), mark="second", p=max(best, second))
+        elif any(p is not None for p in tests):
+            yield Claim(place=(*place, order.rows[0]), mark="best", p=1.0)
 
 
-def with_marks(panels: Sequence[Panel]) -> list[Panel]:
-    """A table's panels with best and second best marked; rows that are not ranked stay as they are.
+def largest(tests: Sequence[float | None]) -> float | None:
+    """The largest of some p-values; None where one is not known, or there are none."""
+    known = [p for p in tests if p is not None]
+    return max(known) if known and len(known) == len(tests) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What Holm's correction leaves of the claims of all panels."""
+
+    marks: Mapping[Place, Mark]
+    level: float  # Holm's last: a claim that does not hold has a larger p-value
+
+
+def held_claims(panels: Sequence[Panel]) -> Held:
+    """The marks of numbers of ours.
 
     The test of a claim is the weakest of its comparisons, so only one for each claim counts in
     Holm's correction.
     """
+    claims = {
+        claim.place: claim
+        for i, panel in enumerate(panels)
+        for j, column in enumerate(panel.columns)
+        if column.kind != "paper"
+        for claim in own_claims(panel, (i, j))
+    }
+    adjusted = holm({place: claim.p for place, claim in claims.items()})
+    marks = {place: claims[place].mark for place, p in adjusted.items() if p <= RISK}
+    return Held(marks=marks, level=RISK / max(len(claims) - len(marks), 1))
+
+
+def shown_marks(panels: Sequence[Panel]) -> dict[Place, Mark]:
+    """The marks of printed numbers; rows that are not ranked have none."""
     marks: dict[Place, Mark] = {}
-    claims: dict[Place, Claim] = {}
     for i, panel in enumerate(panels):
         for j, column in enumerate(panel.columns):
             if column.kind == "paper":
@@ -145,10 +184,18 @@ def with_marks(panels: Sequence[Panel]) -> list[Panel]:
                     row.cells[j] if row.ranked else TableCell(gap="absent") for row in panel.rows
                 ]
                 marks |= {(i, j, k): mark for k, mark in printed_marks(column, ranked).items()}
-            else:
-                claims |= {claim.place: claim for claim in own_claims(panel, (i, j))}
-    adjusted = holm({place: claim.p for place, claim in claims.items()})
-    marks |= {place: claims[place].mark for place, p in adjusted.items() if p <= RISK}
+    return marks
+
+
+def with_marks(panels: Sequence[Panel], held: Held | None = None) -> list[Panel]:
+    """A table's panels with best and second best marked; rows that are not ranked stay as they are.
+
+    Args:
+        panels: of the table.
+        held: their `held_claims`, where these are known.
+    """
+    own = held_claims(panels) if held is None else held
+    marks = {**shown_marks(panels), **own.marks}
     return [
         replace(
             panel,
