@@ -18,9 +18,8 @@ Marks = Mapping[tuple[str, str], Mark]  # (metric, run id) -> the mark of the nu
 HOW = (
     "Bold: the best of its column, and different from every other beyond chance (paired t tests "
     "on equal shots, seed and draw, with the set of shots as the unit; Holm's correction over all "
-    "metrics and targets of the setting, 5 %). Underlined: second best, likewise. The sign ≈ marks "
-    "a number that leads its column without being told apart, and those that are not told apart "
-    "from it."
+    "metrics and targets of the setting, 5 %). Underlined: second best, likewise. Where no number "
+    "is clearly best, ≈ marks the leading one and all that cannot be told apart from it."
 )
 
 
