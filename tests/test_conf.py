@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from helpers import ROOT, composed, make_cell
+from helpers import ROOT, build, composed, make_cell
 
 CONF = ROOT / "conf"
 METHODS = {p.stem for p in (CONF / "method").glob("*.yaml")}
@@ -48,6 +48,8 @@ def test_what_a_suite_says_of_methods_and_datasets_names_ones_that_there_are():
         assert (CONF / "suite" / f"{path.parent.name}.yaml").exists(), path
     assert {p.stem for p in IN_SUITE.glob("method/*/*.yaml")} <= METHODS
     assert {p.stem for p in IN_SUITE.glob("dataset/*/*.yaml")} == DATASETS - {"folder"}
+    presets = {p.stem for p in (CONF / "method" / "objective").glob("*.yaml")}
+    assert {p.stem for p in IN_SUITE.glob("objective/*/*.yaml")} <= presets
 
 
 ON_DATASET = sorted((IN_SUITE / "method_on_dataset").glob("*/*.yaml"))
@@ -59,6 +61,23 @@ def test_what_a_suite_says_of_a_method_on_a_dataset_changes_it_there(path):
     words = [f"suite={suite}", f"method={method}", f"dataset={dataset}"]
     other = composed(words[0], words[1], "dataset=metfaces").method
     assert composed(*words).method != other and method in METHODS
+
+
+@pytest.mark.parametrize("suite", ["mini", "paper"])
+@pytest.mark.parametrize("name", ["tgan", "ada", "freezed", "ewc", "cdc", "dcl"])
+def test_an_objective_of_gan_adapt_is_the_method_of_that_name(name, suite):
+    both = (["method=gan_adapt", f"method/objective={name}"], [f"method={name}"])
+    chosen, own = (composed(*w, f"suite={suite}", "dataset=metfaces").method for w in both)
+    assert {**chosen, "card": None} == {**own, "card": None}
+
+
+def test_freezed_leaves_a_block_of_the_mini_suites_critic_to_train():
+    words = ["method=gan_adapt", "method/objective=freezed", "dataset=babies"]
+    assert composed(*words, "suite=paper").method.objective.frozen_layers == 4
+    method = build(make_cell(*words))
+    critic = method.training(k=2, seed=0).critic
+    trained = [any(p.requires_grad for p in b.parameters()) for b in critic.blocks]
+    assert trained == [False, False, False, True]
 
 
 def test_rs_imle_runs_on_all_images_of_its_nine_sets():

@@ -84,16 +84,3 @@ def test_the_metric_names_its_error_and_refuses_too_few():
         Balls.around(normal(20), 5).values(normal(5))
     with pytest.raises(ValueError, match="real features hold NaN"):
         Balls.around(normal(20) / 0, 5)
-
-
-def test_agreement_with_seqme():
-    """Its coverage finds the share on a grid of n + 1 steps, from which it may be two off."""
-    theirs = pytest.importorskip("seqme.metrics.clipped_density_coverage", exc_type=ImportError)
-    real, fake = normal(400).numpy(), (normal(300, seed=1) * 0.9 + 0.2).numpy()
-    ours = Balls.around(torch.from_numpy(real), 5).values(torch.from_numpy(fake))
-    for name, kind in (
-        ("clipped_density", theirs.ClippedDensity),
-        ("clipped_coverage", theirs.ClippedCoverage),
-    ):
-        metric = kind(5, ["real"], lambda s: real if s == ["real"] else fake, strict=False)
-        assert ours[name] == pytest.approx(float(metric(["fake"]).value), abs=3 / 300)

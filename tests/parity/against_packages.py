@@ -1,4 +1,4 @@
-"""Packages of the registry, where they are installed: features, FID, KID, LPIPS, PRDC."""
+"""Packages of the registry, where they are installed: features, distances, shares, a test."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ from parity.rows import Row, compare
 from parity.stand_in import enliven, pictures
 from torch import Tensor
 
+from fsig_bench.metrics.clipped import Balls
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.kernel import mmd2_unbiased
+from fsig_bench.metrics.kernels import Gaussian, mean_within, mmd2_to
+from fsig_bench.metrics.permutation import TwoSampleTest, p_value
 from fsig_bench.metrics.prdc import prdc
 from fsig_bench.networks.inception import Inception, fid_inception
 from fsig_bench.networks.resize import resize
 
-NAMES = ("pytorch-fid", "torch-fidelity", "clean-fid", "lpips", "prdc")
+NAMES = (
+    *("pytorch-fid", "torch-fidelity", "clean-fid", "lpips", "prdc"),
+    *("seqme", "clip-mmd", "hyppo"),
+)
 
 
 def versions() -> str:
@@ -121,6 +127,60 @@ def distances() -> Iterator[Row]:
         yield compare("precision, recall, density, coverage, prdc", gaps, most=1e-12)
 
 
+def normal(count: int, features: int, seed: int) -> Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(count, features, generator=g, dtype=torch.float64)
+
+
+def shares() -> Iterator[Row]:
+    """Clipped density and coverage of samples that are shifted, wider, and more alike."""
+    if not find_spec("seqme"):
+        return
+    module = importlib.import_module("seqme.metrics.clipped_density_coverage")
+    kinds = {
+        "clipped_density": module.ClippedDensity,
+        "clipped_coverage": module.ClippedCoverage,
+    }
+    real = normal(400, 8, 0)
+    gaps: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in kinds}
+    for case, scale, shift in (("shifted", 1.0, 2.0), ("wider", 1.3, 1.0), ("alike", 0.7, 1.0)):
+        fake = normal(300, 8, 1) * scale
+        fake[:, 0] += shift
+        ours = Balls.around(real, 5).values(fake)
+        rows = {"real": real.numpy(), "fake": fake.numpy()}
+        for name, kind in kinds.items():
+            official = kind(5, ["real"], lambda s, rows=rows: rows[s[0]], strict=False)(["fake"])
+            gaps[name][case] = (float(official.value), ours[name])
+    note = "upstream adds in single precision"
+    yield compare("clipped density, 3 sets, seqme", gaps["clipped_density"], most=1e-7, note=note)
+    note = "upstream rounds up to a multiple of 1/300, since it has 300 samples"
+    most = 1 / 300
+    yield compare("clipped coverage, 3 sets, seqme", gaps["clipped_coverage"], most=most, note=note)
+
+
+def kernel_tests() -> Iterator[Row]:
+    """The kernel distance at CMMD's width, and the p-value of its permutation test."""
+    if find_spec("clip_mmd"):
+        module = importlib.import_module("clip_mmd.calculation")
+        x, y = (torch.nn.functional.normalize(normal(n, 32, n), dim=1) for n in (70, 60))
+        kernel = Gaussian(width=10.0).fitted(x)
+        # Upstream counts each image's kernel value with itself, which is 1.
+        bias = sum((1 - mean_within(z, kernel)) / len(z) for z in (x, y))
+        pair = (module.mmd(x, y), 1000 * (mmd2_to(x, kernel)(y) + bias))
+        note = "ours plus what upstream's biased form adds"
+        yield compare("CMMD, clip-mmd", pair, most=1e-9, note=note)
+    if find_spec("hyppo"):
+        x, y = normal(60, 5, 0), normal(50, 5, 1) + 0.3
+        rule = TwoSampleTest(kernel=Gaussian(width=0.4**-0.5), permutations=1999, images=100)
+        np.random.seed(0)
+        official = importlib.import_module("hyppo.ksample").MMD(compute_kernel="rbf", gamma=0.2)
+        found = official.test(x.numpy(), y.numpy(), reps=1999, auto=False, random_state=0)
+        pair = (found[1], p_value(*rule.statistics(x, y, 0)))
+        # Four standard deviations of the difference of two such shares near 0.05.
+        note = "each side draws 1,999 permutations of its own"
+        yield compare("p-value of the kernel test, hyppo", pair, most=0.028, note=note)
+
+
 def resizing() -> Iterator[Row]:
     if not find_spec("cleanfid"):
         return
@@ -153,4 +213,4 @@ def perceptual() -> Iterator[Row]:
     yield compare("LPIPS: vgg, alex, squeeze, fp32", gaps, most=2e-7, note=note)
 
 
-CASES = [features, distances, resizing, perceptual]
+CASES = [features, distances, shares, kernel_tests, resizing, perceptual]

@@ -131,8 +131,8 @@ def test_shots_that_share_all_seeds_say_that_seeds_are_left_out():
     (sentence,) = spread_sentences([units])
     assert sentence == (
         "± is the standard deviation over 3 sets of shots; it holds the chance of the choice of "
-        "the shots, and what adapting and drawing do differently with each set of shots; it leaves "
-        "out what they do with all sets alike."
+        "the shots, and the part of the effect of adapting and drawing that differs between sets "
+        "of shots; the part that is the same for all sets is not in it."
     )
 
 

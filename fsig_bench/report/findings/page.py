@@ -124,8 +124,9 @@ def papers_section(
             head,
             f"Papers print {printed} rankings of at least {papers.FEWEST} methods that this "
             "harness has, on a target that mini has too, scored alike and with as many shots as "
-            f"the committed records; these records hold at least {papers.FEWEST} methods of none "
-            "of them, so this page does not say whether mini predicts the papers.",
+            "the committed records. For none of these rankings do the committed records hold "
+            f"{papers.FEWEST} of its methods. So this page cannot say whether mini predicts the "
+            "papers.",
         ]
     rows = [
         [

@@ -19,11 +19,10 @@ HOW = (
     "Bold: the best of its column, and different from every other beyond chance (paired t tests "
     "on equal shots, seed and draw, with the set of shots as the unit; Holm's correction over all "
     "metrics and targets of the setting, 5 %). Underlined: second best, below a bold number and "
-    "different from every other of its column likewise. A column without a bold number has the "
-    "sign ≈ at the number that leads it and at those that are not told apart from it: by the same "
-    "tests at the level that Holm's correction leaves, divided by the number of pairs in the "
-    "column. A number that shares fewer than two sets of shots with the leading one cannot be told "
-    "apart from it."
+    "different from every other of its column likewise. Where no number of a column is bold, ≈ "
+    "marks the leading one and all that cannot be told apart from it: by the same tests at the "
+    "level that Holm's correction leaves, divided by the number of pairs in the column. A number "
+    "that shares fewer than two sets of shots with the leading one cannot be told apart from it."
 )
 
 

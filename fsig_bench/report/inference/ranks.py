@@ -79,8 +79,8 @@ def means_by_target(scores: Scores, methods: Sequence[str]) -> dict[str, dict[st
 def full_methods(means: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The methods that are ranked together: those that have all of some targets.
 
-    These targets are those of one of the methods, so chosen that targets times methods are most;
-    of equal choices the one with more targets.
+    Each method's targets are tried. The number of targets times the number of methods that have
+    them all decides; where it is equal, the choice with more targets wins.
     """
     found: list[str] = []
     size = (0, 0)

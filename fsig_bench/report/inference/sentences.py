@@ -21,8 +21,8 @@ def listed(words: Iterable[str]) -> str:
 def holds_words(holds: Iterable[str]) -> str:
     """What a spread holds and what it leaves out, from the axes that differ from unit to unit.
 
-    Where the shots differ and a seed does not, the spread still holds what this seed does with
-    each set of shots in its own way; what it does with all of them alike cannot show.
+    Where the shots differ and a seed does not, the spread still holds the part of this seed's
+    effect that differs between sets of shots. The part that is the same for all sets cannot show.
     """
     there = [CHANCE[axis] for axis in AXES if axis in set(holds)]
     absent = [CHANCE[axis] for axis in AXES if CHANCE[axis] not in there]
@@ -31,10 +31,9 @@ def holds_words(holds: Iterable[str]) -> str:
         return text
     if CHANCE["subset"] in absent:
         return f"{text} and leaves out {listed(absent)}"
-    do, they = ("do", "they do") if len(absent) > 1 else ("does", "it does")
     return (
-        f"{text}, and what {listed(absent)} {do} differently with each set of shots; it leaves out "
-        f"what {they} with all sets alike"
+        f"{text}, and the part of the effect of {listed(absent)} that differs between sets of "
+        "shots; the part that is the same for all sets is not in it"
     )
 
 
