@@ -121,7 +121,7 @@ def test_the_pages_state_what_a_first_cell_of_d2c_takes():
     told = f"about {round(made, -1):.0f} core-seconds"
     for name in ("docs/tuning.md", "docs/methods/d2c.md"):
         text = " ".join((ROOT / name).read_text().split())
-        assert told in text and f"{min(t['score'] for t in runs):.0f} for scoring" in text, name
+        assert told in text, name
 
 
 @pytest.mark.parametrize("path", [p for p in PATHS if json.loads(p.read_text()).get("code")])
