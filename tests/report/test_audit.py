@@ -161,7 +161,9 @@ def test_the_page_shows_the_committed_table():
     committed = table.from_csv((folder / "audit.csv").read_text())
     page = (ROOT / "docs" / "instrument.md").read_text()
     assert table.markdown(committed).strip() in page
-    assert table.overlooked(committed) == []
+    # None sees that the darkest fifth of hair is missing, at 5 % over 1,210 comparisons.
+
+    assert table.overlooked(committed) == ["missing_mode"]
     for dial in read_plan("planted"):
         assert f"(audit/audit_{dial.name}.png)" in page
         assert (folder / f"audit_{dial.name}.png").is_file()

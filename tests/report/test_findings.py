@@ -51,6 +51,8 @@ def test_the_smallest_sets_by_hand():
     # One alone sees too little; the pair that rewards nothing comes first.
     assert planted.smallest_sets(seen) == [("fd", "kid"), ("fd", "vendi")]
     assert planted.smallest_sets(seen, ["fd"]) == []
+    assert planted.smallest_sets(seen, ["fd", "vendi"], beside=["mode"]) == [("fd", "vendi")]
+    assert planted.smallest_sets(seen, ["fd"], beside=["mode", "copies"]) == [("fd",)]
     assert planted.unseen_early(seen, ["fd"]) == ["mode", "copies"]
     assert seen.rewarded == {("vendi", "mode")} and seen.early_strengths["blur"] == 0.2
 
@@ -66,6 +68,13 @@ def test_a_metric_that_was_not_tried_for_every_fault_is_left_out_and_named():
     assert "Left out is what was not tried for every fault: Vendi. The smallest sets" in text
     whole = {key: level for key, level in levels.items() if key[0] != "vendi"}
     assert "Left out" not in " ".join(text_planted.sections(made_rows(whole)))
+
+
+def test_a_fault_that_none_sees_early_is_named_and_the_sets_are_for_the_others():
+    levels = {("fd", "blur"): 1, ("fd", "mode"): 3, ("kid", "blur"): 9, ("kid", "mode"): 4}
+    text = " ".join(text_planted.sections(made_rows(levels)))
+    assert "none of these metrics sees mode early. The smallest sets that see the other 1" in text
+    assert "have 1 metric, and there are 1" in text and "**Frechet distance**" in text
 
 
 def test_the_first_audit_that_has_a_fault_counts():

@@ -63,7 +63,9 @@ def tried_throughout(seen: Seen, metrics: Sequence[str] | None = None) -> list[s
     return [m for m in offered if all((m, fault) in seen.tried for fault in seen.faults)]
 
 
-def smallest_sets(seen: Seen, metrics: Sequence[str] | None = None) -> list[tuple[str, ...]]:
+def smallest_sets(
+    seen: Seen, metrics: Sequence[str] | None = None, *, beside: Sequence[str] = ()
+) -> list[tuple[str, ...]]:
     """The smallest sets of metrics of which one sees each fault early.
 
     A metric that was not tried for every fault is left out: what it would see is not known.
@@ -71,18 +73,20 @@ def smallest_sets(seen: Seen, metrics: Sequence[str] | None = None) -> list[tupl
     Args:
         seen: by the audits.
         metrics: those to choose from; None: all.
+        beside: faults that need not be seen.
 
     Returns:
         Sets of equal size: those that reward the fewest faults first, then those that see the
         faults at the weakest strengths. [] where some fault is seen by none early.
     """
     offered = tried_throughout(seen, metrics)
-    useful = [m for m in offered if any(seen.early(m, fault) for fault in seen.faults)]
+    asked = [fault for fault in seen.faults if fault not in beside]
+    useful = [m for m in offered if any(seen.early(m, fault) for fault in asked)]
     for size in range(1, len(useful) + 1):
         found = [
             some
             for some in combinations(useful, size)
-            if all(any(seen.early(m, fault) for m in some) for fault in seen.faults)
+            if all(any(seen.early(m, fault) for m in some) for fault in asked)
         ]
         if found:
             return sorted(found, key=lambda some: (_rewards(seen, some), _strengths(seen, some)))

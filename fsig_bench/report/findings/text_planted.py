@@ -158,12 +158,21 @@ def _strengths(seen: Seen) -> str:
     return ", ".join(f"{seen.faults[f]} {s:g}" for f, s in sorted(seen.early_strengths.items()))
 
 
+def _faults(seen: Seen, names: Sequence[str]) -> str:
+    return listed([seen.faults[name] for name in names])
+
+
 def _sets_sentence(seen: Seen, metrics: Sequence[str] | None) -> str:
-    found = smallest_sets(seen, metrics)
+    missed = unseen_early(seen, metrics)
+    found = smallest_sets(seen, metrics, beside=missed)
+    before = ""
+    if missed:
+        before = f"No set does, since none of these metrics sees {_faults(seen, missed)} early. "
     if not found:
-        missed = [seen.faults[f] for f in unseen_early(seen, metrics)]
-        return f"No set does, since none of these metrics sees {listed(missed)} early."
+        return before.strip()
     named = [", ".join(metric_card(m).heading for m in some) for some in found[:MOST_SETS]]
-    text = f"The smallest sets have {len(found[0])} metrics, and there are {len(found)}. "
+    of_what = f" that see the other {len(seen.faults) - len(missed)} faults early" if missed else ""
+    size = f"{len(found[0])} metric{'s' * (len(found[0]) > 1)}"
+    text = f"{before}The smallest sets{of_what} have {size}, and there are {len(found)}. "
     text += f"The one that rewards the fewest faults and sees them earliest is **{named[0]}**"
     return f"{text}; then come {'; '.join(named[1:])}." if named[1:] else f"{text}."
