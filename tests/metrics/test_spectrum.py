@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_perceptual import evidence
 
+from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.spectrum import (
     GRIDS,
     TO_DB,
@@ -29,7 +30,7 @@ def noise(n, seed, spread=20.0):
 
 
 def planted_grid(images, amplitude, kind):
-    y, x = torch.arange(SIDE)[:, None], torch.arange(SIDE)[None, :]
+    y, x = torch.arange(images.shape[2])[:, None], torch.arange(images.shape[3])[None, :]
     alternating = {"columns": x + 0 * y, "rows": y + 0 * x, "checkerboard": x + y}[kind]
     return (images + amplitude * (1.0 - 2.0 * (alternating % 2))).round().clamp(0, 255).byte()
 
@@ -99,6 +100,15 @@ def test_a_grid_of_two_pixels_is_seen_by_its_own_band(kind):
     if kind != "checkerboard":
         assert max(map(abs, rings.values())) < 0.6  # it drowns in them
         assert result["nyquist_of_real"] == pytest.approx(1, abs=0.4) and result["nyquist"] > 1.8
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_half_a_grey_level_is_seen_on_faces(kind):
+    real, fresh = (render("babies", "fresh", range(n, n + 250))[0] for n in (0, 250))
+    clean = spectrum(fresh, real)
+    assert clean["value"] < 2 * clean["floor"]
+    result = spectrum(planted_grid(fresh, 0.5, kind), real)
+    assert result["largest_at"] == kind and result["value"] > 2 * clean["floor"]
 
 
 def test_the_nyquist_ratio_of_white_noise_is_one_and_a_grating_is_all_at_it():

@@ -9,6 +9,7 @@ from helpers import ROOT, make_cell
 from report_records import record as made
 
 from fsig_bench.api.weights import manifest_entry
+from fsig_bench.metrics.spectrum import GRIDS
 from fsig_bench.report.markdown import report
 from fsig_bench.report.records import load
 from fsig_bench.report.tables import write_tables
@@ -111,6 +112,30 @@ def test_a_cell_of_a_main_method_takes_four_minutes_on_two_cores(records):
     assert {method for method, _ in found} == set(MAIN) and len(found) == 6 * len(MAIN)
     too_long = {method for (method, _), took in found.items() if took > CELL}
     assert too_long == {"d2c"}
+
+
+def test_all_records_were_scored_by_the_same_code(records):
+    files = [r["code"]["files"].items() for r in records]
+    metrics = {tuple(sorted((f, d) for f, d in own if ".metrics." in f)) for own in files}
+    assert len(metrics) == 1 and len(metrics.pop()) > 10
+
+
+def test_the_page_of_domainstudio_counts_the_runs_with_grids(records):
+    spectra = {
+        (r["method"], r["dataset"], r["seed"]): r["metrics"]["spectrum"]
+        for r in records
+        if r["dataset"] != "metfaces"
+    }
+    own = {place: s for place, s in spectra.items() if place[0] == "domainstudio"}
+    grids = {place: s for place, s in own.items() if s["largest_at"] in GRIDS}
+    page = " ".join((ROOT / "docs" / "methods" / "domainstudio.md").read_text().split())
+    assert f"in {len(grids)} of the {len(own)} committed runs on targets other than" in page
+    values = [s["value"] for s in grids.values()]
+    of_source = [
+        spectra["source", *place]["by_band_db"][s["largest_at"]] for (_, *place), s in grids.items()
+    ]
+    assert f"by {min(values):.0f} to {max(values):.0f} dB" in page
+    assert f"departs by {min(of_source):.0f} to {max(of_source):.0f} dB" in page
 
 
 def test_the_pages_state_what_a_first_cell_of_d2c_takes():
