@@ -87,9 +87,9 @@ class Coordinates:
         shown = [j for j in range(len(names)) if float(seen[:, j].float().mean()) >= 0.5]
         centre, unit = [], []
         for j in shown:
-            points = on_circle(law[seen[:, j], j], circular=names[j] in circular)
-            on_a_circle = names[j] in circular
-            width, even = (2.0, 1.0) if on_a_circle else (float(ranges[j]), EVEN * float(ranges[j]))
+            hue, scale = names[j] in circular, float(ranges[j])
+            points = on_circle(law[seen[:, j], j], circular=hue)
+            width, even = (2.0, 1.0) if hue else (scale, EVEN * scale)
             sd = math.sqrt(float(points.var(0).sum()))
             centre.append(points.mean(0))
             unit.append(torch.full_like(centre[-1], sd if sd >= min_sd * width else even))

@@ -1,6 +1,6 @@
 """How good is a source model of the mini suite?
 
-    python tests/bench/source_models.py diffusion FILE [--n 2000] [--work DIR] [--sheet PNG]
+    python tests/bench/source_models.py diffusion FILE [--n 2000] [--work DIR] [--sheet WEBP]
     python tests/bench/source_models.py diffusion FILE --words method.num_steps=25
     python tests/bench/source_models.py gan FILE
     python tests/bench/source_models.py prior FILE --autoencoder FILE
@@ -25,7 +25,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -38,7 +37,7 @@ from fsig_bench.faceworld.render import render
 from fsig_bench.metrics.frechet import frechet_distance
 from fsig_bench.metrics.psnr import psnr
 from tools.fidelity import describe
-from tools.instrument import SOURCES, rebuild_adults, source_samples
+from tools.instrument import SOURCES, rebuild_adults, source_samples, write_sheet
 
 N_REAL = 2500
 KINDS = {"diffusion": "diffusion", "gan": "GAN", "prior": "latent prior"}  # as tools.instrument has
@@ -103,10 +102,7 @@ def main() -> None:
         found |= {name: value, f"{name}_of_real": of_real[name]}
     print(json.dumps({k: round(v, 4) for k, v in found.items()}))
     if args.sheet:
-        both = torch.cat([fake[:100], real[:100]]).view(10, 20, 3, 64, 64)
-        args.sheet.parent.mkdir(parents=True, exist_ok=True)
-        sheet = both.permute(0, 3, 1, 4, 2).reshape(640, 1280, 3)
-        Image.fromarray(sheet.numpy()).save(args.sheet)
+        write_sheet(torch.cat([fake[:100], real[:100]]), args.sheet)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def test_the_page_shows_the_committed_table():
     assert table.markdown(committed).strip() in page
     # None sees that the darkest fifth of hair is missing, at 5 % over 1,210 comparisons.
 
-    assert table.overlooked(committed) == ["missing_mode"]
+    assert table.overlooked(committed) == ["missing_dark_hair"]
     for dial in read_plan("planted"):
         assert f"(audit/audit_{dial.name}.png)" in page
         assert (folder / f"audit_{dial.name}.png").is_file()

@@ -161,15 +161,19 @@ def test_components_are_pooled_over_targets_of_one_shape():
     assert pooled_components({"babies": dict.fromkeys(MAIN, 1.0)}) is None
 
 
-def test_the_report_shows_where_the_chance_comes_from():
-    values = grids(1)[0]
-    rows = [
+def crossed_records(values):
+    """Records of two targets, each with seeds and draws of its own, from values [t, s, a, d]."""
+    return [
         record(dataset=name, subset=s, seed=a, draw=d, fd=float(values[t][c]))
         for t, name in enumerate(("babies", "sketches"))
         for c in CROSSED
         for s, a, d in (moved(c, t),)
     ]
-    text = report(rows)
+
+
+def test_the_report_shows_where_the_chance_comes_from():
+    values = grids(1)[0]
+    text = report(crossed_records(values))
     found = components(values)["shots"]
     assert "from 3 sets of shots x 3 seeds x 2 draws on babies, sketches, pooled" in text
     assert "| metric | method | shots | adapting | drawing | residual |" in text
@@ -189,13 +193,7 @@ def test_a_component_without_an_upper_end_is_said_to_be_below_detection():
     found = components(values)["shots"]
     assert found.estimate < 0 and found.high == 0
     assert found.df_of == ("shots",)  # and not those of the states, which it subtracts
-    rows = [
-        record(dataset=name, subset=s, seed=a, draw=d, fd=float(values[t][c]))
-        for t, name in enumerate(("babies", "sketches"))
-        for c in CROSSED
-        for s, a, d in (moved(c, t),)
-    ]
-    text = report(rows)
+    text = report(crossed_records(values))
     assert "| Frechet distance | CRDI | below detection | " in text
     assert "Below detection: the upper end of the interval is 0 or less." in text
     assert "0.00 (0.00 to 0.00" not in text

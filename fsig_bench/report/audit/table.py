@@ -216,7 +216,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def whole_markdown(rows: Sequence[Row]) -> str:
     """The audit of one protocol."""
-    missed = overlooked(rows)
+    headings = {row.fault: row.heading.partition(",")[0] for row in rows}
+    missed = [headings[fault] for fault in overlooked(rows)]
     verdict_line = (
         f"No metric sees {', '.join(missed)} at the second strength."
         if missed
