@@ -8,10 +8,11 @@ from helpers import ROOT
 from scipy.stats import t
 
 from fsig_bench.__main__ import main
-from fsig_bench.metrics.cards import MetricCard
+from fsig_bench.metrics.cards import MetricCard, metric_card
 from fsig_bench.report.audit import rules, table
 from fsig_bench.report.audit.rule import Floor, critical, verdict
 from fsig_bench.report.audit.sets import read_plan
+from fsig_bench.report.findings import planted
 
 LOWER = MetricCard(heading="distance", decimals=2, better="lower")
 VALUES = [1.0, 1.2, 0.8, 1.1, 0.9]
@@ -167,6 +168,15 @@ def test_the_page_shows_the_committed_table():
     for dial in read_plan("planted"):
         assert f"(audit/audit_{dial.name}.png)" in page
         assert (folder / f"audit_{dial.name}.png").is_file()
+
+
+def test_the_main_metrics_are_one_of_the_smallest_sets():
+    """As conf/protocol/ours.yaml and docs/metrics.md say: they see all that any metric sees early."""
+    rows = [r for r in planted.read_audits(ROOT / "docs" / "audit") if r.protocol == "ours"]
+    seen = planted.seen_in(rows)
+    main_metrics = {name for name in seen.metrics if metric_card(name).main}
+    found = planted.smallest_sets(seen, beside=planted.unseen_early(seen))
+    assert main_metrics in map(set, found)
 
 
 PLAN = """
