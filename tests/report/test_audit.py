@@ -171,7 +171,7 @@ def test_the_page_shows_the_committed_table():
 
 
 def test_the_main_metrics_are_one_of_the_smallest_sets():
-    """As conf/protocol/ours.yaml and docs/metrics.md say: they see all that any metric sees early."""
+    """As ours.yaml and docs/metrics.md say: they see all that any metric sees early."""
     rows = [r for r in planted.read_audits(ROOT / "docs" / "audit") if r.protocol == "ours"]
     seen = planted.seen_in(rows)
     main_metrics = {name for name in seen.metrics if metric_card(name).main}
