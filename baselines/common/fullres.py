@@ -4,8 +4,10 @@ A network at 32 px writes the four pixels of each 2x2 square with four separate 
 Nothing ties them together, so small differences between the sets stay in flat regions as a
 checkerboard. `FullResolution` looks at all pixels alike and corrects them.
 
-`place_offsets` is what such a network cannot see of its input: group normalisation takes away the
-means of the four places over the whole image, and a sampler carries those of its noise to the end.
+`FlatGrids` measures what such a network cannot see of its input: group normalisation takes away
+the means of the four places, and a sampler carries those of its noise to the end. It looks at flat
+parts alone. Where edges are counted in, as in means over the whole image, their share is taken off
+the background too, which then has the stripes that it was to lose.
 
 `FoldedConv` pays for the path: the same function as a 3x3 convolution after nearest upsampling,
 with four ninths of the multiplications.
@@ -18,6 +20,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+FLAT = 1 / 127.5  # a grey level a pixel, in images from -1 to 1
+SURROUNDINGS = 8.0  # pixels: standard deviation of the window in which a grid's strength is one
+TINY = 1e-6  # of flatness, against a division by zero
 
 
 class FullResolution(nn.Module):
@@ -42,16 +48,68 @@ class FullResolution(nn.Module):
         return out
 
 
-def place_offsets(x: Tensor, side: int) -> Tensor:
-    """How far the mean of each place in squares of `side` pixels is from the image's, [n, c, h, w].
+def gaussian_rows(side: int, sd: float) -> Tensor:
+    """A matrix [side, side] that smooths a line of pixels; the line is mirrored at its ends.
 
-    0 for an image without a grid of that period; each channel has its own mean.
+    The end itself is not repeated, so that a line that alternates goes on alternating.
     """
-    n, c, h, w = x.shape
-    squares = x.reshape(n, c, h // side, side, w // side, side)
-    means = squares.mean((2, 4), keepdim=True)
-    offsets = means - means.mean((3, 5), keepdim=True)
-    return offsets.expand_as(squares).reshape(x.shape)
+    place = torch.arange(side)
+    reach = torch.arange(-round(4 * sd), round(4 * sd) + 1)
+    weight = torch.exp(-reach.square() / (2 * sd**2))
+    period = 2 * side - 2
+    seen = (place[:, None] + reach) % period
+    seen = torch.minimum(seen, period - seen)
+    matrix = torch.zeros(side, side)
+    return matrix.scatter_add_(1, seen, (weight / weight.sum()).expand(side, -1))
+
+
+def blur(x: Tensor) -> Tensor:
+    """(1, 2, 1) / 4 along rows and columns, mirrored at the ends: no grid of two pixels is left."""
+    for dim in (2, 3):
+        first, last = x.narrow(dim, 1, 1), x.narrow(dim, x.shape[dim] - 2, 1)
+        wide = torch.cat([first, x, last], dim)
+        n = x.shape[dim]
+        x = (wide.narrow(dim, 0, n) + 2 * x + wide.narrow(dim, 2, n)) / 4
+    return x
+
+
+def flatness(x: Tensor) -> Tensor:
+    """1 where an image does not change, towards 0 at edges, [n, 1, h, w]; no grid is an edge.
+
+    Of the steepest change within two pixels, over all channels, of the blurred image.
+    """
+    smooth = F.pad(blur(x), (1, 1, 1, 1), mode="replicate")
+    down = (smooth[:, :, 2:, 1:-1] - smooth[:, :, :-2, 1:-1]) / 2
+    right = (smooth[:, :, 1:-1, 2:] - smooth[:, :, 1:-1, :-2]) / 2
+    change = (down.square() + right.square()).mean(1, keepdim=True)
+    steepest = F.max_pool2d(change, 5, stride=1, padding=2)
+    return (FLAT**2 / (FLAT**2 + steepest)).square()
+
+
+class FlatGrids(nn.Module):
+    """Clean images [n, c, h, h] -> the grids of two pixels in their flat parts, [n, c, h, h].
+
+    Columns that alternate, rows that alternate and the checkerboard, each with a strength that
+    changes slowly over the image: the mean over the surroundings, in which flat pixels weigh most.
+    It reaches under edges and textures, but is not measured on them.
+    """
+
+    smooth: Tensor
+    signs: Tensor
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        line = 1 - 2 * (torch.arange(side) % 2).float()
+        columns, rows = line.expand(side, side), line[:, None].expand(side, side)
+        signs = torch.stack([columns, rows, columns * rows])
+        self.register_buffer("signs", signs, persistent=False)
+        self.register_buffer("smooth", gaussian_rows(side, SURROUNDINGS), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat, signs = flatness(x), self.signs[:, None, None]
+        found = flat * (x - blur(x)) * signs  # [3, n, c, h, h]
+        found, weight = (self.smooth @ a @ self.smooth.T for a in (found, flat))
+        return (found / (weight + TINY) * signs).sum(0)
 
 
 class FoldedConv(nn.Conv2d):

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.common.diffusion import linear_abar
-from baselines.common.fullres import FullResolution, fold_upsampling, place_offsets
+from baselines.common.fullres import FlatGrids, FullResolution, fold_upsampling
 from baselines.common.weights import read_weights
 from fsig_bench.api import Json, verified, write_safetensors
 
@@ -39,8 +39,8 @@ class PixelUNet(nn.Module):
     under (default: the linear one).
 
     With `fine` c the network hands c channels of features to a path at full resolution, which
-    corrects its answer; for images only. The clean image that the answer implies then has no
-    grid of u pixels over the whole image: epsilon takes over the input's (see `place_offsets`).
+    corrects its answer; for images only. With u = 2 the clean image that the answer implies then
+    has no grid of two pixels in its flat parts: epsilon takes over the input's (see `FlatGrids`).
     """
 
     abar: Tensor
@@ -66,6 +66,7 @@ class PixelUNet(nn.Module):
         self.resolution = int(config["sample_size"]) * unshuffle
         if fine:
             self.full = FullResolution(fine, 3 * self.heads)
+            self.grids = FlatGrids(self.resolution)
             fold_upsampling(self.net)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -85,9 +86,11 @@ class PixelUNet(nn.Module):
         elif self.inner == "sample":
             abar = self.abar[t][:, None, None, None]
             mean = (x - abar.sqrt() * mean) / (1 - abar).sqrt()
-        if self.fine and self.unshuffle > 1:
-            noise_sd = (1 - self.abar[t][:, None, None, None]).sqrt()
-            mean = mean + place_offsets(x / noise_sd - mean, self.unshuffle)
+        if self.fine and self.unshuffle == 2:
+            abar = self.abar[t][:, None, None, None]
+            scale = abar.sqrt() / (1 - abar).sqrt()  # of the clean image beside epsilon
+            clean = (x / (1 - abar).sqrt() - mean) / scale
+            mean = mean + scale * self.grids(clean)
         return torch.cat([mean, *variance], 1)
 
     @torch.no_grad()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,9 +9,21 @@ from safetensors import safe_open
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.common.diffusion import predict_x0
-from baselines.common.fullres import FoldedConv, FullResolution, place_offsets
+from baselines.common.fullres import FlatGrids, FoldedConv, FullResolution, blur, flatness
 from baselines.common.unet import PixelUNet, load_unet, save_unet
 from baselines.pretrain.diffusion import begin_from
+
+
+def without_layer(unet: PixelUNet) -> PixelUNet:
+    """The same network, but that it leaves grids in the clean image."""
+    other = copy.deepcopy(unet).eval()
+    other.grids = ZeroGrids()
+    return other
+
+
+class ZeroGrids(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(x)
 
 
 @pytest.fixture
@@ -57,31 +71,63 @@ def test_a_trained_network_begins_as_it_was(unet_config, fine_unet):
     trained = PixelUNet(unet_config, 2, "v").eval()
     begin_from(fine_unet, trained)
     x, t = inputs()
-    # But for the grid over the whole image, which the clean image loses.
-    begun, before = fine_unet.eval()(x, t), trained(x, t)
-    lost = place_offsets(begun - before, 2)
-    torch.testing.assert_close(begun - lost, before, rtol=1e-4, atol=1e-5)
+    # But for the grids that the clean image loses.
+    torch.testing.assert_close(without_layer(fine_unet)(x, t), trained(x, t), rtol=1e-4, atol=1e-5)
 
 
-def test_offsets_are_those_of_a_planted_grid():
-    smooth = torch.linspace(0, 1, 8).view(1, 1, 8, 1).expand(1, 3, 8, 8)
-    grid = torch.tensor([[1.0, -2.0], [3.0, -2.0]]).repeat(4, 4)
-    found = place_offsets(smooth + grid, 2) - place_offsets(smooth, 2)
-    torch.testing.assert_close(found, grid.expand(1, 3, 8, 8))
-    constant = torch.randn(2, 3, 1, 1).expand(2, 3, 8, 8)
-    torch.testing.assert_close(place_offsets(constant, 2), torch.zeros(2, 3, 8, 8))
+CHECKS = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
+ROWS = torch.tensor([[1.0], [-1.0]]).repeat(16, 1).expand(32, 32)
+
+
+@pytest.mark.parametrize("grid", [CHECKS, ROWS, ROWS.T], ids=["checkerboard", "rows", "columns"])
+def test_a_grid_is_found_with_its_strength_whatever_it_lies_on(grid):
+    slope = torch.linspace(-0.1, 0.1, 32).view(1, 1, 1, 32).expand(1, 3, 32, 32)
+    found = FlatGrids(32)(slope + 0.02 * grid) - FlatGrids(32)(slope)
+    torch.testing.assert_close(found, 0.02 * grid.expand_as(found), rtol=1e-3, atol=1e-6)
+    assert FlatGrids(32)(slope).abs().max() < 3e-4  # 0.04 grey levels, from the mirrored ends
+    constant = torch.randn(2, 3, 1, 1).expand(2, 3, 32, 32)
+    torch.testing.assert_close(FlatGrids(32)(constant), torch.zeros(2, 3, 32, 32))
+
+
+def test_strength_may_differ_from_place_to_place():
+    strength = torch.linspace(0, 0.04, 64).view(1, 1, 1, 64)
+    grid = strength * CHECKS.repeat(2, 2)
+    left = grid - FlatGrids(64)(grid)
+    assert left.abs()[..., 16:48].max() < 0.1 * grid.abs().max()
+
+
+def test_edges_are_no_grid():
+    """Horizontal lines at even rows would be one for a mean over the whole image."""
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., 40:56:4, 20:44] = 0.8
+    share = (image * ROWS.repeat(2, 2)).mean()
+    found = FlatGrids(64)(image)[..., :32, :]
+    assert found.abs().max() < 0.01 * share
+
+
+def test_flat_parts_are_flat_and_edges_are_not():
+    image = torch.zeros(1, 3, 16, 16)
+    image[..., 8:] = 1.0
+    flat = flatness(image + 0.1 * CHECKS[:16, :16])
+    assert flat[..., :4].min() > 0.99 and flat[..., 12:].min() > 0.99
+    assert flat[..., 7:9].max() < 1e-5
+    torch.testing.assert_close(blur(CHECKS.expand(1, 1, 32, 32)), torch.zeros(1, 1, 32, 32))
 
 
 @torch.no_grad()
 def test_the_clean_image_has_no_grid_whatever_the_noise_has(fine_unet):
-    torch.nn.init.normal_(fine_unet.full.leave.weight, std=0.1)
-    x, t = inputs()
-    x = x + 0.5 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)
-    for image, step in zip(x.split(1), t.tolist(), strict=True):
+    for value in fine_unet.net.conv_out.parameters():
+        torch.nn.init.zeros_(value)  # the network sees nothing
+    measure = FlatGrids(16)
+    for step in (3, 300, 700):
         abar = float(fine_unet.abar[step])
-        clean = predict_x0(image, fine_unet.eval().eps(image, step), abar, clamp=False)
-        assert place_offsets(image, 2).abs().max() > 0.4
-        assert place_offsets(clean, 2).abs().max() < 1e-4 / abar**0.5
+        x = torch.full((1, 3, 16, 16), 0.2 * abar**0.5) + 0.5 * (1 - abar) ** 0.5 * CHECKS[:16, :16]
+        with_grids = without_layer(fine_unet)(x, torch.tensor([step]))[:, :3]
+        before, after = (
+            measure(predict_x0(x, eps, abar, clamp=False)).abs().max()
+            for eps in (with_grids, fine_unet.eval().eps(x, step))
+        )
+        assert after < 0.01 * before
 
 
 @torch.no_grad()

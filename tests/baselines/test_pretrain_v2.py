@@ -17,7 +17,7 @@ from baselines.common.autoencoder import (
     load_autoencoder,
     save_autoencoder,
 )
-from baselines.common.fullres import place_offsets
+from baselines.common.diffusion import predict_x0
 from baselines.common.unet import PixelUNet, load_unet, save_unet
 from baselines.pretrain.autoencoder import Augmentation, AutoencoderRecipe, edge_loss
 from baselines.pretrain.diffusion import DiffusionRecipe, draw_steps
@@ -66,8 +66,9 @@ def test_a_run_begins_from_trained_weights_and_may_be_written_at_any_time(tmp_pa
     recipe.run(tmp_path / "first.safetensors", tmp_path / "work")
     first, x = load_unet(tmp_path / "first.safetensors"), torch.randn(2, 3, 16, 16)
     begun, before = first.eps(x, 500), trained.eps(x, 500)
-    grid = place_offsets(begun - before, 2)  # which the clean image loses
-    torch.testing.assert_close(begun - grid, before, rtol=1e-2, atol=1e-2)
+    scale = float((first.abar[500] / (1 - first.abar[500])).sqrt())  # of the grid that it loses
+    clean = predict_x0(x, before, float(first.abar[500]), clamp=False)
+    torch.testing.assert_close(begun, before + scale * first.grids(clean), rtol=1e-2, atol=1e-2)
     learnt = diffusion(unet_config, tmp_path / "old.safetensors")
     learnt.run(tmp_path / "last.safetensors", tmp_path / "work")
     assert load_unet(tmp_path / "last.safetensors").full.leave.weight.any()
