@@ -1,11 +1,12 @@
 """Do the methods relate as they should?  python tests/bench/sense_checks.py [FOLDER ...]
 
-Reads the records of `experiment=grid_main` and `experiment=mini_checks` (default: the committed
-ones) and prints, for each domain, both sides of each relation as mean and deviation over the sets
-of shots that both sides have. A relation is one of the means over those runs, and no test: a line
-says of how many. `CHECKS` should hold if methods, source models and metrics do what they are for:
-exit status 1 if one fails or lacks records. `CLAIMS` are what papers report for their own settings;
-whether the mini suite shows them too is printed, and decides nothing.
+Reads the records of `experiment=grid_main`, `grid_families` and `mini_checks` (default: the
+committed ones) and prints, for each domain, both sides of each relation as mean and deviation over
+the sets of shots that both sides have. A relation is one of the means over those runs, and no test:
+a line says of how many. `CHECKS` should hold if methods, source models and metrics do what they are
+for: exit status 1 if one fails or lacks records. `CLAIMS` are what papers report for their own
+settings, and `FAMILIES` what one would expect of their relatives; whether the mini suite shows them
+too is printed, and decides nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ CLAIMS: list[Relation] = [
     ("rejection raises IMLE's recall", "recall", "rs_imle", ">", "imle", 1),
     ("... and its coverage", "coverage", "rs_imle", ">", "imle", 1),
 ]  # fmt: skip
+FAMILIES: list[Relation] = [
+    ("CDC is more diverse than plain tuning", "intra_lpips", "cdc", ">", "tgan", 1),
+    ("low rank copies less than all weights", "copy_rate", "finetune_lora", "<", "finetune", 1),
+    ("guidance comes nearer than the source", "fd", "guided", "<", "source", 1),
+    ("... and not as near as CRDI", "fd", "guided", ">", "crdi", 1),
+    ("no network learns less than RS-IMLE", "fd", "patch_score", ">", "rs_imle", 1),
+]  # fmt: skip
+FAMILY_DOMAINS = ("babies", "sketches")
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
@@ -82,9 +91,14 @@ def main(folders: Sequence[str]) -> int:
     found = load([Path(f) for f in folders] or [REFERENCE])
     records = [r for r in found if r["suite"] == "mini"]
     failed = 0
-    parts = (CHECKS, {"yes": "holds", "no": "FAILS"}), (CLAIMS, {"yes": "seen", "no": "not seen"})
-    for relations, words in parts:
-        for domain in DOMAINS:
+    judged, seen = {"yes": "holds", "no": "FAILS"}, {"yes": "seen", "no": "not seen"}
+    parts = (
+        (CHECKS, DOMAINS, judged),
+        (CLAIMS, DOMAINS, seen),
+        (FAMILIES, FAMILY_DOMAINS, seen),
+    )
+    for relations, domains, words in parts:
+        for domain in domains:
             for relation in relations:
                 verdict, sides = verdict_of(records, relation, domain, words)
                 failed += relations is CHECKS and not verdict.startswith(words["yes"])
