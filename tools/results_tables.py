@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from fsig_bench.api.plain import Record
 from fsig_bench.report.inference.intervals import estimate
 from fsig_bench.report.inference.ranks import labels_of, means_by_target, ranked_means, ranks
@@ -136,12 +138,12 @@ def spread(values: Sequence[float], decimals: int) -> str:
 
 
 def families(records: Sequence[Record], target: str) -> str:
-    """Every method with records on one target, in Markdown, by mean Frechet distance."""
+    """Every method of `records` on one target, in Markdown, by mean Frechet distance."""
     own: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if record["dataset"] == target:
             own[record["method"]].append(record)
-    labels = labels_of(records)
+    labels = {r["method"]: r["config"]["method"]["card"]["label"] for r in records}
 
     def value(record: Record, metric: str) -> float:
         return float(record["metrics"][metric]["value"])
@@ -165,13 +167,25 @@ def families(records: Sequence[Record], target: str) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def planned_families() -> list[str]:
+    """The methods of `experiment=grid_families`."""
+    node = OmegaConf.load(ROOT / "conf" / "experiment" / "grid_families.yaml")
+    return str(node.hydra.sweeper.params.method).split(",")
+
+
 def families_page(records: Sequence[Record]) -> str:
-    """docs/families.md with a table for each target."""
+    """docs/families.md with a table for each target, of the methods with records on all of them."""
+    own = [r for r in records if r["dataset"] in FAMILIES]
+    shown = on_every_target(own)
+    found = {r["method"] for r in shown}
     parts = [
         part
         for target, title in FAMILIES.items()
-        for part in (f"## {title}", families(records, target))
+        for part in (f"## {title}", families(shown, target))
     ]
+    missing = [f"`{name}`" for name in planned_families() if name not in found]
+    if missing:
+        parts.append(f"Without committed records on both targets so far: {', '.join(missing)}.")
     return between_marks((ROOT / "docs" / "families.md").read_text(), "\n\n".join(parts))
 
 
