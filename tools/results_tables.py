@@ -1,10 +1,9 @@
-"""`python -m tools.results_tables`: the tables of README.md, docs/results.md and docs/families.md.
+"""`python -m tools.results_tables`: the tables of README.md and docs/results.md.
 
-Writes the tables of the committed records (results/reference) between the markers of the pages.
-README and docs/results.md: one table for each metric, and one of quality, copying and cost side by
-side, of the methods that have records on every target. The seconds are those of the fastest run of
-each target: a run can only be slowed by other work on the machine, and some were. docs/families.md:
-one table for each target on which the other methods have records, of all methods there.
+Writes the tables of the committed records (results/reference) between the markers of both pages:
+one for each metric, and one of quality, copying and cost side by side. They show the methods that
+have records on every target. The seconds are those of the fastest run of each target: a run can
+only be slowed by other work on the machine, and some were.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from fsig_bench.api.plain import Record
 from fsig_bench.report.inference.intervals import estimate
@@ -27,16 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 MARKS = ("<!-- tables -->", "<!-- end of tables -->")
 METRICS = {"README.md": ["fd"], "docs/results.md": ["fd", "intra_lpips"]}
 SHOTS = 10  # of the records that the pages show
-FAMILIES = {"babies": "Babies", "sketches": "Sketches"}  # targets of docs/families.md
-# (metric, heading, decimals)
-OF_FAMILIES = (
-    ("fd", "Frechet distance ↓", 1),
-    ("intra_lpips", "Intra-LPIPS", 2),
-    ("factor_coverage", "factor coverage ↑", 3),
-    ("source_leakage", "source leakage ↓", 3),
-    ("copy_rate", "copy rate ↓", 3),
-    ("rendering_residual", "rendering residual ↓", 2),
-)
 HEADS = (
     *("mean over the targets", "mean rank ↓", "Frechet distance ↓ (95 %)", "copy rate ↓"),
     *("factor coverage ↑", "source leakage ↓", "evaluations", "seconds"),
@@ -123,84 +110,17 @@ def summary(records: Sequence[Record]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def trained(record: Record) -> str:
-    """How many parameters a run trained, with a comma between thousands; a dash for none."""
-    count = record["trained_params"]
-    return f"{count:,}" if count else "—"
-
-
-def spread(values: Sequence[float], decimals: int) -> str:
-    """Mean ± standard deviation; the mean of one value."""
-    mean = f"{statistics.fmean(values):.{decimals}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.{decimals}f}"
-
-
-def families(records: Sequence[Record], target: str) -> str:
-    """Every method of `records` on one target, in Markdown, by mean Frechet distance."""
-    own: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        if record["dataset"] == target:
-            own[record["method"]].append(record)
-    labels = {r["method"]: r["config"]["method"]["card"]["label"] for r in records}
-
-    def value(record: Record, metric: str) -> float:
-        return float(record["metrics"][metric]["value"])
-
-    def distance(method: str) -> float:
-        return statistics.fmean(value(r, "fd") for r in own[method])
-
-    heads = ("method", "runs", *(h for _, h, _ in OF_FAMILIES), "evaluations", "trained parameters")
-    lines = [heads, ("---", *["--:"] * (len(heads) - 1))]
-    for method in sorted(own, key=distance):
-        runs = own[method]
-        lines.append(
-            (
-                labels[method],
-                str(len(runs)),
-                *(spread([value(r, m) for r in runs], digits) for m, _, digits in OF_FAMILIES),
-                f"{statistics.median(map(evaluations, runs)):,.0f}",
-                trained(runs[0]),
-            )
-        )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def planned_families() -> list[str]:
-    """The methods of `experiment=grid_families`."""
-    node = OmegaConf.load(ROOT / "conf" / "experiment" / "grid_families.yaml")
-    return str(node.hydra.sweeper.params.method).split(",")
-
-
-def families_page(records: Sequence[Record]) -> str:
-    """docs/families.md with a table for each target, of the methods with records on all of them."""
-    own = [r for r in records if r["dataset"] in FAMILIES]
-    shown = on_every_target(own)
-    found = {r["method"] for r in shown}
-    parts = [
-        part
-        for target, title in FAMILIES.items()
-        for part in (f"## {title}", families(shown, target))
-    ]
-    missing = [f"`{name}`" for name in planned_families() if name not in found]
-    if missing:
-        parts.append(f"Without committed records on both targets so far: {', '.join(missing)}.")
-    return between_marks((ROOT / "docs" / "families.md").read_text(), "\n\n".join(parts))
-
-
 def pages() -> Mapping[Path, str]:
     """Each page with the tables that the records give."""
-    found = [r for r in load([ROOT / "results" / "reference"]) if r["k"] == SHOTS]
-    shown = on_every_target(found)
-    written = {
+    found = load([ROOT / "results" / "reference"])
+    shown = on_every_target([r for r in found if r["k"] == SHOTS])
+    return {
         ROOT / name: between_marks(
             (ROOT / name).read_text(),
             "\n\n".join([*(table(shown, m).strip() for m in metrics), summary(shown)]),
         )
         for name, metrics in METRICS.items()
     }
-    return written | {ROOT / "docs" / "families.md": families_page(found)}
 
 
 if __name__ == "__main__":

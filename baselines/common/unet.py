@@ -39,8 +39,8 @@ class PixelUNet(nn.Module):
     under (default: the linear one).
 
     With `fine` c the network hands c channels of features to a path at full resolution, which
-    corrects its answer; for images only. With u = 2 the clean image that the answer implies then
-    has no grid of two pixels in its flat parts: epsilon takes over the input's (see `FlatGrids`).
+    corrects its answer; for images and u = 2 only. The clean image that the answer implies then has
+    no slowly changing grid of two pixels: epsilon takes over the input's (see `FlatGrids`).
     """
 
     abar: Tensor
@@ -65,6 +65,8 @@ class PixelUNet(nn.Module):
         self.net: nn.Module = UNet2DModel(**built)  # type: ignore[no-untyped-call, assignment]
         self.resolution = int(config["sample_size"]) * unshuffle
         if fine:
+            if unshuffle != 2:
+                raise ValueError(f"fine={fine}, unshuffle={unshuffle}: fine is for unshuffle=2")
             self.full = FullResolution(fine, 3 * self.heads)
             self.grids = FlatGrids(self.resolution)
             fold_upsampling(self.net)
@@ -80,14 +82,12 @@ class PixelUNet(nn.Module):
             features = F.pixel_shuffle(raw[:, self.answer :], self.unshuffle)
             parts = self.full(x, features).float().chunk(self.heads, 1)
             mean, *variance = (a + b for a, b in zip((mean, *variance), parts, strict=True))
+        abar = self.abar[t][:, None, None, None]
         if self.inner == "v":
-            abar = self.abar[t][:, None, None, None]
             mean = (1 - abar).sqrt() * x + abar.sqrt() * mean
         elif self.inner == "sample":
-            abar = self.abar[t][:, None, None, None]
             mean = (x - abar.sqrt() * mean) / (1 - abar).sqrt()
-        if self.fine and self.unshuffle == 2:
-            abar = self.abar[t][:, None, None, None]
+        if self.fine:
             scale = abar.sqrt() / (1 - abar).sqrt()  # of the clean image beside epsilon
             clean = (x / (1 - abar).sqrt() - mean) / scale
             mean = mean + scale * self.grids(clean)

@@ -31,6 +31,11 @@ def fine_unet(unet_config) -> PixelUNet:
     return PixelUNet(unet_config, 2, "v", fine=4)
 
 
+def test_the_path_is_for_squares_of_two_pixels(unet_config):
+    with pytest.raises(ValueError, match="unshuffle=1"):
+        PixelUNet(unet_config, 1, fine=4)
+
+
 def inputs() -> tuple[torch.Tensor, torch.Tensor]:
     g = torch.Generator().manual_seed(0)
     return torch.randn(2, 3, 16, 16, generator=g), torch.tensor([3, 700])

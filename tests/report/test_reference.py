@@ -13,7 +13,7 @@ from fsig_bench.metrics.spectrum import GRIDS
 from fsig_bench.report.markdown import report
 from fsig_bench.report.records import load
 from fsig_bench.report.tables import write_tables
-from tools import crdi_scores
+from tools import crdi_scores, families
 from tools.results_tables import between_marks, pages, summary
 
 FOLDER = ROOT / "results" / "reference"
@@ -47,6 +47,40 @@ def test_the_page_of_crdi_shows_the_tables_of_its_solvers():
 def test_readme_and_results_page_show_them():
     for path, text in pages().items():
         assert path.read_text() == text, "python -m tools.results_tables"
+
+
+def test_the_page_of_the_families_shows_its_tables():
+    assert families.PAGE.read_text() == families.page(), "python -m tools.families"
+
+
+def test_a_family_has_mean_and_deviation_and_lacks_what_was_not_run():
+    names = [name for name in families.METRICS if name != "fd"]
+    rows = [
+        made(
+            method,
+            dataset=target,
+            seed=s,
+            subset=s,
+            metrics={"fd": {"value": fd + 3 * s}} | {n: {"value": 0.25} for n in names},
+            nfe_adapt=1000,
+            trained_params=4321,
+        )
+        for method, target, fd in (
+            *(("cdc", "babies", 10.0), ("cdc", "sketches", 20.0)),
+            *(("tgan", "babies", 5.0), ("tgan", "sketches", 30.0)),
+            ("ewc", "babies", 1.0),  # on one target only
+        )
+        for s in (0, 1)
+    ]
+    text = families.section(rows)
+    first, second = text.split("## Sketches")
+    # Values 10 and 13: mean 11.5, deviation 3 / sqrt(2); tgan is nearer on Babies, cdc on Sketches.
+    assert "| 2 | 11.5 ± 2.1 | 0.25 ± 0.00 | 0.250 ± 0.000 |" in first
+    assert "| 1,500 | 4,321 |" in first
+    assert first.index("6.5 ± 2.1") < first.index("11.5 ± 2.1")
+    assert second.index("21.5 ± 2.1") < second.index("31.5 ± 2.1")
+    assert "2.5 ± 2.1" not in first and "`ewc`" in second.split("so far:")[1]
+    assert "`cdc`" not in second.split("so far:")[1]
 
 
 def test_the_summary_takes_the_fastest_run_and_the_target_as_the_unit():
