@@ -1,7 +1,10 @@
 """Figures of the fidelity of source models, on images whose faults are known."""
 
+import json
+
 import pytest
 import torch
+from helpers import ROOT
 
 from fsig_bench.faceworld.render import render
 from tools.fidelity import measure_edges, measure_grain, measure_nyquist
@@ -47,3 +50,21 @@ def test_edges_are_counted_and_blur_loses_them(faces):
     assert measure_edges(half) == pytest.approx(1 / 63)  # one column of the 63 differences
     blurred = torch.nn.functional.avg_pool2d(faces.float(), 5, 1).to(torch.uint8)
     assert measure_edges(blurred) < 0.6 * measure_edges(faces[..., 2:-2, 2:-2])
+
+
+SHOWN = {"diffusion": "diffusion model", "gan": "style-based generator", "prior": "latent prior"}
+
+
+def test_the_page_of_the_mini_suite_has_the_figures_of_the_manifest():
+    entries = json.loads((ROOT / "baselines/weights/mini_v2/manifest.json").read_text())
+    quality = {name: entries[f"{name}.safetensors"]["quality"] for name in SHOWN}
+    page = " ".join((ROOT / "docs" / "mini_suite.md").read_text().split())
+    for name, label in SHOWN.items():
+        assert f"| {label} | {quality[name]['fd_to_adults']:.1f} |" in page
+    own, real = quality["diffusion"]["fidelity"], quality["diffusion"]["fidelity_of_real"]
+    for key in ("edges", "residual_seen"):
+        assert f"{own[key]:.3f} ({real[key]:.3f})" in page
+    for key, digits in (("residual_pixels", 1), ("nyquist_grey", 2)):
+        assert f"{own[key]:.{digits}f} grey levels ({real[key]:.{digits}f})" in page
+    assert f"It is {own['nyquist']:.1f} ({real['nyquist']:.1f})" in page
+    assert f"which its section explains, is {own['nyquist']:.1f} (wanted" in page
